@@ -1,0 +1,263 @@
+"""Consumers: who opens the shop, and what each visitor picks.
+
+Visits are Poisson with a Gamma rate per person (NBD), thinned to at most one a tick. The pick is a random-utility choice::
+
+    U = intercept + quality + taste_weight * taste . topic - price_sensitivity * ln(pay / (worth * reference))
+        + conformity * ln(1 + friends who bought) + appeal + Gumbel(person, product, tick)
+
+against an outside option of utility Gumbel. Ways of buying one product share its shock; ways other than solo add a whim of
+their own, a logistic of scale ``way_noise``.
+
+References
+----------
+McFadden (1974), "Conditional logit analysis of qualitative choice behavior".
+Winer (1986), "A reference price model of brand choice for frequently purchased products".
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+from sim.core.draws import Stream, gumbel_of, philox, u01, unit
+
+_VISIT = np.uint32(Stream.VISIT)
+_CHOICE = np.uint32(Stream.CHOICE)
+_HISTORY = np.uint32(Stream.HISTORY)
+_DROPOUT = np.uint32(Stream.DROPOUT)
+_OUTSIDE = np.uint32(0xFFFFFFFF)  # the address of buying nothing
+_CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
+MEMBER = 1
+PROSPECT = 0
+
+
+@nb.njit(cache=True)
+def scan(seed, tick, status, uid, visit_rate, talk_rate, days, factor, organic, first_fake):  # type: ignore[no-untyped-def]
+    """Return who visits, who may talk about the shop and who signs up unprompted in this tick.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    status, uid, visit_rate, talk_rate : ndarray, shape (persons,)
+        Rates are per day.
+    days : float
+        Length of the tick.
+    factor : float
+        On visit rates (campaigns).
+    organic : float
+        Chance that a prospect signs up unprompted in this tick.
+    first_fake : uint32
+        Fake accounts, from this uid, do nothing of their own will.
+
+    Returns
+    -------
+    tuple of three int32 ndarrays
+        Rows of visitors, talkers and new members.
+    """
+    visitors = np.empty(status.size, np.int32)
+    talkers = np.empty(status.size, np.int32)
+    joiners = np.empty(status.size, np.int32)
+    v = t = j = 0
+    for i in range(status.size):
+        if uid[i] >= first_fake:
+            continue
+        if status[i] == MEMBER:
+            expected = visit_rate[i] * days * factor
+            spoken = talk_rate[i] * days
+            if expected <= 0.0 and spoken <= 0.0:
+                continue
+            a, b, _, _ = philox(seed, _VISIT, uid[i], 0, tick, 0)
+            u = unit(a)
+            if u < expected and u < -math.expm1(-expected):
+                visitors[v] = i
+                v += 1
+            u = unit(b)
+            if u < spoken and u < -math.expm1(-spoken):
+                talkers[t] = i
+                t += 1
+        elif status[i] == PROSPECT and organic > 0.0 and u01(seed, _VISIT, uid[i], 0, tick, 0) < organic:
+            joiners[j] = i
+            j += 1
+    return visitors[:v].copy(), talkers[:t].copy(), joiners[:j].copy()
+
+
+@nb.njit(inline="always", cache=True)
+def _taste_match(taste, topic, i, j):  # type: ignore[no-untyped-def]
+    match = 0.0
+    for d in range(taste.shape[1]):
+        match += taste[i, d] * topic[j, d]
+    return match
+
+
+@nb.njit(parallel=True, cache=True)
+def choose(  # type: ignore[no-untyped-def]
+    seed, tick, person, product, mode, pay, worth, appeal,
+    uid, taste, intercept, price_sensitivity, conformity, reference, orders, recent,
+    topic, quality, indptr, indices, strength, taste_weight, way_noise, memory,
+):  # fmt: skip
+    """Let every visitor pick one option or none, and let reference prices drift.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    person : int32 ndarray, shape (V,)
+        Each at most once.
+    product, mode, pay, worth, appeal : ndarray, shape (V, W)
+        The options (:class:`sim.offers.Offers`); product -1 is no option.
+    uid ... recent : ndarray
+        Columns of :class:`sim.people.People`; ``reference`` is changed in place.
+    topic, quality : ndarray
+        Columns of :class:`sim.catalog.Products`.
+    indptr, indices, strength : ndarray
+        The network. Persons beyond it have no friends.
+    taste_weight, way_noise, memory : float
+        Logits a standard deviation of taste match; scale of whim between ways of buying; weight of one visit in the
+        reference price.
+
+    Returns
+    -------
+    tuple
+        ``picked`` int32 (V,), column of the pick or -1; ``buy_chance`` float64 (V,), the closed-form logit chance of buying
+        anything (exact when every product is offered in one way).
+    """
+    visits, width = product.shape
+    picked = np.full(visits, -1, np.int32)
+    buy_chance = np.zeros(visits)
+    tied = indptr.size - 1
+    for v in nb.prange(visits):
+        i = person[v]
+        friends = np.zeros(width)
+        if i < tied and conformity[i] > 0.0:
+            for e in range(indptr[i], indptr[i + 1]):
+                f = indices[e]
+                if orders[f] == 0:
+                    continue
+                for r in range(recent.shape[1]):
+                    bought = recent[f, r]
+                    if bought < 0:
+                        break
+                    for w in range(width):
+                        if product[v, w] == bought:
+                            friends[w] += 1.0
+        a, _, _, _ = philox(seed, _CHOICE, uid[i], _OUTSIDE, tick, 0)
+        best = gumbel_of(a)
+        total = 0.0
+        seen = 0.0
+        options = 0
+        for w in range(width):
+            j = product[v, w]
+            if j < 0:
+                continue
+            ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
+            seen += ratio
+            options += 1
+            utility = (
+                intercept[i]
+                + quality[j]
+                + taste_weight * _taste_match(taste, topic, i, j)
+                - price_sensitivity[i] * math.log(ratio / reference[i])
+                + conformity[i] * math.log1p(friends[w])
+                + appeal[v, w]
+            )
+            total += math.exp(min(utility, 700.0))
+            m = mode[v, w]
+            words = philox(seed, _CHOICE, uid[i], j, tick, 0)
+            utility += gumbel_of(words[0])
+            if m > 0:
+                if m == 1:
+                    whim = unit(words[1])
+                elif m == 2:
+                    whim = unit(words[2])
+                else:
+                    whim = u01(seed, _CHOICE, uid[i], j, tick, m)
+                utility += way_noise * math.log(whim / (1.0 - whim))
+            if utility > best:
+                best = utility
+                picked[v] = w
+        buy_chance[v] = total / (1.0 + total)
+        if options > 0:
+            reference[i] += memory * (seen / options - reference[i])
+    return picked, buy_chance
+
+
+@nb.njit(cache=True)
+def calibrate(conversion, slates, taste, topic, quality, taste_weight, intercept):  # type: ignore[no-untyped-def]
+    """Set each person's intercept so that they buy with the given chance from their slate at list price, friends aside.
+
+    Parameters
+    ----------
+    conversion : float
+        In (0, 1).
+    slates : int32 ndarray, shape (n, K)
+        What each person is shown.
+    intercept : float32 ndarray, shape (n,)
+        Changed in place.
+
+    Notes
+    -----
+    The logit's inclusive value: ``intercept = logit(conversion) - ln(sum over the slate of exp(quality + match))``.
+    """
+    target = math.log(conversion / (1.0 - conversion))
+    for i in range(slates.shape[0]):
+        total = 0.0
+        for s in range(slates.shape[1]):
+            j = slates[i, s]
+            if j >= 0:
+                total += math.exp(quality[j] + taste_weight * _taste_match(taste, topic, i, j))
+        intercept[i] = target - math.log(total) if total > 0.0 else target
+
+
+@nb.njit(cache=True)
+def past_orders(seed, rows, uid, purchase_rate, dropout, age, slate, products, taste, topic, quality, taste_weight):  # type: ignore[no-untyped-def]
+    """Simulate what members did before the run: BG/NBD purchase moments, each a pick from a random slate.
+
+    Parameters
+    ----------
+    rows : int32 ndarray, shape (m,)
+        Members at the start.
+    purchase_rate, dropout : ndarray, shape (persons,)
+        Purchases a day while active; chance to leave after a repeat purchase.
+    age : float ndarray, shape (m,)
+        Days since each joined, with their first order.
+    slate, products : int
+        Size of the random slates and of the catalogue.
+
+    Returns
+    -------
+    tuple
+        ``person`` int32, ``product`` int32 and ``days_ago`` float64 of each order, in each person's order of time; and
+        ``left`` bool (m,), who had left before the run.
+    """
+    person = np.empty(1024, np.int32)
+    product = np.empty(1024, np.int32)
+    days_ago = np.empty(1024)
+    left = np.zeros(rows.size, np.bool_)
+    n = 0
+    for r in range(rows.size):
+        i = rows[r]
+        moment = age[r]
+        k = 0
+        while moment >= 0.0:
+            best, pick = -math.inf, -1
+            for s in range(slate):
+                a, b, _, _ = philox(seed, _HISTORY, uid[i], s, k, 0)
+                j = int(unit(a) * products)
+                utility = quality[j] + taste_weight * _taste_match(taste, topic, i, j) + gumbel_of(b)
+                if utility > best:
+                    best, pick = utility, j
+            if n == person.size:
+                person = np.append(person, np.empty(n, np.int32))
+                product = np.append(product, np.empty(n, np.int32))
+                days_ago = np.append(days_ago, np.empty(n))
+            person[n], product[n], days_ago[n] = i, pick, moment
+            n += 1
+            if k > 0 and u01(seed, _DROPOUT, uid[i], k, 0, 0) < dropout[i]:
+                left[r] = True
+                break
+            if purchase_rate[i] <= 0.0:
+                break
+            moment += math.log(u01(seed, _HISTORY, uid[i], 0, k, 1)) / purchase_rate[i]
+            k += 1
+    return person[:n].copy(), product[:n].copy(), days_ago[:n].copy(), left

@@ -1,0 +1,127 @@
+"""Sharers: who passes something on, to whom, and what a message does to its reader.
+
+A member shares after something happened (an order, a team, a visit, a sign-up) or unprompted. The chance of each occasion is
+the scenario's, shifted in logits by how inclined the member is, what the share is expected to earn, and how often they
+bothered their friends of late. A reader's response to one exposure is a logit of tie strength, trust, relevance, the
+promised gift and fatigue.
+
+References
+----------
+Aral & Walker (2011), "Creating social contagion through viral product design".
+Leskovec, Adamic & Huberman (2007), "The dynamics of viral marketing".
+Kempe, Kleinberg & Tardos (2003), "Maximizing the spread of influence" (independent cascade, linear threshold).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+from sim.core.draws import Stream, exponential_of, philox, u01, unit
+
+_RECIPIENT = np.uint32(Stream.RECIPIENT)
+_CLICK = np.uint32(Stream.CLICK)
+_KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
+PROSPECT, MEMBER, CHURNED = 0, 1, 2
+INVITE, POST = 2, 3
+
+
+@nb.njit(cache=True)
+def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audience, delay_ticks):  # type: ignore[no-untyped-def]
+    """Choose who is told by each share, and when they read it.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    sharer : int32 ndarray, shape (n,)
+    kind : int8 ndarray, shape (n,)
+    uid : uint32 ndarray, shape (persons,)
+    indptr, indices, strength : ndarray
+        The network.
+    audience : float
+        Friends told by a share, mean; each is told with chance ``min(1, audience / degree)``; infinite: all are.
+    delay_ticks : float
+        Mean ticks until a message is read, exponential; it is read in the next tick at the earliest.
+
+    Returns
+    -------
+    tuple
+        ``share`` int32 (which share), ``recipient`` int32, ``strength`` float32 and ``due`` int32 (ticks from now), one row
+        for each message.
+    """
+    most = 0
+    for s in range(sharer.size):
+        most += indptr[sharer[s] + 1] - indptr[sharer[s]]
+    share = np.empty(most, np.int32)
+    recipient = np.empty(most, np.int32)
+    tie = np.empty(most, np.float32)
+    due = np.empty(most, np.int32)
+    n = 0
+    for s in range(sharer.size):
+        i = sharer[s]
+        degree = indptr[i + 1] - indptr[i]
+        for e in range(indptr[i], indptr[i + 1]):
+            f = indices[e]
+            a, b, _, _ = philox(seed, _RECIPIENT, uid[i], uid[f], tick, kind[s])
+            if degree > audience and unit(a) * degree >= audience:
+                continue
+            share[n], recipient[n], tie[n] = s, f, strength[e]
+            due[n] = 1 + int(exponential_of(b) * delay_ticks)
+            n += 1
+    return share[:n].copy(), recipient[:n].copy(), tie[:n].copy(), due[:n].copy()
+
+
+@nb.njit(cache=True)
+def respond(  # type: ignore[no-untyped-def]
+    seed, tick, sharer, recipient, kind, product, kol, tie, gift,
+    uid, status, taste, trust, exposures, topic, kol_click,
+    base, strength_effect, trust_effect, relevance_effect, fatigue_effect, gift_effect, win_back,
+):  # fmt: skip
+    """Decide which exposures are clicked on.
+
+    Parameters
+    ----------
+    sharer ... gift : ndarray, shape (n,)
+        The messages read in this tick (:class:`sim.offers.Shares`; ``tie`` is its strength).
+    uid ... exposures : ndarray
+        Columns of :class:`sim.people.People`.
+    topic : float32 ndarray, shape (products, d)
+    kol_click : float32 ndarray
+        Logit of the click chance of a post, for each KOL.
+    base ... gift_effect : float
+        Logits; see ``sharing.click`` of a scenario.
+    win_back : float
+        Click chance of people who left, relative to others.
+
+    Returns
+    -------
+    float64 ndarray, shape (n,)
+        For an exposure that is clicked on, the draw that decided it, in (0, 1), so that of several the keenest can be
+        taken; 2 for one that is not.
+    """
+    outcome = np.full(sharer.size, 2.0)
+    for e in range(sharer.size):
+        r = recipient[e]
+        if kind[e] == INVITE and status[r] == MEMBER:
+            continue
+        if kind[e] == POST:
+            logit = kol_click[kol[e]]
+            sender = _KOL_SENDER + np.uint32(kol[e])
+        else:
+            logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (trust[r] - 0.5)
+            sender = uid[sharer[e]]
+        if product[e] >= 0 and relevance_effect != 0.0:
+            match = 0.0
+            for d in range(taste.shape[1]):
+                match += taste[r, d] * topic[product[e], d]
+            logit += relevance_effect * match
+        logit += gift_effect * math.log1p(gift[e]) * (status[r] == PROSPECT) - fatigue_effect * math.log1p(exposures[r])
+        chance = 1.0 / (1.0 + math.exp(-logit))
+        if status[r] == CHURNED:
+            chance *= win_back
+        u = u01(seed, _CLICK, uid[r], sender, tick, kind[e])
+        if u < chance:
+            outcome[e] = u / chance
+    return outcome

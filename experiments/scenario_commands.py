@@ -1,0 +1,89 @@
+"""What ``shopsim validate`` and ``shopsim new`` do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from sim.core.units import show_hours
+from sim.scenario import Problem, Scenario, ScenarioError, ScenarioFileError, ScenarioValueError
+from sim.scenario.memory import persons_of
+from sim.scenario.overrides import COMMAND_LINE, parse_assignment
+from sim.scenario.starter import Starter, starter
+
+
+def load_scenario(file: Path, assignments: Sequence[str] = ()) -> Scenario:
+    """Read a scenario file and apply what ``--set`` says.
+
+    Parameters
+    ----------
+    file : Path
+        The scenario.
+    assignments : sequence of str
+        ``path=value`` each, applied in order.
+
+    Raises
+    ------
+    ScenarioError
+        If anything is wrong with the file or an assignment.
+    """
+    scenario = Scenario.load(file)
+    return scenario.override(dict(map(parse_assignment, assignments)), origin=COMMAND_LINE) if assignments else scenario
+
+
+def check(file: Path, assignments: Sequence[str] = ()) -> Scenario | ScenarioError:
+    """Read a scenario file and return it, or what is wrong with it."""
+    try:
+        return load_scenario(file, assignments)
+    except ScenarioError as error:
+        return error
+
+
+def facts(checked: Scenario | ScenarioError) -> dict[str, Any]:
+    """Return a few facts about a scenario, or all that is wrong with it, ready for JSON."""
+    if isinstance(checked, ScenarioError):
+        return {"ok": False, "errors": [{**vars(problem), "text": str(problem)} for problem in checked.problems]}
+    return {
+        "ok": True,
+        "name": checked.name,
+        "digest": checked.digest,
+        "persons": persons_of(checked.config),
+        "network": checked.people.network.kind,
+        "ticks": ceil(checked.horizon / checked.tick),
+        "tick": show_hours(checked.tick),
+        "schemes": [scheme.kind for scheme in checked.schemes],
+    }
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """Say the facts about a scenario in a line."""
+    persons = "all persons of the file" if facts["persons"] is None else f"{facts['persons']:,} persons"
+    schemes = ", ".join(facts["schemes"]) or "none"
+    return f"{persons} on {facts['network']}, {facts['ticks']:,} ticks of {facts['tick']}, schemes: {schemes}"
+
+
+def write_starter(name: str, base: Starter, folder: Path) -> Path:
+    """Write a new scenario file and return its path.
+
+    Raises
+    ------
+    ScenarioError
+        If the name is not one, or the file exists or cannot be written.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", name):
+        allowed = "letters, digits and _ . -, at most 80, beginning with a letter, digit or _"
+        raise ScenarioValueError(Problem(f"must be {allowed}. Got {name!r}.", "", None, "NAME", allowed))
+    file = folder / f"{name}.yaml"
+    text = starter(name, base, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise ScenarioFileError(Problem("exists and is not overwritten; choose another name.", str(file))) from None
+    except OSError as problem:
+        raise ScenarioFileError(Problem(f"cannot be written ({problem.strerror}).", str(file))) from None
+    return file

@@ -1,0 +1,214 @@
+"""Findings in words: what a scenario's schemes are called, numbers as a strategist reads them, and the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.stats import Estimate
+
+FEN_PER_YUAN = 100
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+UNKNOWN = "n/a"
+
+
+def in_words(number: int) -> str:
+    """Write a small number in words."""
+    return WORDS[number] if 0 <= number < len(WORDS) else f"{number:,}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Join items as a sentence does: a, b and c."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def yuan(amount: float) -> str:
+    """Write an amount of money: 4.10 yuan, 1,234 yuan."""
+    return f"{amount:,.2f} yuan" if abs(amount) < 100 else f"{amount:,.0f} yuan"
+
+
+def percent(share: float, *, signed: bool = False) -> str:
+    """Write a share as a percentage, with a decimal where it is small: 2.3%, 31%."""
+    value = 100 * share
+    digits = 1 if abs(value) < 9.95 else 0
+    text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
+    return "0%" if float(text.replace(",", "")) == 0 else f"{text}%"
+
+
+def number(value: float, unit: str, *, signed: bool = False) -> str:
+    """Write a metric's value in its unit, as short as a table needs it."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    if unit == "share":
+        return percent(value, signed=signed)
+    whole = unit in {"persons", "accounts", "orders", "visits", "levels", "steps"}
+    digits = 0 if abs(value) >= 1000 or (whole and abs(value) >= 100) else 1 if abs(value) >= 100 or whole else 2
+    text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
+    text = text.removesuffix(".0") if whole else text
+    return "0" if float(text.replace(",", "")) == 0 else text
+
+
+# Schemes.
+
+
+def _group_buy(scheme: Any) -> str:
+    return f"team purchases of {in_words(scheme.team_size)} at {percent(scheme.discount)} off"
+
+
+def _coupon(scheme: Any) -> str:
+    kind = "coupons" if scheme.coupon == "general" else f"{scheme.coupon} coupons"
+    if scheme.fission is not None:
+        return f"{kind} shared as red packets"
+    value = f"{percent(scheme.percent)} off" if scheme.amount is None else f"{scheme.amount / FEN_PER_YUAN:g} yuan"
+    return f"{kind} of {value}" + (f" from {scheme.threshold / FEN_PER_YUAN:g} yuan" if scheme.threshold else "")
+
+
+def _referral(scheme: Any) -> str:
+    parts = []
+    if scheme.bonus.inviter or scheme.bonus.invitee:
+        inviter, invitee = scheme.bonus.inviter / FEN_PER_YUAN, scheme.bonus.invitee / FEN_PER_YUAN
+        parts.append(f"invitation bonuses of {inviter:g} + {invitee:g} yuan")
+    if any(scheme.rates):
+        parts.append(f"commission of {' + '.join(percent(rate) for rate in scheme.rates)}")
+    return " with ".join(parts) or "referral rewards"
+
+
+_DESCRIBE: dict[str, Callable[[Any], str]] = {"group_buy": _group_buy, "coupon": _coupon, "referral": _referral}
+
+
+def described(scenario: Any) -> str:
+    """Say which schemes a scenario runs: "team purchases of three at 15% off", or "doing nothing"."""
+    phrases = [
+        _DESCRIBE[scheme.kind](scheme) if scheme.kind in _DESCRIBE else scheme.kind.replace("_", " ")
+        for scheme in scenario.config.schemes
+    ]
+    return listed(phrases) + (" together" if len(phrases) > 1 else "") if phrases else "doing nothing"
+
+
+# Findings.
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a verdict says of one arm.
+
+    Parameters
+    ----------
+    arm : str
+    scenario, base : Scenario
+    members : mapping
+        The row of the arm's effect on ``new_members``.
+    cost, cost_per_member : Estimate
+        Yuan more than in the base arm, in all and for each member gained.
+    fraud_share : Estimate
+        Share of the subsidy that went to fake accounts.
+    broken : list of str
+        Metrics whose guardrail fails.
+    """
+
+    arm: str
+    scenario: Any
+    base: Any
+    members: Mapping[str, Any]
+    cost: Estimate
+    cost_per_member: Estimate
+    fraud_share: Estimate
+    broken: Sequence[str]
+
+    @property
+    def subject(self) -> str:
+        """How to call the arm."""
+        return described(self.scenario) if self._told_apart else f"the arm {self.arm!r}"
+
+    @property
+    def other(self) -> str:
+        """How to call the base."""
+        return described(self.base) if self._told_apart else f"the base {self.base.name!r}"
+
+    def does(self, verb: str) -> str:
+        """Put a verb into the number of the subject."""
+        plural = self._told_apart and self.scenario.config.schemes
+        return verb if plural else f"{verb}s"
+
+    @property
+    def _told_apart(self) -> bool:
+        """Whether the schemes say which is which; arms can differ in something else."""
+        return described(self.scenario) != described(self.base)
+
+    @property
+    def gains(self) -> bool:
+        """Whether the arm brings more new members beyond doubt."""
+        return bool(self.members["verdict"] == "better")
+
+
+def sentence(finding: Finding) -> str:
+    """Say in a sentence how many members an arm brings, what they cost, and what farms take."""
+    clauses = [_growth(finding), _cost(finding)]
+    if finding.scenario.config.fraud.rings and finding.fraud_share.replicates:
+        clauses.append(f"{finding.does('lose')} {percent(finding.fraud_share.mean)} of the subsidy to farms")
+    subject = finding.subject
+    text = f"{subject[0].upper()}{subject[1:]} {listed([clause for clause in clauses if clause])}"
+    if finding.broken:
+        text += f"; the guardrail on {listed(finding.broken)} is broken"
+    return text + "."
+
+
+def _growth(finding: Finding) -> str:
+    row, bring = finding.members, finding.does("bring")
+    place = f"new members in {finding.scenario.config.horizon / 24:g} days"
+    more = "more" if row["mean_difference"] > 0 else "fewer"
+    if row["verdict"] == "no data":
+        size = number(abs(row["mean_difference"]), "persons")
+        return f"{bring} {size} {more} {place} than {finding.other} (one replicate: no interval)"
+    if row["verdict"] == "same":
+        return f"{bring} exactly as many {place} as {finding.other}"
+    low, high = row["relative_low"], row["relative_high"]
+    relative = math.isfinite(low) and math.isfinite(high)
+    if relative:
+        size = percent(abs(row["relative_difference"]))
+        interval = f"95% CI {percent(low).removesuffix('%')} to {percent(high).removesuffix('%')}"
+    else:
+        size = number(abs(row["mean_difference"]), "persons")
+        interval = f"95% CI {number(row['ci_low'], 'persons')} to {number(row['ci_high'], 'persons')} persons"
+    if row["verdict"] in ("better", "worse"):
+        return f"{bring} {size} {more} {place} than {finding.other} ({interval})"
+    needed = row["replicates_needed"]
+    hint = f"; about {needed:,} replicates would tell" if isinstance(needed, int) else ""
+    return f"{bring} about as many {place} as {finding.other} ({interval}{hint})"
+
+
+def _cost(finding: Finding) -> str:
+    total, each = finding.cost, finding.cost_per_member
+    if not math.isfinite(total.mean) or total.mean == 0.0:
+        return ""
+    if total.mean < 0:
+        return f"{finding.does('save')} {yuan(-total.mean)}"
+    if finding.gains and math.isfinite(each.low):
+        return f"{finding.does('cost')} {yuan(each.mean)} for each one gained"
+    return f"{finding.does('cost')} {yuan(total.mean)}"
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Say in a sentence what a comparison found: of several arms, about the best.
+
+    The best arm is the one that brings most new members beyond doubt and breaks no guardrail.
+    """
+    if len(findings) == 1:
+        return sentence(findings[0])
+    gaining = [finding for finding in findings if finding.gains]
+    allowed = [finding for finding in gaining if not finding.broken]
+    if allowed:
+        best = max(allowed, key=lambda finding: float(finding.members["mean_difference"]))
+        rest = f"Best of {in_words(len(findings))} arms"
+        return f"{rest}: {_lower(sentence(best))}"
+    base = findings[0].other
+    if gaining:
+        names = listed([finding.arm for finding in gaining])
+        return f"No arm is fit to launch: {names} bring more new members than {base}, but break a guardrail."
+    return f"None of the {in_words(len(findings))} arms brings more new members than {base} beyond doubt."
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]

@@ -1,0 +1,1 @@
+"""What knows nothing of shops: draws, table, clock, ledger, graph."""

@@ -1,0 +1,183 @@
+"""Money is conserved, to the fen: a double-entry ledger.
+
+Every movement debits one account and credits another by the same whole number of fen, so the balances sum to zero at
+every moment by construction. The ledger keeps, for each day, how much went from which account to which under which
+scheme, and every single posting if a journal is asked for.
+
+Rounding rule, used by every amount that is reckoned as a share of another: :func:`share_of`, half a fen goes up.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sim.core.table import Column, Table, column
+
+Fen = npt.NDArray[np.int64]
+
+
+class Account(IntEnum):
+    """Parties, and liabilities of the platform towards them."""
+
+    BUYERS = 0
+    ESCROW = 1
+    MERCHANTS = 2
+    PLATFORM = 3
+    SHARERS = 4
+    KOLS = 5
+    LEADERS = 6
+    LOGISTICS = 7
+    FROZEN_COMMISSION = 8  # earned by sharers, may still be clawed back
+    WALLETS = 9  # released to sharers, not yet withdrawn
+    UNSPENT_POINTS = 10
+    LIVE_COUPONS = 11  # face value of coupons in wallets that were paid for
+
+
+LIABILITIES = (Account.FROZEN_COMMISSION, Account.WALLETS, Account.UNSPENT_POINTS, Account.LIVE_COUPONS)
+
+
+def share_of(amount: npt.ArrayLike, share: npt.ArrayLike) -> Fen:
+    """Return a share of an amount in whole fen, half up.
+
+    Parameters
+    ----------
+    amount : array_like of int
+        Fen, not negative.
+    share : array_like of float
+        Not negative.
+
+    Notes
+    -----
+    The product is nudged by 1e-9 before rounding, so that a share written in decimals (0.15 of 50 fen is 7.5) rounds
+    as it reads and not as binary floating point has it.
+    """
+    return np.floor(np.asarray(amount, np.float64) * np.asarray(share, np.float64) + 0.5 + 1e-9).astype(np.int64)
+
+
+class Journal(Table):
+    """Every posting of a run, one row each."""
+
+    tick: Column = column(np.int32)
+    debit: Column = column(np.int8)
+    credit: Column = column(np.int8)
+    scheme: Column = column(np.int16)
+    person: Column = column(np.int32, fill=-1)
+    amount: Column = column(np.int64)
+
+
+class Ledger:
+    """Double-entry ledger of one run.
+
+    Parameters
+    ----------
+    schemes : list of str
+        Names under which money moves, in the order of their numbers. Number 0 is the shop's own trade.
+    days : int
+        Days that the run may touch.
+    journal : bool
+        Whether to keep every posting.
+    """
+
+    def __init__(self, schemes: list[str], days: int, journal: bool = False) -> None:
+        self.schemes = schemes
+        size = len(Account)
+        self._flow = np.zeros((days, len(schemes), size, size), np.int64)
+        self._balance = np.zeros(size, np.int64)
+        self.journal = Journal() if journal else None
+
+    def transfer(
+        self,
+        day: int,
+        tick: int,
+        source: Account,
+        target: Account,
+        amounts: npt.ArrayLike,
+        scheme: int = 0,
+        persons: npt.ArrayLike = -1,
+    ) -> int:
+        """Move money from one account to another.
+
+        Parameters
+        ----------
+        day, tick : int
+            When.
+        source, target : Account
+            Who is debited and who is credited.
+        amounts : array_like of int
+            Fen, none negative; one posting each.
+        scheme : int
+            Number of the scheme on whose behalf.
+        persons : array_like of int
+            The person concerned by each posting, -1 for none (kept in the journal only).
+
+        Returns
+        -------
+        int
+            Total moved, in fen.
+
+        Raises
+        ------
+        ValueError
+            If an amount is negative: a refund is a transfer the other way.
+        """
+        values = np.atleast_1d(np.asarray(amounts))
+        if values.size == 0:
+            return 0
+        if values.dtype.kind not in "iu":
+            raise ValueError(f"amounts must be whole fen. Got {values.dtype}.")
+        if values.min() < 0:
+            raise ValueError(f"amounts must not be negative. Got {values.min()}; post the other way to refund.")
+        total = int(values.sum())
+        if total == 0:
+            return 0
+        self._balance[source] -= total
+        self._balance[target] += total
+        self._flow[day, scheme, source, target] += total
+        if self.journal is not None:
+            paid = values > 0
+            who = np.broadcast_to(np.asarray(persons), values.shape)[paid]
+            self.journal.append(
+                tick=tick, debit=int(source), credit=int(target), scheme=scheme, person=who, amount=values[paid]
+            )
+        return total
+
+    def balance(self, account: Account) -> int:
+        """Return the balance of an account in fen (negative: it paid more than it received)."""
+        return int(self._balance[account])
+
+    def balances(self) -> pd.DataFrame:
+        """Return the balance of every account in fen, indexed by account name."""
+        return pd.DataFrame({"balance": self._balance.copy()}, index=[a.name.lower() for a in Account])
+
+    def flows(self) -> pd.DataFrame:
+        """Return what moved: columns day, scheme, source, target, amount (fen); only what is not zero."""
+        day, scheme, source, target = np.nonzero(self._flow)
+        names = np.array([a.name.lower() for a in Account])
+        return pd.DataFrame(
+            {
+                "day": day,
+                "scheme": np.array(self.schemes, dtype=object)[scheme],
+                "source": names[source],
+                "target": names[target],
+                "amount": self._flow[day, scheme, source, target],
+            }
+        )
+
+    def total(
+        self, source: Account | None = None, target: Account | None = None, scheme: int | None = None
+    ) -> Fen:
+        """Return fen moved a day, shape (days,), between the given accounts and under the given scheme (None: any)."""
+        chosen = self._flow
+        chosen = chosen if scheme is None else chosen[:, scheme : scheme + 1]
+        chosen = chosen if source is None else chosen[:, :, source : source + 1]
+        chosen = chosen if target is None else chosen[:, :, :, target : target + 1]
+        result: Fen = chosen.sum(axis=(1, 2, 3))
+        return result
+
+    def imbalance(self) -> int:
+        """Return the sum of all balances, which is zero unless the ledger is broken."""
+        return int(self._balance.sum())

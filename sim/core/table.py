@@ -1,0 +1,152 @@
+"""State is tables: named, typed numpy columns that can grow.
+
+A subclass declares its columns as class annotations; an instance has each as an array attribute::
+
+    class Teams(Table):
+        leader: Column = column(np.int32)
+        deadline: Column = column(np.int32, fill=-1)
+
+    teams = Teams()
+    rows = teams.append(leader=[4, 7])
+    teams.leader[rows]            # a view on the live rows
+
+Columns are views on over-allocated buffers, so reading them costs nothing; an append may move the buffers, so do not
+keep a column across an append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """Declaration of one column: dtype, fill value for rows that do not say, and width (1: a vector)."""
+
+    dtype: np.dtype[Any]
+    fill: Any = 0
+    width: int | None = None
+
+
+def column(dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None) -> Any:
+    """Declare a column of a :class:`Table`.
+
+    Parameters
+    ----------
+    dtype : dtype_like
+        Type of the values.
+    fill : scalar
+        Value of rows that are appended without one.
+    width : int, optional
+        Make the column a matrix of shape (rows, width).
+    """
+    return ColumnSpec(np.dtype(dtype), fill, width)
+
+
+class Table:
+    """A growable set of equal-length numpy columns; see the module's docstring.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows to start with, filled with each column's fill value.
+    **widths : int
+        Width of matrix columns where it is known only at run time.
+    """
+
+    columns: ClassVar[dict[str, ColumnSpec]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {name: spec for name, spec in vars(cls).items() if isinstance(spec, ColumnSpec)}
+        for name in own:
+            delattr(cls, name)
+        cls.columns = {**cls.columns, **own}
+
+    def __init__(self, rows: int = 0, **widths: int) -> None:
+        self._specs = {
+            name: ColumnSpec(s.dtype, s.fill, widths.get(name, s.width)) for name, s in self.columns.items()
+        }
+        self._length = 0
+        self._buffers: dict[str, Column] = {}
+        self._allocate(max(rows, 16))
+        if rows:
+            self.append(rows)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __getitem__(self, name: str) -> Column:
+        """Return a column by name."""
+        if name not in self._specs:
+            raise KeyError(name)
+        values: Column = getattr(self, name)
+        return values
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the live rows."""
+        return sum(self[name].nbytes for name in self)
+
+    def append(self, rows: int | None = None, **values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Add rows and return their numbers.
+
+        Parameters
+        ----------
+        rows : int, optional
+            How many; taken from the longest value if absent.
+        **values : array_like
+            Values by column name, scalars or one for each new row; other columns get their fill value.
+
+        Returns
+        -------
+        ndarray of int64
+            Numbers of the new rows.
+        """
+        unknown = values.keys() - self._specs.keys()
+        if unknown:
+            raise KeyError(f"{type(self).__name__} has no column {sorted(unknown)}; it has {list(self._specs)}")
+        if rows is None:
+            rows = max((len(v) for v in map(np.atleast_1d, values.values())), default=0)
+        start, stop = self._length, self._length + rows
+        if stop > self._capacity:
+            self._allocate(max(stop, self._capacity * 2))
+        for name, spec in self._specs.items():
+            self._buffers[name][start:stop] = values.get(name, spec.fill)
+        self._length = stop
+        self._refresh()
+        return np.arange(start, stop)
+
+    def arrays(self) -> dict[str, Column]:
+        """Return a copy of every column, for a checkpoint."""
+        return {name: self[name].copy() for name in self}
+
+    def restore(self, arrays: dict[str, Column]) -> None:
+        """Replace the content by what :meth:`arrays` gave."""
+        rows = len(next(iter(arrays.values())))
+        self._length = 0
+        self._allocate(max(rows, 16))
+        self.append(rows, **arrays)
+
+    def _allocate(self, capacity: int) -> None:
+        for name, spec in self._specs.items():
+            shape = (capacity,) if spec.width is None else (capacity, spec.width)
+            fresh = np.full(shape, spec.fill, spec.dtype)
+            if self._length:
+                fresh[: self._length] = self._buffers[name][: self._length]
+            self._buffers[name] = fresh
+        self._capacity = capacity
+        self._refresh()
+
+    def _refresh(self) -> None:
+        for name, buffer in self._buffers.items():
+            setattr(self, name, buffer[: self._length])

@@ -1,0 +1,251 @@
+"""The feed: messages under way, who reads them, who clicks, and who signs up.
+
+This is the one machinery of spread in the shop. Shares of products and teams, invitations and KOLs' posts all go through
+:meth:`Feed.send` or :meth:`Feed.post`, wait in :class:`Pending` until they are read, and end in :meth:`Feed.read`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents import sharers
+from sim.core import draws
+from sim.core.draws import Stream
+from sim.core.table import Column, Table, column
+from sim.offers import NONE, ShareKind, Shares, Signups, Source
+from sim.people import Status
+
+if TYPE_CHECKING:
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+_NOBODY = np.zeros(0, np.int64)
+TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
+
+
+class Pending(Table):
+    """Messages that were sent and not yet read, with the tick in which they will be."""
+
+    due: Column = column(np.int32)
+    sharer: Column = column(np.int32)
+    recipient: Column = column(np.int32)
+    kind: Column = column(np.int8)
+    product: Column = column(np.int32)
+    team: Column = column(np.int32)
+    kol: Column = column(np.int16)
+    strength: Column = column(np.float32)
+    gift: Column = column(np.float32)
+
+
+class Feed:
+    """Messages under way in one run.
+
+    Parameters
+    ----------
+    shop : Shop
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        sharing = shop.config.sharing
+        self._audience = math.inf if sharing.audience == "all" else float(sharing.audience)
+        self._delay = sharing.delay / shop.clock.tick_hours
+        self._cooldown = math.ceil(sharing.cooldown / shop.clock.tick_hours)
+        self._pending: dict[int, list[Shares]] = {}
+        strength = shop.graph.strength
+        whole = np.zeros(shop.graph.persons)
+        np.add.at(whole, shop.graph.indices, strength)
+        self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
+
+    # Sending.
+
+    def opportunities(self, persons: Array, kind: Array, chance: Array) -> Array:
+        """Return a mask of those who take an occasion to share.
+
+        Parameters
+        ----------
+        persons : int32 ndarray
+            Each at most once.
+        kind : int8 ndarray
+            What they would share (:class:`ShareKind`).
+        chance : float ndarray
+            Of an average member without reward.
+
+        Notes
+        -----
+        ``logit(p) = logit(chance) + ln(activity) + reward_weight ln(1 + yuan) - social_cost ln(1 + recent shares)``.
+        """
+        if persons.size == 0:
+            return np.zeros(0, bool)
+        people, shop = self.shop.people, self.shop
+        tick = shop.clock.tick
+        with np.errstate(divide="ignore"):
+            logit = np.log(chance) - np.log1p(-chance) + np.log(people.activity[persons]) + self.keenness(persons, kind)
+        u = draws.uniform(shop.seed, Stream.SHARE, people.uid[persons], kind, tick)
+        ready = tick - people.last_share[persons] >= self._cooldown
+        with np.errstate(divide="ignore", over="ignore"):
+            accepted: Array = ready & (u < 1.0 / (1.0 + np.exp(-logit)))
+        return accepted
+
+    def talkers(self, persons: Array, kind: Array) -> Array:
+        """Return a mask of unprompted talkers, thinned from a stream that is ``TALK_CAP`` times too dense.
+
+        Notes
+        -----
+        A talker came with chance ``1 - exp(-rate dt)`` at the dense rate; of these a part is kept so that what remains comes
+        with ``1 - exp(-rate dt factor / TALK_CAP)``, where the factor is what reward and social cost make of the rate.
+        """
+        if persons.size == 0:
+            return np.zeros(0, bool)
+        people, shop = self.shop.people, self.shop
+        factor = np.exp(np.minimum(self.keenness(persons, kind), math.log(TALK_CAP)))
+        dense = people.talk_rate[persons] * shop.clock.days_a_tick
+        u = draws.uniform(shop.seed, Stream.SHARE, people.uid[persons], kind, shop.clock.tick, 1)
+        ready = shop.clock.tick - people.last_share[persons] >= self._cooldown
+        accepted: Array = ready & (u * np.expm1(-dense) > np.expm1(-dense * factor / TALK_CAP))
+        return accepted
+
+    def keenness(self, persons: Array, kind: Array) -> Array:
+        """Return the logits that reward adds and social cost takes away from sharing, for each person."""
+        people, sharing = self.shop.people, self.shop.config.sharing
+        reward = np.zeros(persons.size)
+        for k in ShareKind:
+            rows = np.flatnonzero(kind == k) if self.shop.schemes else _NOBODY
+            for scheme in self.shop.schemes:
+                if rows.size and scheme.is_open:
+                    reward[rows] += scheme.reward(persons[rows], k)
+        result: Array = sharing.reward_weight * np.log1p(reward) - people.social_cost[persons] * np.log1p(
+            people.shares[persons]
+        )
+        return result
+
+    def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:
+        """Pass on a message each: choose the friends who are told, and when they read it."""
+        shop, people = self.shop, self.shop.people
+        tied = sharer < shop.graph.persons
+        sharer, kind, product, team = sharer[tied], kind[tied], product[tied], team[tied]
+        if sharer.size == 0:
+            return
+        graph, tick = shop.graph, shop.clock.tick
+        share, recipient, strength, due = sharers.recipients(
+            np.uint32(shop.seed), np.uint32(tick), sharer, kind, people.uid,
+            graph.indptr, graph.indices, graph.strength, self._audience, self._delay,
+        )  # fmt: skip
+        people.last_share[sharer] = tick
+        people.shares[sharer] += 1
+        shop.count("shares", sharer.size)
+        gift = np.zeros(sharer.size, np.float32)
+        for k in ShareKind:
+            rows = np.flatnonzero(kind == k) if shop.schemes else _NOBODY
+            for scheme in shop.schemes:
+                if rows.size and scheme.is_open:
+                    gift[rows] += scheme.gift(sharer[rows], k)
+        messages = Shares(
+            sharer[share], recipient, kind[share], product[share], team[share],
+            np.full(share.size, NONE, np.int16), strength, gift[share],
+        )  # fmt: skip
+        self._enqueue(messages, due + tick)
+
+    def post(self, kol: int, person: int, product: int, recipients: Array) -> None:
+        """Show a KOL's post about a product to followers, who read it after the usual delay."""
+        shop = self.shop
+        n = recipients.size
+        delay = draws.exponential(shop.seed, Stream.READ, shop.people.uid[recipients], kol, shop.clock.tick) * self._delay
+        messages = Shares(
+            np.full(n, person, np.int32), recipients.astype(np.int32), np.full(n, ShareKind.POST, np.int8),
+            np.full(n, product, np.int32), np.full(n, NONE, np.int32), np.full(n, kol, np.int16),
+            np.ones(n, np.float32), np.zeros(n, np.float32),
+        )  # fmt: skip
+        self._enqueue(messages, shop.clock.tick + 1 + delay.astype(np.int32))
+
+    def _enqueue(self, messages: Shares, due: Array) -> None:
+        horizon = self.shop.clock.horizon
+        if due.size == 0:
+            return
+        messages = messages.take(order := np.argsort(due, kind="stable"))
+        due = due[order]
+        starts = np.flatnonzero(np.diff(due, prepend=due[0] - 1))
+        for start, stop in zip(starts, [*starts[1:], due.size], strict=True):
+            if due[start] < horizon:
+                self._pending.setdefault(int(due[start]), []).append(messages.take(slice(start, stop)))
+
+    # Reading.
+
+    def read(self) -> tuple[Shares, Signups]:
+        """Let everyone read what has reached them.
+
+        Returns
+        -------
+        clicks : Shares
+            For each person who clicks, the message that they click on.
+        signups : Signups
+            Prospects among them who would sign up.
+        """
+        shop = self.shop
+        parts = self._pending.pop(shop.clock.tick, [])
+        if not parts:
+            return _no_shares(), Signups(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int8))
+        seen = Shares.join(parts)
+        for scheme in shop.schemes:
+            if scheme.is_open:
+                scheme.on_exposure(seen)
+        keenness = self._respond(seen)
+        shop.count("exposures", len(seen))
+        np.add.at(shop.people.exposures, seen.recipient, np.float32(1))
+        hit = np.flatnonzero(keenness <= 1.0)
+        hit = hit[np.lexsort((keenness[hit], seen.recipient[hit]))]
+        first = np.ones(hit.size, bool)
+        first[1:] = seen.recipient[hit][1:] != seen.recipient[hit][:-1]
+        clicks = seen.take(hit[first])
+        shop.count("clicks", len(clicks))
+        return clicks, self._sign_up(clicks)
+
+    def _respond(self, seen: Shares) -> Array:
+        shop, people = self.shop, self.shop.people
+        click = shop.config.sharing.click
+        base = math.log(click.base) - math.log1p(-click.base) if 0 < click.base < 1 else (80.0 if click.base else -80.0)
+        outcome: Array = sharers.respond(
+            np.uint32(shop.seed), np.uint32(shop.clock.tick),
+            seen.sharer, seen.recipient, seen.kind, seen.product, seen.kol, seen.strength, seen.gift,
+            people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic, shop.kol_click,
+            base, click.strength, click.trust, click.relevance, click.fatigue, click.gift, shop.config.sharing.win_back,
+        )  # fmt: skip
+        if shop.config.sharing.response == "threshold":
+            prospect = people.status[seen.recipient] == Status.PROSPECT
+            rows = np.flatnonzero(prospect & (seen.kind != ShareKind.POST))
+            who = seen.recipient[rows]
+            np.add.at(people.pressure, who, (seen.strength[rows] / self._strength_in[who]).astype(np.float32))
+            outcome[rows] = np.where(people.pressure[who] >= people.threshold[who] - 1e-6, 0.5, 2.0)
+        return outcome
+
+    def _sign_up(self, clicks: Shares) -> Signups:
+        shop, people = self.shop, self.shop.people
+        rows = np.flatnonzero(people.status[clicks.recipient] == Status.PROSPECT)
+        who = clicks.recipient[rows]
+        u = draws.uniform(shop.seed, Stream.SIGN_UP, people.uid[who], 0, shop.clock.tick)
+        rows = rows[u < shop.config.sharing.sign_up]
+        source = np.where(clicks.kind[rows] == ShareKind.POST, Source.KOL, Source.SHARE).astype(np.int8)
+        return Signups(clicks.recipient[rows], clicks.sharer[rows], source)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any message is under way."""
+        return bool(self._pending)
+
+    def table(self) -> Pending:
+        """Return everything under way as a table, for a checkpoint."""
+        pending = Pending()
+        for due, parts in sorted(self._pending.items()):
+            for part in parts:
+                pending.append(len(part), due=due, **{name: getattr(part, name) for name in part.__slots__})
+        return pending
+
+
+def _no_shares() -> Shares:
+    return Shares(
+        *(np.zeros(0, t) for t in (np.int32, np.int32, np.int8, np.int32, np.int32, np.int16, np.float32, np.float32))
+    )

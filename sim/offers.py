@@ -1,0 +1,255 @@
+"""The batches that flow through a day: visits, slates, offers, orders, shares, sign-ups.
+
+Each stage of :meth:`sim.shop.Shop.step` takes and returns one of these: a small dataclass of equal-length numpy arrays.
+Rows of :class:`People` are called persons here, rows of the catalogue products. ``-1`` means none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+NONE = -1
+
+
+class Mode(IntEnum):
+    """Ways of buying. A mode's number addresses its draws, so a number once given is never reused."""
+
+    SOLO = 0
+    OPEN_TEAM = 1
+    JOIN_TEAM = 2
+
+
+class Source(IntEnum):
+    """What brought a visitor."""
+
+    OWN = 0
+    SHARE = 1
+    KOL = 2
+    RING = 3
+
+
+class ShareKind(IntEnum):
+    """What a share is about."""
+
+    PRODUCT = 0
+    TEAM = 1
+    INVITE = 2
+    POST = 3  # a KOL's post
+
+
+@dataclass(slots=True)
+class Batch:
+    """Equal-length arrays, one row an event."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.__slots__[0]))
+
+    def take(self, rows: Array) -> Self:
+        """Return the chosen rows (a mask or row numbers)."""
+        return type(self)(*[getattr(self, name)[rows] for name in self.__slots__])
+
+    @classmethod
+    def join(cls, parts: list[Self]) -> Self:
+        """Return several batches as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*[np.concatenate([getattr(p, name) for p in parts]) for name in cls.__slots__])
+
+
+@dataclass(slots=True)
+class Shares(Batch):
+    """Messages on their way, one row for each recipient.
+
+    Attributes
+    ----------
+    sharer, recipient : int32
+        Persons. For a KOL's post the sharer is the KOL's own person, or -1 if they are not one of the people.
+    kind : int8
+        :class:`ShareKind`.
+    product, team : int32
+        What it is about, -1 for none.
+    kol : int16
+        Number of the KOL, -1 for none.
+    strength : float32
+        Strength of the tie that carries it, in (0, 1].
+    gift : float32
+        What the recipient is promised for signing up, in yuan.
+    """
+
+    sharer: Array
+    recipient: Array
+    kind: Array
+    product: Array
+    team: Array
+    kol: Array
+    strength: Array
+    gift: Array
+
+
+@dataclass(slots=True)
+class Visits(Batch):
+    """Members who open the shop in this tick, at most once each.
+
+    Attributes
+    ----------
+    person : int32
+    source : int8
+        :class:`Source`.
+    sharer, product, team, kol : int32
+        What they clicked on, -1 for none.
+    quantity : int32
+        Units they would buy.
+    """
+
+    person: Array
+    source: Array
+    sharer: Array
+    product: Array
+    team: Array
+    kol: Array
+    quantity: Array
+
+
+@dataclass(slots=True)
+class Signups(Batch):
+    """Persons who become members in this tick.
+
+    Attributes
+    ----------
+    person : int32
+    inviter : int32
+        Whose share they clicked on, -1 for none.
+    source : int8
+        :class:`Source`.
+    """
+
+    person: Array
+    inviter: Array
+    source: Array
+
+
+@dataclass(slots=True)
+class Offers:
+    """What each visitor can buy: one row a visit, one column an option.
+
+    Attributes
+    ----------
+    visits : Visits
+        Of length V.
+    product : int32, shape (V, W)
+        -1 where there is no option.
+    mode : int8, shape (V, W)
+        :class:`Mode`.
+    ref : int32, shape (V, W)
+        What the mode refers to (the team to join), -1 for none.
+    worth : int64, shape (V, W)
+        Quantity times list price, fen.
+    pay : int64, shape (V, W)
+        What the visitor would pay now, fen: worth less all discounts.
+    appeal : float32, shape (V, W)
+        Utility beside price (social proof, endorsement, hassle), in logits.
+    discounts : dict
+        Scheme number -> int64 (V, W'): what each scheme takes off, for columns that existed when it did; fen.
+    """
+
+    visits: Visits
+    product: Array
+    mode: Array
+    ref: Array
+    worth: Array
+    pay: Array
+    appeal: Array
+    discounts: dict[int, Array] = field(default_factory=dict)
+
+    @classmethod
+    def solo(cls, visits: Visits, slates: Array, price: Array) -> Offers:
+        """Return the slates' products at list price."""
+        worth = np.where(slates >= 0, price[slates] * visits.quantity[:, None].astype(np.int64), 0)
+        return cls(
+            visits,
+            slates,
+            np.full(slates.shape, Mode.SOLO, np.int8),
+            np.full(slates.shape, NONE, np.int32),
+            worth,
+            worth.copy(),
+            np.zeros(slates.shape, np.float32),
+        )
+
+    def add(self, product: Array, mode: Array, ref: Array, worth: Array, appeal: Array) -> slice:
+        """Append columns of options at their list price and return where they stand."""
+        start = self.product.shape[1]
+        self.product = np.hstack([self.product, product])
+        self.mode = np.hstack([self.mode, mode.astype(np.int8)])
+        self.ref = np.hstack([self.ref, ref.astype(np.int32)])
+        self.worth = np.hstack([self.worth, worth])
+        self.pay = np.hstack([self.pay, worth])
+        self.appeal = np.hstack([self.appeal, appeal.astype(np.float32)])
+        return slice(start, self.product.shape[1])
+
+    def take_off(self, scheme: int, discount: Array, columns: slice = slice(None)) -> None:
+        """Lower what is paid by a scheme's discount, never below zero.
+
+        Parameters
+        ----------
+        scheme : int
+            The scheme's number.
+        discount : int64, shape (V, W) or the shape of the chosen columns
+            Fen, not negative.
+        columns : slice
+            The columns it holds for.
+        """
+        applied = np.minimum(discount, self.pay[:, columns])
+        self.pay[:, columns] -= applied
+        whole = self.discounts.get(scheme)
+        if whole is None or whole.shape != self.pay.shape:
+            fresh = np.zeros(self.pay.shape, np.int64)
+            if whole is not None:
+                fresh[:, : whole.shape[1]] = whole
+            whole = self.discounts[scheme] = fresh
+        whole[:, columns] += applied
+
+
+@dataclass(slots=True)
+class Orders(Batch):
+    """Purchases proposed in this tick, one row each.
+
+    Attributes
+    ----------
+    person, product : int32
+    quantity : int32
+        Units.
+    mode : int8
+        :class:`Mode`.
+    ref : int32
+        Team to join, -1 for none; after ``settle`` of a group-buy, the team they are in.
+    worth : int64
+        Quantity times list price, fen.
+    pay : int64
+        What the buyer pays, fen.
+    discount : int64, shape (n, schemes)
+        What each scheme took off, fen; ``worth - discount.sum(1) == pay``.
+    source : int8
+    sharer, kol : int32
+        Whose link brought the buyer, -1 for none.
+    row : int64
+        Row in the order book; -1 until accepted.
+    """
+
+    person: Array
+    product: Array
+    quantity: Array
+    mode: Array
+    ref: Array
+    worth: Array
+    pay: Array
+    discount: Array
+    source: Array
+    sharer: Array
+    kol: Array
+    row: Array

@@ -1,0 +1,191 @@
+"""Operations: the campaign calendar, fulfilment, returns and restocking, as SimPy processes that move batches.
+
+A process holds nothing of its own. What it waits for is a row: an order with its ``due`` tick, a :class:`Restocks` row.
+
+Queueing: parcels leave in batches every ``dispatch_every``, first ordered first served, at most ``capacity`` a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import simpy
+
+from sim.core import draws
+from sim.core.clock import HOURS_A_DAY
+from sim.core.draws import Stream
+from sim.core.ledger import Account
+from sim.core.table import Column, Table, column
+from sim.orders import OrderStatus
+
+if TYPE_CHECKING:
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+Process = Generator[simpy.Event, Any, None]
+_NO_ROWS = np.zeros(0, np.int64)
+
+
+class Restocks(Table):
+    """Goods that merchants have reordered."""
+
+    product: Column = column(np.int32)
+    units: Column = column(np.int64)
+    due: Column = column(np.float64)  # hour of arrival
+    arrived: Column = column(np.bool_)
+
+
+class Operations:
+    """Back office of one run.
+
+    Parameters
+    ----------
+    shop : Shop
+
+    Attributes
+    ----------
+    closed : set of str
+        Names of schemes that wait for their campaign.
+    demand : float
+        Factor on visit rates by the campaigns of the moment.
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.config = shop.config.operations
+        self.restocks = Restocks()
+        self.demand = 1.0
+        calendar = shop.config.calendar
+        self._open_campaigns: dict[str, int] = {name: 0 for c in calendar for name in c.schemes}
+        self.closed = set(self._open_campaigns)
+        self._queue = _NO_ROWS  # paid, not yet dispatched, in order of payment
+        self._moving = _NO_ROWS  # shipped or delivered: something falls due
+        environment = shop.clock.environment
+        for campaign in calendar:
+            environment.process(self._campaign(campaign))
+        environment.process(self._dispatching())
+        environment.process(self._due_moments())
+
+    def _campaign(self, campaign: Any) -> Process:
+        environment = self.shop.clock.environment
+        yield environment.timeout(campaign.start)
+        self.demand *= campaign.demand
+        for name in campaign.schemes:
+            self._open_campaigns[name] += 1
+        self._close_what_no_campaign_lists()
+        yield environment.timeout(campaign.end - campaign.start)
+        self.demand /= campaign.demand
+        for name in campaign.schemes:
+            self._open_campaigns[name] -= 1
+        self._close_what_no_campaign_lists()
+
+    def _close_what_no_campaign_lists(self) -> None:
+        self.closed = {name for name, count in self._open_campaigns.items() if count == 0}
+
+    # Fulfilment.
+
+    def fulfil(self, rows: Array) -> None:
+        """Take paid orders (rows of the order book) into the queue."""
+        self._queue = np.concatenate([self._queue, rows])
+
+    def _dispatching(self) -> Process:
+        while True:
+            yield self.shop.clock.environment.timeout(self.config.dispatch_every)
+            self._dispatch()
+
+    def _dispatch(self) -> None:
+        shop, book = self.shop, self.shop.book
+        waiting = self._queue[book.status[self._queue] == OrderStatus.PAID]
+        room = waiting.size
+        if self.config.capacity is not None:
+            room = round(self.config.capacity * self.config.dispatch_every / HOURS_A_DAY)
+        rows, self._queue = waiting[:room], waiting[room:]
+        if rows.size == 0:
+            return
+        book.status[rows] = OrderStatus.SHIPPED
+        book.shipped[rows] = shop.clock.tick
+        uid = shop.people.uid[book.person[rows]]
+        # Half of the lead time is the road, half is luck: shifted exponential with the configured mean.
+        luck = draws.exponential(shop.seed, Stream.LEAD_TIME, uid, book.product[rows], book.tick[rows])
+        hours = self.config.lead_time * (0.5 + 0.5 * luck)
+        book.due[rows] = shop.clock.tick + np.ceil(hours / shop.clock.tick_hours).astype(np.int32)
+        self._ship(rows)
+        self._moving = np.concatenate([self._moving, rows])
+
+    def _ship(self, rows: Array) -> None:
+        cost = np.full(rows.size, self.config.shipping, np.int64)
+        self.shop.post(Account.MERCHANTS, Account.LOGISTICS, cost)
+        self.shop.count("parcels", rows.size)
+
+    def _due_moments(self) -> Process:
+        environment, tick_hours = self.shop.clock.environment, self.shop.clock.tick_hours
+        while True:
+            yield environment.timeout(tick_hours)
+            book, tick = self.shop.book, self.shop.clock.tick
+            due = self._moving[book.due[self._moving] <= tick]
+            if due.size:
+                delivered = book.status[due] == OrderStatus.DELIVERED
+                self._end(due[delivered])
+                self._deliver(due[~delivered])
+                self._moving = self._moving[
+                    (book.status[self._moving] == OrderStatus.SHIPPED) | (book.status[self._moving] == OrderStatus.DELIVERED)
+                ]
+
+    def _deliver(self, rows: Array) -> None:
+        if rows.size == 0:
+            return
+        shop, book, people = self.shop, self.shop.book, self.shop.people
+        tick, config = shop.clock.tick, self.config
+        person = book.person[rows]
+        book.status[rows] = OrderStatus.DELIVERED
+        book.delivered[rows] = tick
+        late = (tick - book.tick[rows]) * shop.clock.tick_hours > config.late_after
+        shop.disappoint(person[late])
+        shop.please(person[~late])
+        address = (people.uid[person], book.product[rows], book.tick[rows])
+        wish = draws.uniform(shop.seed, Stream.RETURN, *address)
+        unhappy = config.satisfaction_effect * (1 - people.satisfaction[person])
+        book.will_return[rows] = wish < shift(np.full(rows.size, config.return_rate), unhappy)
+        window = shop.clock.ticks(config.return_window) if config.return_window else 0
+        moment = draws.uniform(shop.seed, Stream.RETURN, *address, 1)
+        book.due[rows] = tick + np.where(book.will_return[rows], np.ceil(moment * window), window).astype(np.int32)
+
+    def _end(self, rows: Array) -> None:
+        """Return or confirm delivered orders."""
+        book = self.shop.book
+        back = rows[book.will_return[rows]]
+        if back.size:
+            self._ship(back)
+            self.shop.refund(back, OrderStatus.RETURNED)
+            self.shop.disappoint(book.person[back])
+        kept = rows[~book.will_return[rows]]
+        if kept.size:
+            self.shop.confirm(kept)
+
+    # Stock.
+
+    def reorder(self, products: Array, units: Array) -> None:
+        """Order goods; they arrive after the catalogue's lead time."""
+        shop = self.shop
+        rows = self.restocks.append(
+            products.size, product=products, units=units, due=shop.clock.hour + shop.config.catalog.stock.lead_time
+        )
+        np.add.at(shop.products.coming, products, units)
+        shop.clock.environment.process(self._restock(rows))
+
+    def _restock(self, rows: Array) -> Process:
+        yield self.shop.clock.environment.timeout(self.shop.config.catalog.stock.lead_time)
+        products, units = self.restocks.product[rows], self.restocks.units[rows]
+        np.add.at(self.shop.products.stock, products, units)
+        np.subtract.at(self.shop.products.coming, products, units)
+        self.restocks.arrived[rows] = True
+
+
+def shift(chance: Array, logits: Array) -> Array:
+    """Move probabilities by logits; 0 and 1 stay where they are."""
+    odds = np.exp(logits)
+    result: Array = chance * odds / (1 - chance + chance * odds)
+    return result

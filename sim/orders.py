@@ -1,0 +1,93 @@
+"""The order book: every accepted order and where it stands."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.core.table import Column, Table, column
+from sim.offers import Orders
+
+Array = npt.NDArray[Any]
+NOT_YET = -1
+
+
+class OrderStatus(IntEnum):
+    """Where an order stands. Money is in escrow until CONFIRMED, REFUNDED or RETURNED."""
+
+    WAITING = 0  # for its team
+    PAID = 1  # to be dispatched
+    SHIPPED = 2
+    DELIVERED = 3  # may be returned
+    CONFIRMED = 4  # final
+    REFUNDED = 5  # never shipped: the team failed, or the order was cancelled
+    RETURNED = 6
+
+
+OPEN = (OrderStatus.WAITING, OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
+
+
+class OrderBook(Table):
+    """Accepted orders, one row each; money in fen, moments in ticks."""
+
+    person: Column = column(np.int32)
+    product: Column = column(np.int32)
+    merchant: Column = column(np.int32)
+    quantity: Column = column(np.int32)
+    mode: Column = column(np.int8)
+    team: Column = column(np.int32, fill=-1)
+    source: Column = column(np.int8)
+    sharer: Column = column(np.int32, fill=-1)
+    kol: Column = column(np.int16, fill=-1)
+    tick: Column = column(np.int32)
+    worth: Column = column(np.int64)  # quantity x list price
+    pay: Column = column(np.int64)  # what the buyer paid
+    cost: Column = column(np.int64)  # of the goods
+    discount: Column = column(np.int64, width=1)  # what each scheme took off
+    merchant_discount: Column = column(np.int64)  # part of the discounts that the merchant pays
+    rewards: Column = column(np.int64)  # commissions, rebates and bonuses it caused, claw-backs taken off
+    status: Column = column(np.int8)
+    due: Column = column(np.int32, fill=NOT_YET)  # next moment that falls due: delivery, then return or confirmation
+    will_return: Column = column(np.bool_)
+    shipped: Column = column(np.int32, fill=NOT_YET)
+    delivered: Column = column(np.int32, fill=NOT_YET)
+    closed: Column = column(np.int32, fill=NOT_YET)  # tick of confirmation, refund or return
+
+    def record(self, orders: Orders, tick: int, merchant: Array, cost: Array, status: Array, merchant_part: Array) -> None:
+        """Add accepted orders and write their rows into ``orders.row``.
+
+        Parameters
+        ----------
+        orders : Orders
+        tick : int
+        merchant : ndarray of int32
+            Of each order's product.
+        cost : ndarray of int64
+            Of each order's goods.
+        status : ndarray of int8
+            WAITING or PAID.
+        merchant_part : ndarray of int64
+            The part of each order's discount that its merchant pays.
+        """
+        orders.row[:] = self.append(
+            len(orders),
+            person=orders.person,
+            product=orders.product,
+            merchant=merchant,
+            quantity=orders.quantity,
+            mode=orders.mode,
+            team=orders.ref,
+            source=orders.source,
+            sharer=orders.sharer,
+            kol=orders.kol,
+            tick=tick,
+            worth=orders.worth,
+            pay=orders.pay,
+            cost=cost,
+            discount=orders.discount,
+            merchant_discount=merchant_part,
+            status=status,
+        )

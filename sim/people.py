@@ -1,0 +1,181 @@
+"""The crowd: who people are (traits, drawn once) and how they stand (state, changed by the day).
+
+One row a person. Consumers, sharers, KOLs' own persons and fake accounts are all persons. Traits are addressed by the
+person's ``uid``, so one more person changes nobody else.
+
+References
+----------
+Schmittlein, Morrison & Colombo (1987), "Counting your customers" (NBD purchasing with dropout).
+Fader, Hardie & Lee (2005), "Counting your customers the easy way" (BG/NBD: dropout after a repeat purchase).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from sim.core import draws
+from sim.core.draws import Stream
+from sim.core.graph import Graph
+from sim.core.homophily import correlate
+from sim.core.table import Column, Table, column
+
+if TYPE_CHECKING:
+    from sim.demand import Demand
+    from sim.scenario.schema import PeopleConfig, SharingConfig, Spread
+
+Array = npt.NDArray[Any]
+FAKE_UID = 1 << 31  # uids of fake accounts start here, so that real persons keep theirs
+RECENT = 4  # how many of a person's last purchases their friends remember
+NEVER = np.iinfo(np.int32).min // 2
+
+
+class Status(IntEnum):
+    """Where a person stands with the shop."""
+
+    PROSPECT = 0
+    MEMBER = 1
+    CHURNED = 2
+
+
+class People(Table):
+    """Persons; see the module's docstring. Money in fen, moments in ticks (negative: before the start), -1: none."""
+
+    uid: Column = column(np.uint32)
+    # Traits.
+    taste: Column = column(np.float32, width=1)  # position in taste space, standard normal
+    visit_rate: Column = column(np.float32)  # visits a day of their own will
+    dropout: Column = column(np.float32)  # chance to leave after a repeat purchase, fully satisfied
+    intercept: Column = column(np.float32)  # logits, calibrated so that the conversion is the scenario's
+    price_sensitivity: Column = column(np.float32)
+    conformity: Column = column(np.float32)
+    trust: Column = column(np.float32)
+    hassle: Column = column(np.float32)
+    activity: Column = column(np.float32)  # inclination to share, mean one
+    talk_rate: Column = column(np.float32)  # occasions a day to talk about the shop unprompted, before thinning
+    social_cost: Column = column(np.float32)
+    threshold: Column = column(np.float32)
+    device: Column = column(np.int32)
+    address: Column = column(np.int32)
+    # State.
+    status: Column = column(np.int8)
+    joined: Column = column(np.int32, fill=NEVER)
+    inviter: Column = column(np.int32, fill=-1)
+    source: Column = column(np.int8, fill=-1)
+    pressure: Column = column(np.float32)
+    reference: Column = column(np.float32, fill=1.0)  # share of the list price that seems normal
+    satisfaction: Column = column(np.float32, fill=1.0)
+    exposures: Column = column(np.float32)  # recent messages read, fading
+    shares: Column = column(np.float32)  # recent own shares, fading
+    last_share: Column = column(np.int32, fill=NEVER)
+    last_visit: Column = column(np.int32, fill=NEVER)
+    visit_days: Column = column(np.uint8)  # bits 0, 1, 2: came on day 1, 7, 30 after joining
+    active_weeks: Column = column(np.uint64)  # bit w: came in week w of the run (the first 64)
+    orders: Column = column(np.int32)  # accepted, history included, undone ones taken off
+    purchases: Column = column(np.int32)  # orders that were not undone before they shipped, history included
+    first_order: Column = column(np.int32, fill=NEVER)
+    last_order: Column = column(np.int32, fill=NEVER)
+    spend: Column = column(np.int64)  # paid during the run, refunds taken off
+    benefit: Column = column(np.int64)  # discounts and rewards received during the run, claw-backs taken off
+    recent: Column = column(np.int32, fill=-1, width=RECENT)  # products last bought, newest first
+    # Ground truth, for scoring only: no recommender and no control reads these.
+    fake: Column = column(np.bool_)
+    ring: Column = column(np.int16, fill=-1)
+
+    @property
+    def is_member(self) -> Array:
+        """Mask of current members."""
+        return self.status == Status.MEMBER
+
+
+@dataclass(frozen=True)
+class Person:
+    """Read-only view of one row of :class:`People`: ``shop.people_view[42].trust``."""
+
+    people: People
+    row: int
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            value = self.people[name][self.row]
+        except KeyError:
+            raise AttributeError(f"a person has no {name!r}; they have {list(self.people)}") from None
+        return Status(value) if name == "status" else value
+
+
+def lognormal(seed: int, stream: int, subject: Array, spread: Spread, k: int = 0) -> Array:
+    """Draw a log-normal trait with the spread's mean for each subject."""
+    z = draws.normal(seed, stream, subject, k=k)
+    return spread.mean * np.exp(spread.sigma * z - spread.sigma**2 / 2)
+
+
+def populate(
+    graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand: Demand, seed: int
+) -> People:
+    """Draw everyone on a network.
+
+    Parameters
+    ----------
+    graph : Graph
+        Of n persons.
+    config : PeopleConfig
+    sharing : SharingConfig
+    demand : Demand
+        Visit rates and dropout.
+    seed : int
+        The run's seed.
+
+    Returns
+    -------
+    People
+        n rows, all prospects.
+    """
+    n = graph.persons
+    people = People(n, taste=config.taste_dimensions)
+    uid = np.arange(n, dtype=np.uint32)
+    people.uid[:] = uid
+    own = draws.normal(seed, Stream.TASTE, uid[:, None], np.arange(config.taste_dimensions)[None, :])
+    people.taste[:] = correlate(graph, own, config.homophily)
+    draw_traits(people, np.arange(n), config, sharing, demand, seed)
+    shares_device = draws.uniform(seed, Stream.DEVICE, uid) < config.shared_devices
+    shares_device[:1] = False
+    home = np.where(shares_device, uid.astype(np.int64) - 1, uid)
+    people.device[:] = home
+    people.address[:] = home
+    return people
+
+
+def draw_traits(
+    people: People, rows: Array, config: PeopleConfig, sharing: SharingConfig, demand: Demand, seed: int
+) -> None:
+    """Draw the traits of the given rows from their uids; tastes, devices and addresses are set by the caller."""
+    uid = people.uid[rows]
+    people.price_sensitivity[rows] = lognormal(seed, Stream.TRAIT, uid, config.price_sensitivity, 0)
+    people.conformity[rows] = lognormal(seed, Stream.TRAIT, uid, config.conformity, 1)
+    people.trust[rows] = np.minimum(1.0, lognormal(seed, Stream.TRAIT, uid, config.trust, 2))
+    people.hassle[rows] = lognormal(seed, Stream.TRAIT, uid, config.hassle, 3)
+    people.social_cost[rows] = lognormal(seed, Stream.TRAIT, uid, sharing.social_cost, 4)
+    sigma = sharing.activity_sigma
+    people.activity[rows] = np.exp(sigma * draws.normal(seed, Stream.TRAIT, uid, k=5) - sigma**2 / 2)
+    people.threshold[rows] = draws.uniform(seed, Stream.THRESHOLD, uid)
+    people.visit_rate[rows] = demand.visit_rates(draws.uniform(seed, Stream.RATE, uid))
+    people.dropout[rows] = demand.dropout_chances(draws.uniform(seed, Stream.DROPOUT, uid, k=1))
+
+
+def gamma_quantile(u: Array, shape: float, mean: float) -> Array:
+    """Return quantiles of a Gamma distribution with the given shape and mean."""
+    result: Array = special.gammaincinv(shape, u) * (mean / shape)
+    return result
+
+
+def beta_quantile(u: Array, a: float, b: float) -> Array:
+    """Return quantiles of a Beta(a, b) distribution."""
+    result: Array = special.betaincinv(a, b, u)
+    return result

@@ -1,0 +1,81 @@
+"""What a platform knows of its members' wishes: its own log of orders and clicks.
+
+Every recommender learns from this log, from what the catalogue shows to anybody (category, price, stock, impressions)
+and from ties among members; never from true tastes, topics, quality or fraud labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from sim.core.table import Column, Table, column
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The log, summed up at one moment.
+
+    Attributes
+    ----------
+    known : ndarray of int64, shape (H,)
+        Persons with any interaction, ascending.
+    weights : csr_matrix of float32, shape (H, products)
+        Each known person's orders of each product, a click counting as part of an order.
+    orders : ndarray of float64, shape (products,)
+        Orders of each product, the older the less.
+    """
+
+    known: Array
+    weights: sparse.csr_matrix
+    orders: Array
+
+    def rows(self, persons: Array) -> Array:
+        """Return persons' rows of ``weights``, -1 for those who are not known; int64."""
+        if self.known.size == 0:
+            return np.full(len(persons), -1, np.int64)
+        at = np.minimum(np.searchsorted(self.known, persons), self.known.size - 1)
+        return np.where(self.known[at] == persons, at, -1)
+
+
+class Log(Table):
+    """Orders and clicks, one row each; moments in ticks, negative before the start."""
+
+    person: Column = column(np.int32)
+    product: Column = column(np.int32)
+    tick: Column = column(np.int32)
+    is_click: Column = column(np.bool_)  # on a shared product; else an order
+
+    def evidence(self, products: int, tick: int, half_life: float, click_weight: float) -> Evidence:
+        """Sum the log up.
+
+        Parameters
+        ----------
+        products : int
+            Size of the catalogue.
+        tick : int
+            Now.
+        half_life : float
+            Ticks after which an order counts half for popularity.
+        click_weight : float
+            What a click counts, in orders.
+        """
+        age = tick - self.tick
+        orders = np.bincount(self.product, np.where(self.is_click, 0.0, 0.5 ** (age / half_life)), minlength=products)
+        counts = np.flatnonzero(~self.is_click | (click_weight > 0))
+        person = self.person[counts]
+        present = np.bincount(person) > 0
+        row = (np.cumsum(present) - 1)[person]
+        weight = np.where(self.is_click[counts], click_weight, 1.0).astype(np.float32)
+        shape = (int(present.sum()), products)
+        return Evidence(
+            known=np.flatnonzero(present),
+            weights=sparse.csr_matrix((weight, (row, self.product[counts])), shape=shape),
+            orders=orders,
+        )

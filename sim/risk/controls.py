@@ -1,0 +1,231 @@
+"""What risk control decides: which sign-ups, orders and rewards pass, and which accounts are flagged at night.
+
+It sees what a platform logs (devices, addresses, moments, inviters, discounts), never who is fake. What is not
+configured is not done:
+
+==========================  =========================================================================================
+``accounts_per_device``     sign-ups beyond so many accounts on a device are refused; at night every account of a device
+                            that was tried for more is flagged
+``accounts_per_address``    the same for addresses ``invites_per_day``         rewards for more invitations of one
+member in a day are refused; at night the member is flagged ``payout_freeze``           rewards wait at least so long
+(kept by the schemes that pay them) ``freeze_check``            frozen rewards of flagged accounts are cancelled when
+they fall due (asked by the schemes) ==========================
+=========================================================================================
+
+A flagged account may still buy, at list price: its orders with a discount and its rewards are refused. Whoever is
+refused is disappointed, honest or not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.core import draws
+from sim.core.draws import Stream
+from sim.core.table import Column, Table, column
+from sim.people import NEVER, Status
+from sim.risk import scoring
+
+if TYPE_CHECKING:
+    from sim.offers import Orders, Signups
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+NOT_YET = -1
+
+
+class Cases(Table):
+    """What risk control did to each person, one row a row of People; moments in ticks."""
+
+    attempts: Column = column(np.int32)  # sign-ups, orders and rewards that were judged
+    refused: Column = column(np.int32)
+    invited_today: Column = column(np.int32)  # rewards asked for invitations today
+    flagged: Column = column(np.bool_)
+    first_attempt: Column = column(np.int32, fill=NOT_YET)
+    caught: Column = column(np.int32, fill=NOT_YET)  # flagged, or refused at sign-up
+
+
+class Tally:
+    """How many accounts there are on each device (or address), and how many were tried.
+
+    Parameters
+    ----------
+    limit : int or None
+        Accounts allowed on one.
+    used : int ndarray
+        The device of every account that exists already.
+    """
+
+    def __init__(self, limit: int | None, used: Array) -> None:
+        self.limit = limit
+        self.accounts = np.bincount(used)
+        self.tried = self.accounts.copy()
+
+    def admit(self, devices: Array, precedence: Array) -> Array:
+        """Return a mask of the sign-ups for which there is room, and note that all were tried."""
+        if self.limit is None:
+            return np.ones(devices.size, bool)
+        self._fit(devices)
+        np.add.at(self.tried, devices, 1)
+        admitted: Array = self.accounts[devices] + rank_within(devices, precedence) < self.limit
+        return admitted
+
+    def add(self, devices: Array) -> None:
+        """Note new accounts."""
+        self._fit(devices)
+        np.add.at(self.accounts, devices, 1)
+
+    def overrun(self, devices: Array) -> Array:
+        """Return a mask of the devices that were tried for more accounts than are allowed."""
+        if self.limit is None:
+            return np.zeros(devices.size, bool)
+        self._fit(devices)
+        over: Array = self.tried[devices] > self.limit
+        return over
+
+    def _fit(self, devices: Array) -> None:
+        more = int(devices.max(initial=-1)) + 1 - self.accounts.size
+        if more > 0:
+            self.accounts = np.append(self.accounts, np.zeros(more, self.accounts.dtype))
+            self.tried = np.append(self.tried, np.zeros(more, self.tried.dtype))
+
+
+class RiskControl:
+    """Risk control of one run.
+
+    Parameters
+    ----------
+    shop : Shop
+
+    Attributes
+    ----------
+    cases : Cases
+    totals : dict of int
+        Sign-ups, orders and rewards refused, accounts flagged.
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.config = shop.config.risk
+        people = shop.people
+        accounts = people.status != Status.PROSPECT
+        self.devices = Tally(self.config.accounts_per_device, people.device[accounts])
+        self.addresses = Tally(self.config.accounts_per_address, people.address[accounts])
+        limits = (self.config.accounts_per_device, self.config.accounts_per_address, self.config.invites_per_day)
+        self.is_active = any(limit is not None for limit in limits)
+        self.cases = Cases()
+        self.totals = {"signups_refused": 0, "orders_refused_by_risk": 0, "rewards_refused": 0, "accounts_flagged": 0}
+
+    def admit_signups(self, signups: Signups) -> Array:
+        """Return a mask of the sign-ups that are let in, shape of the batch, each person at most once."""
+        person = signups.person
+        if not self.is_active or person.size == 0:
+            return np.ones(person.size, bool)
+        self._fit()
+        people, cases, tick = self.shop.people, self.cases, self.shop.clock.tick
+        device, address = people.device[person], people.address[person]
+        precedence = draws.uniform(self.shop.seed, Stream.RISK, people.uid[person], 0, tick)
+        admitted = self.devices.admit(device, precedence) & self.addresses.admit(address, precedence)
+        self.devices.add(device[admitted])
+        self.addresses.add(address[admitted])
+        fresh = person[cases.first_attempt[person] == NOT_YET]
+        cases.first_attempt[fresh] = tick
+        self._catch(person[~admitted])
+        self._judge(person, admitted, "signups_refused")
+        return admitted
+
+    def screen(self, orders: Orders) -> Array:
+        """Return a mask of the orders that pass: a flagged account gets no discount."""
+        if not self.is_active or len(orders) == 0:
+            return np.ones(len(orders), bool)
+        self._fit()
+        passed: Array = ~(self.cases.flagged[orders.person] & (orders.discount.sum(axis=1) > 0))
+        self._judge(orders.person, passed, "orders_refused_by_risk")
+        return passed
+
+    def reward_allowed(self, inviters: Array, invitees: Array) -> Array:
+        """Return a mask of the rewards for invitations that may be booked.
+
+        Parameters
+        ----------
+        inviters, invitees : int ndarray, shape (n,)
+            Persons. Within a tick, who of an inviter's many invitees still counts is an addressed draw.
+        """
+        if not self.is_active or len(inviters) == 0:
+            return np.ones(len(inviters), bool)
+        self._fit()
+        cases = self.cases
+        allowed = ~(cases.flagged[inviters] | cases.flagged[invitees])
+        if self.config.invites_per_day is not None:
+            uid, tick = self.shop.people.uid[invitees], self.shop.clock.tick
+            precedence = draws.uniform(self.shop.seed, Stream.RISK, uid, 0, tick, 1)
+            allowed &= cases.invited_today[inviters] + rank_within(inviters, precedence) < self.config.invites_per_day
+            np.add.at(cases.invited_today, inviters, 1)
+        self._judge(inviters, allowed, "rewards_refused")
+        return allowed
+
+    def caught(self, persons: Array) -> Array:
+        """Return a mask of the persons who are flagged; schemes ask it of frozen rewards if ``freeze_check`` is on."""
+        if not self.is_active:
+            return np.zeros(len(persons), bool)
+        self._fit()
+        flagged: Array = self.cases.flagged[persons]
+        return flagged
+
+    def nightly(self) -> None:
+        """Flag accounts by what yesterday's logs show, and start the day's counts."""
+        if not self.is_active:
+            return
+        self._fit()
+        people, cases = self.shop.people, self.cases
+        suspect = self.devices.overrun(people.device) | self.addresses.overrun(people.address)
+        if self.config.invites_per_day is not None:
+            suspect |= cases.invited_today > self.config.invites_per_day
+        rows = np.flatnonzero(suspect & ~cases.flagged & (people.joined > NEVER))
+        cases.flagged[rows] = True
+        self._catch(rows)
+        self._total("accounts_flagged", rows.size)
+        cases.invited_today[:] = 0
+
+    def metrics(self) -> dict[str, float]:
+        """Return how right the decisions were, by the ground truth, and how many there were."""
+        return {**scoring.score(self.shop, self.cases), **{name: float(n) for name, n in self.totals.items()}}
+
+    def _judge(self, person: Array, passed: Array, name: str) -> None:
+        refused = person[~passed]
+        np.add.at(self.cases.attempts, person, 1)
+        np.add.at(self.cases.refused, refused, 1)
+        self._total(name, refused.size)
+        self.shop.disappoint(np.unique(refused))
+
+    def _catch(self, person: Array) -> None:
+        caught = self.cases.caught
+        caught[person] = np.where(caught[person] == NOT_YET, self.shop.clock.tick, caught[person])
+
+    def _total(self, name: str, number: int) -> None:
+        self.totals[name] += number
+        self.shop.count(name, number)
+
+    def _fit(self) -> None:
+        missing = len(self.shop.people) - len(self.cases)
+        if missing > 0:
+            self.cases.append(missing)
+
+
+def rank_within(groups: Array, precedence: Array) -> Array:
+    """Return each element's rank (from 0) among those of its group, lowest precedence number first.
+
+    Parameters
+    ----------
+    groups : int ndarray, shape (n,)
+    precedence : float ndarray, shape (n,)
+    """
+    order = np.lexsort((precedence, groups))
+    ordered = groups[order]
+    first = np.searchsorted(ordered, ordered)
+    ranks = np.empty(groups.size, np.int64)
+    ranks[order] = np.arange(groups.size) - first
+    return ranks

@@ -1,0 +1,87 @@
+"""How right risk control was. This is the only part of it that reads the ground truth, and it decides nothing.
+
+An attempt is a sign-up, an order or a reward that was judged. A person is caught when flagged, or refused at sign-up.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from sim.people import NEVER
+from sim.risk import signals
+
+if TYPE_CHECKING:
+    from sim.risk.controls import Cases
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+
+
+def score(shop: Shop, cases: Cases) -> dict[str, float]:
+    """Return figures of detection by the ground truth; NaN where nothing happened that could be judged.
+
+    ``detection_precision``
+        Share of those caught who are fake.
+    ``detection_recall``
+        Share of the fake who tried to sign up who were caught.
+    ``detection_delay_days``
+        Mean days from the first attempt of the fake who were caught until they were.
+    ``detection_auc``
+        Chance that a fake account of this run has a higher suspicion score than an honest one
+        (:mod:`sim.risk.signals`).
+    ``false_intercept_rate``
+        Share of honest persons' attempts that were refused.
+    ``honest_hit``
+        Honest persons who were refused something or flagged.
+    ``fraud_accounts``
+        Fake accounts that got in.
+    """
+    people = shop.people
+    known = len(cases)
+    fake, exists = people.fake, people.joined > NEVER
+    caught = np.zeros(len(people), bool)
+    caught[:known] = cases.caught >= 0
+    refused = np.zeros(len(people), bool)
+    refused[:known] = cases.refused > 0
+    tried = exists | caught
+    hits = np.flatnonzero(caught & fake)
+    delay = (cases.caught[hits] - cases.first_attempt[hits]) * shop.clock.days_a_tick
+    honest = ~fake[:known]
+    return {
+        "detection_precision": _ratio(hits.size, caught.sum()),
+        "detection_recall": _ratio(hits.size, (fake & tried).sum()),
+        "detection_delay_days": float(delay.mean()) if delay.size else math.nan,
+        "detection_auc": _auc_of_suspicion(shop),
+        "false_intercept_rate": _ratio(cases.refused[honest].sum(), cases.attempts[honest].sum()) if known else 0.0,
+        "honest_hit": float((~fake & (refused | caught)).sum()),
+        "fraud_accounts": float((fake & exists).sum()),
+    }
+
+
+def _auc_of_suspicion(shop: Shop) -> float:
+    accounts = np.flatnonzero(shop.people.joined >= 0)
+    return auc(signals.scores(shop.people, shop.clock, accounts), shop.people.fake[accounts])
+
+
+def auc(scores: Array, positive: Array) -> float:
+    """Return the area under the ROC curve: the Mann-Whitney statistic, ties counting half; NaN if one class is empty.
+
+    Parameters
+    ----------
+    scores : float ndarray, shape (n,)
+    positive : bool ndarray, shape (n,)
+    """
+    m, n = int(positive.sum()), int((~positive).sum())
+    if m == 0 or n == 0:
+        return math.nan
+    ranks = stats.rankdata(scores)
+    return float((ranks[positive].sum() - m * (m + 1) / 2) / (m * n))
+
+
+def _ratio(part: Any, whole: Any) -> float:
+    return float(part / whole) if whole else math.nan

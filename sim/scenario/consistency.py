@@ -1,0 +1,106 @@
+"""What one section of a scenario says must make sense beside the others.
+
+The schema checks each key by itself; here are the checks that need two sections at once, or what else is installed. So
+no key can be right and yet without effect.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from sim.core.clock import HOURS_A_DAY
+from sim.scenario.errors import Problem
+from sim.scenario.keys import one_of
+from sim.scenario.memory import persons_of
+from sim.scenario.problems import nearest, problem_at, shown, validated
+from sim.scenario.reading import read
+from sim.scenario.schema import ScenarioConfig
+from sim.scenario.tree import KeyPath, Node
+from sim.schemes import registry
+
+SHIPPED_PROFILES = ("media", "grocery")
+
+
+def inconsistencies(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
+    """Yield what does not fit together in a scenario whose keys are all right by themselves.
+
+    Raises
+    ------
+    ScenarioError
+        If the scenario names a demand profile of its own, and that file is wrong.
+    """
+    if config.tick != round(config.tick) or HOURS_A_DAY % config.tick:
+        allowed = one_of([f"{hours}h" for hours in range(1, HOURS_A_DAY + 1) if HOURS_A_DAY % hours == 0])
+        yield problem_at(tree, ("tick",), f"must be {allowed}.", allowed)
+    _check_profile(config)
+    yield from _schemes(config, tree)
+    yield from _seeds(config, tree)
+    yield from _guardrails(config, tree)
+
+
+def _check_profile(config: ScenarioConfig) -> None:
+    """Check a demand profile of the user's own, which is a file like a scenario; its errors name that file."""
+    if config.demand.profile not in SHIPPED_PROFILES:
+        from sim.demand import Profile  # brings scipy
+
+        validated(Profile, read(config.demand.profile))
+
+
+def _schemes(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
+    """Check what refers to schemes: their names, the stacking rules, the calendar."""
+    names = [scheme.name or scheme.kind for scheme in config.schemes]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            message = f"'{name}' is what scheme {names.index(name)} is called too; give one of them a name."
+            yield problem_at(tree, ("schemes", number, "name"), message)
+    kinds = list(registry())
+    stacking = config.stacking
+    for number, kind in enumerate(stacking.order):
+        yield from _one_of(tree, ("stacking", "order", number), kind, kinds)
+    for kind, count in Counter(stacking.order).items():
+        if count > 1:
+            yield problem_at(tree, ("stacking", "order"), f"names {kind} {count} times.")
+    for number, pair in enumerate(stacking.combine):
+        for place, kind in enumerate(pair):
+            yield from _one_of(tree, ("stacking", "combine", number, place), kind, kinds)
+    for number, campaign in enumerate(config.calendar):
+        for place, name in enumerate(campaign.schemes):
+            yield from _one_of(tree, ("calendar", number, "schemes", place), name, names)
+
+
+def _one_of(tree: Node, path: KeyPath, word: str, options: Sequence[str]) -> Iterator[Problem]:
+    if word not in options:
+        allowed = one_of(options) if options else "left out, because the scenario has no schemes"
+        yield problem_at(tree, path, f"must be {allowed}. Got {shown(word)}.", allowed, nearest(word, options))
+
+
+def _seeds(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
+    """Check that the persons invited at the start exist."""
+    seeds, persons = config.people.seeds, persons_of(config)
+    if seeds is None or persons is None:
+        return
+    if seeds.count is not None and seeds.count > persons:
+        message = f"must be at most {persons}, the number of persons. Got {seeds.count}."
+        yield problem_at(tree, ("people", "seeds", "count"), message)
+    for number, person in enumerate(seeds.persons or ()):
+        if person >= persons:
+            message = f"must be a number below {persons}, the number of persons. Got {person}."
+            yield problem_at(tree, ("people", "seeds", "persons", number), message)
+
+
+def _guardrails(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
+    """Check that each guardrail guards a metric that there is."""
+    if not config.guardrails:
+        return
+    from sim.metrics import METRICS  # brings pandas, which most scenarios do not need in order to be checked
+
+    names = {scheme.name for scheme in config.schemes if scheme.name}
+    for number, guardrail in enumerate(config.guardrails):
+        scheme, _, _ = guardrail.metric.rpartition(".")  # a scheme with a name reports name.metric as well
+        if guardrail.metric not in METRICS and scheme not in names:
+            message = f"is not a metric; docs/metrics.md lists them. Got {shown(guardrail.metric)}."
+            path = ("guardrails", number, "metric")
+            yield problem_at(tree, path, message, suggestion=nearest(guardrail.metric, list(METRICS)))
+        if guardrail.min is None and guardrail.max is None:
+            yield problem_at(tree, ("guardrails", number), "needs min or max.", "min or max")

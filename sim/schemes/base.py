@@ -1,0 +1,175 @@
+"""What every incentive scheme is: a config, its tables, and the hooks it needs.
+
+A scheme subclasses :class:`Scheme`, declares a pydantic ``Config`` (a :class:`SchemeConfig` with a literal ``kind``) and
+implements only the hooks it needs. The shop calls them in the order of a day:
+
+=================  ====================================================================================
+hook               when, and what for
+=================  ====================================================================================
+``on_signup``      persons became members (bonuses, newcomer coupons)
+``gift``           what a share promises its recipient for signing up, yuan
+``offer``          add options for the visitors, or take something off their prices
+``screen``         which proposed orders the scheme can honour (team places, stock set aside, limits, budget)
+``settle``         orders were accepted: book money and state
+``reward``         what a share is expected to earn its sharer, yuan
+``on_exposure``    who saw which shares
+``on_click``       who clicked on which shares
+``on_refund``      orders were refunded: claw back
+``on_confirm``     orders can no longer be returned: release what waited for it
+``close``          end of the tick: deadlines, expiries, payouts
+``metrics``        figures of this scheme for the report
+``facts``          what a reader should know of how it was used
+=================  ====================================================================================
+
+All money moves through ``self.pay``; a budget, if set, is never overspent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+
+from sim.core.config import Section, assume
+from sim.core.ledger import Account
+from sim.core.units import Fen, Hours, Share
+
+if TYPE_CHECKING:
+    from sim.offers import Offers, Orders, Shares, Signups
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+
+
+class SchemeConfig(Section):
+    """What every scheme can be told."""
+
+    kind: str
+    name: str | None = None
+    start: Hours = assume(0.0, source="scheme opens with the run")
+    end: Hours | None = None
+    budget: Fen | None = None
+    merchant_share: Share = assume(0.0, source="the platform pays unless the scenario says otherwise")
+
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> SchemeConfig:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError("end must be later than start")
+        return self
+
+
+class Scheme:
+    """An incentive mechanism within one run.
+
+    Parameters
+    ----------
+    shop : Shop
+        The shop it works in.
+    config : SchemeConfig
+        Its section of the scenario.
+    number : int
+        Its number in the ledger, from 1; 0 is the shop's own trade.
+    """
+
+    Config: ClassVar[type[SchemeConfig]]
+    kind: ClassVar[str]
+    combines_with: ClassVar[Literal["all", "listed"]] = "listed"
+
+    def __init__(self, shop: Shop, config: Any, number: int) -> None:
+        self.shop = shop
+        self.config = config
+        self.number = number
+        self.name: str = config.name or config.kind
+        self.spent = 0
+        self.used = 0
+        clock = shop.clock
+        self._first = int(config.start // clock.tick_hours)
+        self._last = clock.horizon if config.end is None else clock.ticks(config.end)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the scheme runs in this tick: its own dates and the campaign calendar."""
+        return self._first <= self.shop.clock.tick < self._last and self.name not in self.shop.operations.closed
+
+    @property
+    def budget_left(self) -> int:
+        """Fen that may still be spent (a very large number without a budget)."""
+        return np.iinfo(np.int64).max if self.config.budget is None else max(0, self.config.budget - self.spent)
+
+    def within_budget(self, amounts: Array) -> Array:
+        """Return a mask of the amounts (fen, in order of precedence) that the budget still covers."""
+        if self.config.budget is None:
+            return np.ones(len(amounts), bool)
+        return np.cumsum(amounts) <= self.budget_left
+
+    def pay(self, target: Account, amounts: Array, persons: Array | int = -1, *, source: Account = Account.PLATFORM) -> int:
+        """Move money on behalf of this scheme; what the platform or merchants pay counts against the budget.
+
+        Parameters
+        ----------
+        target, source : Account
+            Who receives, who pays.
+        amounts : ndarray of int64
+            Fen.
+        persons : ndarray of int, optional
+            The person concerned by each.
+
+        Returns
+        -------
+        int
+            Fen moved.
+        """
+        moved = self.shop.post(source, target, amounts, self.number, persons)
+        if source in (Account.PLATFORM, Account.MERCHANTS):
+            self.spent += moved
+        if target in (Account.PLATFORM, Account.MERCHANTS):
+            self.spent -= moved
+        return moved
+
+    # Hooks, in the order of a day. The defaults do nothing.
+
+    def on_signup(self, signups: Signups) -> None:
+        """Persons became members."""
+
+    def gift(self, sharers: Array, kind: int) -> Array | float:
+        """Return what a share of a kind promises its recipient for signing up, in yuan, shape of ``sharers``."""
+        return 0.0
+
+    def offer(self, offers: Offers) -> None:
+        """Add options for the visitors, or take something off their prices."""
+
+    def screen(self, orders: Orders) -> Array | None:
+        """Return a mask of the proposed orders that the scheme can honour, or None for all."""
+        return None
+
+    def settle(self, orders: Orders) -> None:
+        """Book money and state of accepted orders. Orders' rows in the order book are ``orders.row``."""
+
+    def reward(self, sharers: Array, kind: int) -> Array | float:
+        """Return what a share of a kind is expected to earn its sharer, in yuan, shape of ``sharers``."""
+        return 0.0
+
+    def on_exposure(self, shares: Shares) -> None:
+        """Persons saw these shares."""
+
+    def on_click(self, shares: Shares) -> None:
+        """Persons clicked on these shares."""
+
+    def on_refund(self, rows: Array) -> None:
+        """Orders (rows of the order book) were refunded: claw back."""
+
+    def on_confirm(self, rows: Array) -> None:
+        """Orders (rows of the order book) can no longer be returned."""
+
+    def close(self) -> None:
+        """Deadlines, expiries and payouts that fall due at the end of this tick."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return figures of this scheme by metric name."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader should know: how often it was used, what it cost."""
+        return {"used": self.used, "spent_yuan": self.spent / 100}

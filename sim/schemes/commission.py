@@ -1,0 +1,358 @@
+"""Rewards that persons earn: booked frozen, released to a wallet, withdrawn, and taken back.
+
+Read in this order: :class:`Rewards` and :class:`Purses` (the tables), :class:`Earnings` (what a scheme would reward),
+then :class:`Payouts`, which moves the money::
+
+    granted       PLATFORM, MERCHANTS -> FROZEN_COMMISSION    within the scheme's budget, in addressed order
+    released      FROZEN_COMMISSION -> WALLETS                after the freeze; commissions once the order is final
+    cancelled     FROZEN_COMMISSION -> PLATFORM, MERCHANTS    if risk control caught the account by then
+    withdrawn     WALLETS -> SHARERS, fee to PLATFORM
+
+Taking back, when the order that earned a reward is refunded: a frozen reward goes back to who paid it. Of a released
+one, the platform takes what the earner's wallet holds (WALLETS -> PLATFORM); the rest becomes the earner's debt,
+which is set against every later reward at the moment that it reaches the wallet. What no later reward pays back is a
+loss, reported as ``unrecovered``. The merchant gets back the whole of their part at once: the platform bears the
+risk.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.core import draws
+from sim.core.clock import HOURS_A_DAY
+from sim.core.config import Section, assume
+from sim.core.draws import Stream
+from sim.core.ledger import Account, share_of
+from sim.core.table import Column, Table, column
+from sim.core.units import Fen, Hours, PositiveFen, Share
+from sim.offers import NONE, Batch
+from sim.orders import OrderStatus
+from sim.schemes.promoters import Purpose
+
+if TYPE_CHECKING:
+    from sim.schemes.base import Scheme
+
+Array = npt.NDArray[Any]
+_NO_ROWS = np.zeros(0, np.int64)
+
+
+class RewardKind(IntEnum):
+    """What a reward is for."""
+
+    INVITER_BONUS = 0
+    INVITEE_BONUS = 1
+    COMMISSION = 2  # for the order of somebody below
+    REBATE = 3  # for one's own order
+
+
+class RewardState(IntEnum):
+    """Where a reward stands."""
+
+    FROZEN = 0
+    RELEASED = 1
+    CANCELLED = 2  # by risk control, while frozen
+    CLAWED_BACK = 3  # its order was refunded
+
+
+BONUSES = (RewardKind.INVITER_BONUS, RewardKind.INVITEE_BONUS)
+FOR_ORDERS = (RewardKind.COMMISSION, RewardKind.REBATE)
+KEPT = (RewardState.FROZEN, RewardState.RELEASED)
+
+
+class Rewards(Table):
+    """Rewards in the order in which they were granted; money in fen, moments in ticks.
+
+    All rewards of one scheme are frozen equally long, so ``due`` is in order too.
+    """
+
+    person: Column = column(np.int32)
+    origin: Column = column(np.int32)  # whose sign-up or order earned it
+    kind: Column = column(np.int8)
+    level: Column = column(np.int8)  # of a commission: 1 for the promoter of the buyer; 0 for other kinds
+    order: Column = column(np.int64, fill=NONE)  # row of the order book
+    amount: Column = column(np.int64)
+    merchant_part: Column = column(np.int64)
+    accrued: Column = column(np.int32)
+    due: Column = column(np.int32)
+    state: Column = column(np.int8)
+
+
+class Purses(Table):
+    """What each person has and owes, in fen; one row a person."""
+
+    wallet: Column = column(np.int64)  # released, not yet withdrawn
+    debt: Column = column(np.int64)  # to be set against later rewards
+
+
+class _ByOrder(Table):
+    """Rewards by order row, in order."""
+
+    order: Column = column(np.int64)
+    reward: Column = column(np.int64)
+
+
+@dataclass(slots=True)
+class Earnings(Batch):
+    """Rewards that a scheme would grant, one row each; columns as in :class:`Rewards`."""
+
+    person: Array
+    origin: Array
+    kind: Array
+    level: Array
+    order: Array
+    amount: Array
+
+    @classmethod
+    def of(cls, person: Array, **values: Any) -> Self:
+        """Return one earning a person; other columns hold one value or one each; level 0, order -1 by default."""
+        given = {"level": 0, "order": NONE, **values}
+        columns = {name: x if isinstance(x, np.ndarray) else np.full(person.size, x) for name, x in given.items()}
+        return cls(person=person, **columns)
+
+
+class Withdrawal(Section):
+    """When and how wallets are paid out. Everybody withdraws as soon and as much as the rules let them."""
+
+    every: Hours = assume(24.0, source="assumption", unit="between payouts, rounded up to whole days", ge=24.0)
+    minimum: Fen = assume(100, source="assumption; payment platforms refuse less", unit="smallest withdrawal")
+    maximum: PositiveFen | None = assume(None, source="no limit unless the scenario says so", unit="largest withdrawal")
+    fee: Share = assume(0.0, source="no fee unless the scenario says so", unit="of what is withdrawn")
+    fixed_fee: Fen = assume(0, source="no fee unless the scenario says so", unit="a withdrawal, beside the share")
+
+
+class Payouts:
+    """Book-keeping of the rewards of one scheme; see the module's docstring.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        Pays; its ``merchant_share`` of rewards for an order is paid by the order's merchant.
+    freeze : float
+        Hours between granting and release; ``risk.payout_freeze`` if that is longer.
+    withdrawal : Withdrawal
+
+    Attributes
+    ----------
+    rewards : Rewards
+    purses : Purses
+    withdrawn, fees, debts_repaid : int
+        Fen, so far.
+    """
+
+    def __init__(self, scheme: Scheme, freeze: float, withdrawal: Withdrawal) -> None:
+        self.scheme = scheme
+        self.shop = scheme.shop
+        self.withdrawal = withdrawal
+        hours = max(freeze, self.shop.config.risk.payout_freeze)
+        self._freeze = self.shop.clock.ticks(hours) if hours > 0 else 0
+        self._payout_days = math.ceil(withdrawal.every / HOURS_A_DAY)
+        self.rewards = Rewards()
+        self.purses = Purses(len(self.shop.people))
+        self.withdrawn = self.fees = self.debts_repaid = 0
+        self._by_order = _ByOrder()
+        self._next_due = 0  # rewards before this row have been due
+        self._held = _NO_ROWS  # due bonuses whose order still waits for its team
+
+    # Granting.
+
+    def grant(self, earned: Earnings) -> Earnings:
+        """Book rewards, frozen, as far as the budget and the merchants' funds go.
+
+        Parameters
+        ----------
+        earned : Earnings
+            Rewards for orders must come in the order of the book: none for an order older than any of an earlier call.
+
+        Returns
+        -------
+        Earnings
+            Those that were granted.
+        """
+        earned = self._affordable(earned.take(earned.amount > 0))
+        if len(earned) == 0:
+            return earned
+        shop, book, tick = self.shop, self.shop.book, self.shop.clock.tick
+        earned = earned.take(np.argsort(earned.order, kind="stable"))
+        ordered = earned.order >= 0
+        merchant_part = np.where(ordered, share_of(earned.amount, self.scheme.config.merchant_share), 0)
+        self._grow()
+        rows = self.rewards.append(
+            len(earned), **{f.name: getattr(earned, f.name) for f in fields(earned)},
+            merchant_part=merchant_part, accrued=tick, due=tick + self._freeze, state=RewardState.FROZEN,
+        )  # fmt: skip
+        self._by_order.append(int(ordered.sum()), order=earned.order[ordered], reward=rows[ordered])
+        pay, person = self.scheme.pay, earned.person
+        pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
+        if self.scheme.config.merchant_share > 0:
+            pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
+            shop.merchant_books.charge(book.merchant[earned.order[ordered]], merchant_part[ordered])
+        shop.benefit(person, earned.amount)
+        np.add.at(book.rewards, earned.order[ordered], earned.amount[ordered])
+        self.scheme.used += len(earned)
+        return earned
+
+    def _affordable(self, earned: Earnings) -> Earnings:
+        """Keep what merchants still fund and the budget covers, in an order drawn by who earns what from whom."""
+        scheme, shop = self.scheme, self.shop
+        if scheme.config.merchant_share > 0 and len(earned):
+            ordered = np.flatnonzero(earned.order >= 0)
+            funded = np.ones(len(earned), bool)
+            funded[ordered] = shop.merchant_books.funds[shop.book.merchant[earned.order[ordered]]]
+            earned = earned.take(funded)
+        if scheme.config.budget is None or len(earned) == 0:
+            return earned
+        uid = shop.people.uid
+        k = Purpose.PRECEDENCE + len(Purpose) * (earned.kind + len(RewardKind) * earned.level.astype(np.int64))
+        turn = np.argsort(
+            draws.uniform(shop.seed, Stream.REFERRAL, uid[earned.person], uid[earned.origin], shop.clock.tick, k),
+            kind="stable",
+        )
+        covered = np.zeros(len(earned), bool)
+        covered[turn] = scheme.within_budget(earned.amount[turn])
+        return earned.take(covered)
+
+    # Taking back.
+
+    def claw_back(self, orders: Array) -> Array:
+        """Take back the rewards of refunded orders (rows of the book) and return the rows of these rewards."""
+        rows = self._of_orders(orders)
+        state = self.rewards.state[rows]
+        frozen, released = rows[state == RewardState.FROZEN], rows[state == RewardState.RELEASED]
+        self._undo(frozen, RewardState.CLAWED_BACK)
+        if released.size:
+            self._recover(released)
+        return np.concatenate([frozen, released])
+
+    def _of_orders(self, orders: Array) -> Array:
+        """Return the rows of the rewards for the given orders."""
+        index = self._by_order
+        first = np.searchsorted(index.order, orders)
+        count = np.searchsorted(index.order, orders, side="right") - first
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        rows: Array = index.reward[np.repeat(first, count) + within]
+        return rows
+
+    def _undo(self, rows: Array, state: RewardState) -> None:
+        """Give frozen rewards back to who paid for them."""
+        if rows.size == 0:
+            return
+        rewards = self.rewards
+        person, amount, part = rewards.person[rows], rewards.amount[rows], rewards.merchant_part[rows]
+        rewards.state[rows] = state
+        self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
+        self.scheme.pay(Account.MERCHANTS, part, person, source=Account.FROZEN_COMMISSION)
+        self.shop.benefit(person, -amount)
+        self._take_off_orders(rows)
+
+    def _recover(self, rows: Array) -> None:
+        """Take released rewards from their earners' wallets, or make them debts."""
+        rewards, purses = self.rewards, self.purses
+        rewards.state[rows] = RewardState.CLAWED_BACK
+        persons, at = np.unique(rewards.person[rows], return_inverse=True)
+        wanted = np.zeros(persons.size, np.int64)
+        np.add.at(wanted, at, rewards.amount[rows])
+        purses.debt[persons] += wanted - self._collect(persons, wanted)
+        self.scheme.pay(Account.MERCHANTS, rewards.merchant_part[rows], rewards.person[rows], source=Account.PLATFORM)
+        self._take_off_orders(rows)
+
+    def _collect(self, persons: Array, wanted: Array) -> Array:
+        """Take up to the wanted fen from each wallet (each person once) and return what was there."""
+        got: Array = np.minimum(self.purses.wallet[persons], wanted)
+        self.purses.wallet[persons] -= got
+        self.scheme.pay(Account.PLATFORM, got, persons, source=Account.WALLETS)
+        self.shop.benefit(persons, -got)
+        return got
+
+    def _take_off_orders(self, rows: Array) -> None:
+        """Take rewards off the accounts of the orders that caused them, and of these orders' merchants."""
+        rewards, book = self.rewards, self.shop.book
+        rows = rows[rewards.order[rows] >= 0]
+        order = rewards.order[rows]
+        np.subtract.at(book.rewards, order, rewards.amount[rows])
+        self.shop.merchant_books.charge(book.merchant[order], -rewards.merchant_part[rows])
+
+    # Releasing and paying out.
+
+    def confirm(self, orders: Array) -> None:
+        """Release the rewards of final orders (rows of the book) whose freeze is over."""
+        rows = self._of_orders(orders)
+        self._release(rows[self._is_frozen(rows) & (self.rewards.due[rows] <= self.shop.clock.tick)])
+
+    def close(self) -> None:
+        """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
+        rewards, clock = self.rewards, self.shop.clock
+        end = int(np.searchsorted(rewards.due, clock.tick, side="right"))
+        rows = np.concatenate([self._held, np.arange(self._next_due, end)])
+        self._next_due, self._held = end, _NO_ROWS
+        rows = rows[self._is_frozen(rows)]
+        if rows.size:
+            order, bonus = rewards.order[rows], np.isin(rewards.kind[rows], BONUSES)
+            status = np.full(rows.size, OrderStatus.CONFIRMED, np.int8)
+            status[order >= 0] = self.shop.book.status[order[order >= 0]]
+            waiting = bonus & (status == OrderStatus.WAITING)
+            self._held = rows[waiting]
+            # What is for an order that may still be returned is released by `confirm`; bonuses do not wait for that.
+            self._release(rows[(bonus & ~waiting) | (status == OrderStatus.CONFIRMED)])
+        if clock.ends_day and (clock.day + 1) % self._payout_days == 0:
+            self._withdraw()
+
+    def _is_frozen(self, rows: Array) -> Array:
+        frozen: Array = self.rewards.state[rows] == RewardState.FROZEN
+        return frozen
+
+    def _release(self, rows: Array) -> None:
+        rewards, purses, risk = self.rewards, self.purses, self.shop.risk
+        if rows.size:
+            caught = risk.caught(rewards.person[rows]) | risk.caught(rewards.origin[rows])
+            self._undo(rows[caught], RewardState.CANCELLED)
+            rows = rows[~caught]
+        if rows.size == 0:
+            return
+        person, amount = rewards.person[rows], rewards.amount[rows]
+        rewards.state[rows] = RewardState.RELEASED
+        self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
+        np.add.at(purses.wallet, person, amount)
+        debtors = np.unique(person[purses.debt[person] > 0])
+        if debtors.size:
+            repaid = self._collect(debtors, purses.debt[debtors])
+            purses.debt[debtors] -= repaid
+            self.debts_repaid += int(repaid.sum())
+
+    def _withdraw(self) -> None:
+        rule, wallet = self.withdrawal, self.purses.wallet
+        persons = np.flatnonzero(wallet >= max(1, rule.minimum))
+        amount = wallet[persons] if rule.maximum is None else np.minimum(wallet[persons], rule.maximum)
+        fee = share_of(amount, rule.fee) + rule.fixed_fee
+        worthwhile = fee < amount
+        persons, amount, fee = persons[worthwhile], amount[worthwhile], fee[worthwhile]
+        if persons.size == 0:
+            return
+        wallet[persons] -= amount
+        self.scheme.pay(Account.PLATFORM, fee, persons, source=Account.WALLETS)
+        self.withdrawn += self.scheme.pay(Account.SHARERS, amount - fee, persons, source=Account.WALLETS)
+        self.fees += int(fee.sum())
+        self.shop.benefit(persons, -fee)
+
+    def _grow(self) -> None:
+        """Give newcomers a purse."""
+        newcomers = len(self.shop.people) - len(self.purses)
+        if newcomers:
+            self.purses.append(newcomers)
+
+    # Figures.
+
+    def total(self, kinds: tuple[RewardKind, ...] = tuple(RewardKind), states: tuple[RewardState, ...] = KEPT) -> int:
+        """Return the fen of rewards of the given kinds in the given states."""
+        rewards = self.rewards
+        return int(rewards.amount[np.isin(rewards.kind, kinds) & np.isin(rewards.state, states)].sum())
+
+    def kept(self) -> Array:
+        """Return the rows of rewards that were not taken back or cancelled."""
+        return np.flatnonzero(np.isin(self.rewards.state, KEPT))

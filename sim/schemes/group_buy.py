@@ -1,0 +1,390 @@
+"""Group-buy (拼团): buy at the team price if enough others join your team in time.
+
+A visitor sees, beside each product, one way to buy it with others: open a team of their own, or join a stranger's that
+the lobby shows; and whoever clicked on a team that a friend shared can join that one. A member's money waits in escrow
+until the team is full. At its own deadline a team that is not full fails, unless the house fills the places that are
+still missing, and every member gets back what they paid themselves.
+
+Rules that always hold: one place a person in a team; nobody joins a full or a closed team; the scheme's end stops new
+teams, and running ones keep their own deadline. Rivals of one tick for a place, a limit or stock set aside come in the
+order in which the shop screens them, which is drawn by lot.
+
+Read :mod:`sim.schemes.team_terms` (what the scenario can say) and :mod:`sim.schemes.teams` (the tables) first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.core.config import FEN_PER_YUAN
+from sim.core.ledger import Account, share_of
+from sim.core.table import Column, Table, column
+from sim.offers import NONE, Mode, Offers, Orders, ShareKind
+from sim.orders import OrderStatus
+from sim.schemes.base import Scheme, SchemeConfig
+from sim.schemes.team_terms import GroupBuyConfig, Terms
+from sim.schemes.teams import TeamBook, TeamState, lay_out, within
+
+if TYPE_CHECKING:
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+TEAMS_A_SCHEME = 1 << 24  # a team's number is its row, plus this for each earlier group-buy of the scenario
+
+
+class Buyers(Table):
+    """What the scheme keeps of each person."""
+
+    orders: Column = column(np.int32)  # in teams, refunded ones taken off
+    place: Column = column(np.int32, fill=NONE)  # taken last
+
+
+class GroupBuy(Scheme):
+    """Group-buy within one run; see the module's docstring.
+
+    Attributes
+    ----------
+    teams : Teams
+        Every team ever opened. The shop knows a team by its number: for the first group-buy of a scenario the row.
+    promised : int
+        Fen that openers of running teams will get back; part of the budget that is not free.
+    """
+
+    Config: ClassVar[type[SchemeConfig]] = GroupBuyConfig
+    kind: ClassVar[str] = "group_buy"
+
+    def __init__(self, shop: Shop, config: GroupBuyConfig, number: int) -> None:
+        super().__init__(shop, config, number)
+        self.rank = sum(isinstance(section, GroupBuyConfig) for section in shop.config.schemes[: number - 1])
+        self._base = self.rank * TEAMS_A_SCHEME
+        self.terms = Terms(config, shop.products)
+        self.book = TeamBook(len(shop.products))
+        self.teams, self.places = self.book.teams, self.book.places
+        self.buyers = Buyers(len(shop.people))
+        self.orders = 0
+        self.promised = 0
+        self._keeps_stock = False
+        self._kept = np.zeros(len(shop.products), np.int64)
+
+    @property
+    def opens_teams(self) -> bool:
+        """Whether teams can be opened in this tick."""
+        return super().is_open
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be something to offer: new teams, or running ones whose deadline has not come."""
+        return self.opens_teams or (len(self.teams) > 0 and self.teams.deadline[-1] >= self.shop.clock.tick)
+
+    @property
+    def budget_left(self) -> int:
+        """Fen that may still be spent, what openers were promised taken off."""
+        return max(0, super().budget_left - self.promised)
+
+    # Offers.
+
+    def offer(self, offers: Offers) -> None:
+        """Add a team option for each product on the slates, and one for the team that was clicked on."""
+        shop, visits, teams = self.shop, offers.visits, self.teams
+        who, tick = visits.person, shop.clock.tick
+        self._make_room()
+        self._keep_stock()
+        self.terms.reckon(shop.products.price)
+        if len(visits) == 0:
+            return
+        slates = offers.product[:, : np.count_nonzero(offers.mode[0] == Mode.SOLO)]
+        product, mode, ref, worth, discount, appeal = lay_out(
+            np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
+            slates, who, shop.people.uid[who], self._rows(visits.team), visits.quantity,
+            self._may_buy(who, visits.quantity), self._may_join(who), -shop.people.hassle[who],
+            self.terms.in_scope & self.opens_teams, shop.products.price, self.terms.saving, self.terms.opener_saving,
+            *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
+            self.places.previous, self.places.person, self.config.nearly_full_appeal,
+        )  # fmt: skip
+        columns = offers.add(product, mode, ref, worth, appeal)
+        offers.take_off(self.number, discount, columns)
+
+    def _may_buy(self, persons: Array, units: Array) -> Array:
+        """Return a mask of persons to whom the limits leave an order of so many units."""
+        config = self.config
+        allowed = np.full(persons.size, self.budget_left > 0)
+        if config.units_per_order is not None:
+            allowed &= units <= config.units_per_order
+        if config.orders_per_person is not None:
+            allowed &= self.buyers.orders[persons] < config.orders_per_person
+        if config.orders_in_all is not None:
+            allowed &= self.orders < config.orders_in_all
+        return allowed
+
+    def _may_join(self, persons: Array) -> Array:
+        if self.config.join == "anyone":
+            return np.ones(persons.size, bool)
+        people, clock = self.shop.people, self.shop.clock
+        hours = (clock.tick - people.joined[persons].astype(np.int64)) * clock.tick_hours
+        new: Array = (hours <= self.config.new_member_within) & (people.orders[persons] == 0)
+        return new
+
+    def _make_room(self) -> None:
+        """Follow the growth of the people (fake accounts)."""
+        missing = len(self.shop.people) - len(self.buyers)
+        if missing:
+            self.buyers.append(missing)
+
+    # Which orders are this scheme's. Before a team is opened, its order refers to -1 less the scheme's rank.
+
+    def _rows(self, numbers: Array) -> Array:
+        """Return the rows of the teams with the given numbers, -1 for those of others."""
+        own = (numbers >= self._base) & (numbers < self._base + len(self.teams))
+        return np.where(own, numbers - self._base, NONE)
+
+    def _own(self, orders: Orders) -> Array:
+        """Return the positions of this scheme's orders in a batch."""
+        opens = (orders.mode == Mode.OPEN_TEAM) & (orders.ref == NONE - self.rank)
+        joins = (orders.mode == Mode.JOIN_TEAM) & (self._rows(orders.ref) >= 0)
+        return np.flatnonzero(opens | joins)
+
+    def _own_rows(self, rows: Array) -> tuple[Array, Array]:
+        """Return those of some rows of the order book that are this scheme's, and their teams."""
+        teams = self._rows(self.shop.book.team[rows])
+        return rows[teams >= 0], teams[teams >= 0]
+
+    # Orders.
+
+    def screen(self, orders: Orders) -> Array:
+        """Refuse orders for which there is no place, no stock set aside or no promise to afford, or beyond a limit.
+
+        The orders come in order of precedence.
+        """
+        config = self.config
+        own = self._own(orders)
+        self._make_room()
+        own = own[self._may_buy(orders.person[own], orders.quantity[own])]
+        own = own[self._has_place(orders.take(own))]
+        if self._keeps_stock:
+            own = own[within(self._kept, orders.product[own], orders.quantity[own])]
+        if config.orders_in_all is not None:
+            own = own[: config.orders_in_all - self.orders]
+        opens = orders.mode[own] == Mode.OPEN_TEAM
+        promise = np.where(opens, self.terms.promise(orders.pay[own]), 0)
+        own = own[self.within_budget(orders.discount[own, self.number - 1] + promise)]
+        allowed = np.ones(len(orders), bool)
+        allowed[self._own(orders)] = False
+        allowed[own] = True
+        return allowed
+
+    def _has_place(self, orders: Orders) -> Array:
+        """Return a mask of orders that open a team, or find a free place in one that they are not yet in."""
+        fits: Array = orders.mode == Mode.OPEN_TEAM
+        joins = np.flatnonzero(~fits)
+        team = self._rows(orders.ref[joins])
+        welcome = (self.teams.state[team] == TeamState.OPEN) & ~self.book.has_place(orders.person[joins], team)
+        joins, team = joins[welcome], team[welcome]
+        wanted, group = np.unique(team, return_inverse=True)
+        free = self.teams.size[wanted] - self.teams.filled[wanted]
+        fits[joins[within(free, group, np.ones(group.size, np.int64))]] = True
+        return fits
+
+    def settle(self, orders: Orders) -> None:
+        """Open teams, take places, and see which teams are full."""
+        own = self._own(orders)
+        if own.size == 0:
+            return
+        mine = orders.take(own)
+        opens = mine.mode == Mode.OPEN_TEAM
+        team = self._rows(mine.ref)
+        team[opens] = self._open_teams(mine.take(opens))
+        orders.ref[own] = self.shop.book.team[mine.row] = team + self._base
+        self._make_room()
+        self.buyers.place[mine.person] = self.book.take_places(team, mine.person, mine.row)
+        np.add.at(self.buyers.orders, mine.person, 1)
+        self.orders += own.size
+        self._draw_on_stock(mine.product, mine.quantity)
+        touched = np.unique(team)
+        self._fill(touched[self.teams.filled[touched] >= self.teams.size[touched]])
+
+    def _open_teams(self, orders: Orders) -> Array:
+        clock, config = self.shop.clock, self.config
+        promised = self.terms.promise(orders.pay)
+        self.promised += int(promised.sum())
+        deadline = clock.tick + clock.ticks(config.window)
+        return self.book.open(
+            rows=len(orders),
+            opener=orders.person,
+            order=orders.row,
+            product=orders.product,
+            opened=clock.tick,
+            deadline=deadline,
+            refund_due=deadline + (clock.ticks(config.refund_after) if config.refund_after else 0),
+            size=config.team_size,
+            promised=promised,
+        )
+
+    def close(self) -> None:
+        """Fill or fail the teams whose own deadline this is, and give back the money of those that failed."""
+        teams, tick = self.teams, self.shop.clock.tick
+        due = self.book.due(teams.deadline, tick)
+        due = due[teams.state[due] == TeamState.OPEN]
+        missing = teams.size[due] - teams.filled[due]
+        helped = missing <= self.config.virtual_places
+        teams.virtual[due[helped]] = missing[helped]
+        self._fill(due[helped])
+        self.book.close(due[~helped], TeamState.FAILED, tick)
+        self._refund(self.book.due(teams.refund_due, tick))
+        if not self.is_open:
+            self._release_stock()
+
+    def _fill(self, teams: Array) -> None:
+        """Let the orders of teams go ahead."""
+        self.book.close(teams, TeamState.FILLED, self.shop.clock.tick)
+        self.shop.book.status[self._orders_of(teams)] = OrderStatus.PAID
+        if self.config.leader == "free":
+            self._rebate(teams)
+
+    def _refund(self, teams: Array) -> None:
+        """Give each member of the failed ones among some teams the money of their own order."""
+        failed = teams[self.teams.state[teams] == TeamState.FAILED]
+        rows = self._orders_of(failed)
+        self.teams.state[failed] = TeamState.REFUNDED
+        self.shop.refund(rows[self.shop.book.status[rows] == OrderStatus.WAITING], OrderStatus.REFUNDED)
+
+    def _orders_of(self, teams: Array) -> Array:
+        """Return the rows in the order book of all members of teams, in order."""
+        rows: Array = np.sort(self.places.order[self.book.places_of(teams)])
+        return rows
+
+    def on_refund(self, rows: Array) -> None:
+        """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""
+        rows, teams = self._own_rows(rows)
+        book = self.shop.book
+        np.subtract.at(self.buyers.orders, book.person[rows], 1)
+        self.orders -= rows.size
+        self._draw_on_stock(book.product[rows], -book.quantity[rows])
+        running = self.teams.state[teams] == TeamState.OPEN
+        self.book.give_up_places(teams[running], rows[running])
+        self._claw_back(teams[self.teams.order[teams] == rows])
+
+    def on_confirm(self, rows: Array) -> None:
+        """Pay the rebates of openers who keep what they bought."""
+        rows, teams = self._own_rows(rows)
+        if self.config.leader == "rebate":
+            self._rebate(teams[self.teams.order[teams] == rows])
+
+    # The opener's benefit.
+
+    def _rebate(self, teams: Array) -> None:
+        """Give the openers of teams what they were promised."""
+        self.teams.rebated[teams] = self.teams.promised[teams]
+        self._forget_promises(teams)
+        self._move_rebates(teams, 1)
+
+    def _claw_back(self, teams: Array) -> None:
+        """Take back what openers were promised and got: they do not keep what they bought."""
+        self._forget_promises(teams)
+        self._move_rebates(teams, -1)
+        self.teams.rebated[teams] = 0
+
+    def _forget_promises(self, teams: Array) -> None:
+        self.promised -= int(self.teams.promised[teams].sum())
+        self.teams.promised[teams] = 0
+
+    def _move_rebates(self, teams: Array, sign: int) -> None:
+        """Move the rebates of teams: to the openers (1) or back to those who paid them (-1)."""
+        amounts, openers = self.teams.rebated[teams], self.teams.opener[teams]
+        by_merchants = share_of(amounts, self.config.merchant_share)
+        for payer, part in ((Account.MERCHANTS, by_merchants), (Account.PLATFORM, amounts - by_merchants)):
+            if sign > 0:
+                self.pay(Account.BUYERS, part, openers, source=payer)
+            else:
+                self.pay(payer, part, openers, source=Account.BUYERS)
+        self.shop.benefit(openers, sign * amounts)
+        self.shop.book.rewards[self.teams.order[teams]] += sign * amounts
+
+    # Stock set aside.
+
+    def _keep_stock(self) -> None:
+        """Set stock aside, once, when the scheme opens."""
+        config, products = self.config, self.shop.products
+        if self._keeps_stock or not (config.set_aside or config.set_aside_units):
+            return
+        free = products.stock - products.set_aside
+        wanted = share_of(free, config.set_aside) if config.set_aside else config.set_aside_units
+        self._kept = np.where(self.terms.in_scope, np.clip(wanted, 0, free), 0)
+        products.set_aside += self._kept
+        self._keeps_stock = True
+
+    def _release_stock(self) -> None:
+        """Give what is left of the stock set aside back to all buyers, when the last team is over."""
+        self.shop.products.set_aside -= self._kept
+        self._kept[:] = 0
+        self._keeps_stock = False
+
+    def _draw_on_stock(self, product: Array, units: Array) -> None:
+        if self._keeps_stock:
+            np.subtract.at(self._kept, product, units)
+            np.subtract.at(self.shop.products.set_aside, product, units)
+
+    # What a team is worth to its members, and what came of them all.
+
+    def reward(self, sharers: Array, kind: int) -> Array | float:
+        """Return what one more friend in the team they entered last is worth to members.
+
+        That is what they stand to lose if it fails, over the places missing; yuan, 0 unless the team is still open.
+        """
+        if kind != ShareKind.TEAM:
+            return 0.0
+        self._make_room()
+        yuan = np.zeros(sharers.size)
+        place = self.buyers.place[sharers]
+        members = np.flatnonzero(place >= 0)
+        order = self.places.order[place[members]]
+        team = self._rows(self.shop.book.team[order])
+        running = self.teams.state[team] == TeamState.OPEN
+        members, order, team = members[running], order[running], team[running]
+        stake = self.shop.book.worth[order] - self.shop.book.pay[order]
+        stake += np.where(self.teams.order[team] == order, self.teams.promised[team], 0)
+        yuan[members] = stake / FEN_PER_YUAN / (self.teams.size[team] - self.teams.filled[team])
+        return yuan
+
+    def metrics(self) -> dict[str, float]:
+        """Return how many teams filled, how fast and with whom; NaN where there is nothing to tell.
+
+        Rates and times are over teams whose deadline has passed, so that running teams do not bias them.
+        """
+        teams, over = self.teams, self.teams.deadline < self.shop.clock.tick
+        filled = teams.state == TeamState.FILLED
+        hours = (teams.closed - teams.opened) * self.shop.clock.tick_hours
+        return {
+            "teams_opened": float(len(teams)),
+            "teams_filled": float(np.count_nonzero(filled)),
+            "teams_failed": float(np.count_nonzero(~filled & (teams.state != TeamState.OPEN))),
+            "team_orders": float(len(self.places)),
+            "team_fill_rate": _mean(filled[over]),
+            "team_hours_to_fill": _mean(hours[over & filled]),
+            "team_virtual_share": _mean(teams.virtual[over & filled] > 0),
+            "joiners_invited_share": _mean(self._invited_joiners()),
+        }
+
+    def _invited_joiners(self) -> Array:
+        """Return a mask over all who joined a team: whether a member of that team brought them."""
+        book = self.shop.book
+        rows = self.places.order[book.mode[self.places.order] == Mode.JOIN_TEAM]
+        sharer = book.sharer[rows]
+        invited: Array = (sharer >= 0) & self.book.has_place(sharer, self._rows(book.team[rows]))
+        return invited
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader should know of the teams."""
+        return {
+            **super().facts(),
+            **self.metrics(),
+            "teams_running": int(np.count_nonzero(self.teams.state == TeamState.OPEN)),
+            "opener_rebates_yuan": int(self.teams.rebated.sum()) / FEN_PER_YUAN,
+            "opener_rebates_promised_yuan": self.promised / FEN_PER_YUAN,
+        }
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if values.size else float("nan")

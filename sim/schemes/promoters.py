@@ -1,0 +1,299 @@
+"""Promoters: who may earn by referring, who is bound to whom, and what grade they have reached.
+
+Read in this order: the config sections, :class:`Standing` (one row a person), :class:`Promoters`, then :func:`bind`.
+Who is bound to whom is a forest: :func:`bind` refuses everybody who would come to stand below themselves.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from sim.core import draws
+from sim.core.config import Section, assume
+from sim.core.draws import Stream
+from sim.core.table import Column, Table, column
+from sim.core.units import Fen, PositiveCount, Share
+from sim.offers import NONE
+from sim.people import Status
+
+if TYPE_CHECKING:
+    from sim.schemes.referral import ReferralConfig
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+
+
+class Purpose(IntEnum):
+    """What a draw of the referral stream decides: the last word of its address."""
+
+    PRECEDENCE = 0
+    BINDING = 1
+    CAP = 2
+    APPOINTMENT = 3
+    APPLICATION = 4
+    APPROVAL = 5
+
+
+class Appointed(Section):
+    """Promoters whom the shop chooses at the start: a list, or a number or share of all persons."""
+
+    persons: list[Annotated[int, Field(ge=0)]] | None = Field(None, description="row numbers")
+    count: PositiveCount | None = None
+    share: Share | None = None
+    by: Literal["degree", "random"] | None = Field(None, description="degree: most ties first")
+
+    @model_validator(mode="after")
+    def _one_way_of_choosing(self) -> Appointed:
+        if sum(way is not None for way in (self.persons, self.count, self.share)) != 1:
+            raise ValueError("give one of persons (a list of numbers), count, share")
+        if (self.persons is None) != (self.by is not None):
+            raise ValueError("by (degree or random) goes with count or share, which need it, and not with persons")
+        return self
+
+
+class Grade(Section):
+    """A grade that a promoter reaches, for good, once all its tasks are done."""
+
+    name: str = Field(min_length=1)
+    invites: int = Field(0, ge=0, le=1_000_000, description="persons who signed up by the promoter's invitation")
+    sales: Fen = assume(0, source="no task", unit="paid for final orders by persons then bound to the promoter")
+    factor: float = Field(ge=0, le=10, description="on commissions and rebates")
+
+
+class Standing(Table):
+    """How each person stands in the programme; one row a person, moments in ticks."""
+
+    bound_to: Column = column(np.int32, fill=NONE)
+    bound_tick: Column = column(np.int32)
+    invited_by: Column = column(np.int32, fill=NONE)  # promoter who is rewarded for this person
+    bonus_pending: Column = column(np.bool_)  # the bonus waits for an order of this person
+    enrolled: Column = column(np.bool_)  # appointed, or approved on application
+    invites: Column = column(np.int32)
+    rewarded_today: Column = column(np.int32)  # invitations
+    sales: Column = column(np.int64)  # fen
+    grade: Column = column(np.int8)  # number of grades reached
+
+
+class _Bindings(Table):
+    """Bindings that will expire, in the order in which they were made."""
+
+    person: Column = column(np.int32)
+    promoter: Column = column(np.int32)
+    tick: Column = column(np.int32)
+
+
+class Promoters:
+    """The members of one referral programme.
+
+    Parameters
+    ----------
+    shop : Shop
+    config : ReferralConfig
+    name : str
+        Of the scheme, for messages.
+
+    Attributes
+    ----------
+    standing : Standing
+    self_bindings, cycles : int
+        Bindings that were refused.
+    """
+
+    def __init__(self, shop: Shop, config: ReferralConfig, name: str) -> None:
+        self.shop = shop
+        self.config = config
+        self.standing = Standing(len(shop.people))
+        self.self_bindings = self.cycles = 0
+        self._factors = np.array([1.0, *(grade.factor for grade in config.grades)])
+        expires = config.binding_expires
+        self._expires = None if expires is None else shop.clock.ticks(expires)
+        self._bindings = _Bindings()
+        self._next_expiry = 0
+        if config.appointed is not None:
+            self.standing.enrolled[self._appoint(config.appointed, name)] = True
+
+    def grow(self) -> None:
+        """Give newcomers among the people a row."""
+        newcomers = len(self.shop.people) - len(self.standing)
+        if newcomers:
+            self.standing.append(newcomers)
+
+    # Who may promote.
+
+    def _appoint(self, rule: Appointed, name: str) -> Array:
+        """Choose the persons whom the shop appoints."""
+        people = self.shop.people
+        if rule.persons is not None:
+            if max(rule.persons, default=0) >= len(people):
+                raise ValueError(f"{name}.appointed.persons must be below {len(people)}, the number of persons.")
+            return np.array(rule.persons, np.int64)
+        count = rule.count if rule.count is not None else round((rule.share or 0.0) * len(people))
+        if rule.by == "degree":
+            return np.argsort(-np.diff(self.shop.graph.indptr), kind="stable")[:count]
+        return np.argsort(draws.uniform(self.shop.seed, Stream.REFERRAL, people.uid, k=Purpose.APPOINTMENT))[:count]
+
+    def may_promote(self, persons: Array) -> Array:
+        """Return a mask of the persons (-1: nobody) who earn commissions and bonuses now."""
+        people, rule = self.shop.people, self.config.promoters
+        if rule == "everyone":
+            allowed = people.status[persons] != Status.PROSPECT
+        elif rule == "spenders":
+            allowed = people.spend[persons] >= self.config.min_spend
+        else:
+            allowed = self.standing.enrolled[persons]
+        result: Array = allowed & (persons >= 0)
+        return result
+
+    def take_applications(self) -> None:
+        """Let members apply, once a day; whom the shop would approve does not change by asking again."""
+        people, shop = self.shop.people, self.shop
+        persons = np.flatnonzero(people.is_member & ~self.standing.enrolled)
+        uid = people.uid[persons]
+        chance = -np.expm1(-(self.config.apply_rate or 0.0))
+        applies = draws.uniform(shop.seed, Stream.REFERRAL, uid, 0, shop.clock.day, Purpose.APPLICATION) < chance
+        approved = draws.uniform(shop.seed, Stream.REFERRAL, uid, k=Purpose.APPROVAL) < (self.config.approval or 0.0)
+        self.standing.enrolled[persons[applies & approved]] = True
+
+    # Who is bound to whom.
+
+    def bind(self, persons: Array, promoters: Array) -> None:
+        """Bind persons to promoters as the rules allow, in an order drawn by who is bound to whom."""
+        if persons.size == 0:
+            return
+        shop, standing, tick = self.shop, self.standing, self.shop.clock.tick
+        uid = shop.people.uid
+        u = draws.uniform(shop.seed, Stream.REFERRAL, uid[persons], uid[promoters], tick, Purpose.BINDING)
+        turn = np.argsort(u, kind="stable")
+        persons, promoters = persons[turn], promoters[turn]
+        outcome = bind(standing.bound_to, persons, promoters, self.config.binding == "override")
+        bound = outcome == BOUND
+        standing.bound_tick[persons[bound]] = tick
+        self.self_bindings += int((outcome == TO_SELF).sum())
+        self.cycles += int((outcome == CYCLE).sum())
+        if self._expires is not None:
+            self._bindings.append(int(bound.sum()), person=persons[bound], promoter=promoters[bound], tick=tick)
+
+    def expire(self) -> None:
+        """Unbind those whose binding ends in this tick."""
+        if self._expires is None:
+            return
+        log, standing = self._bindings, self.standing
+        end = int(np.searchsorted(log.tick, self.shop.clock.tick - self._expires, side="right"))
+        rows = np.arange(self._next_expiry, end)
+        self._next_expiry = end
+        person = log.person[rows]
+        current = (standing.bound_tick[person] == log.tick[rows]) & (standing.bound_to[person] == log.promoter[rows])
+        standing.bound_to[person[current]] = NONE
+
+    def above(self, persons: Array) -> Array:
+        """Return whom each person (-1: nobody) is bound to."""
+        return np.where(persons >= 0, self.standing.bound_to[persons], NONE)
+
+    # What they have achieved.
+
+    def count_invitations(self, inviters: Array) -> None:
+        """Count a sign-up for each inviter named (again for each)."""
+        np.add.at(self.standing.invites, inviters, np.int32(1))
+        self._promote(inviters)
+
+    def count_sales(self, buyers: Array, fen: Array) -> None:
+        """Count final orders for those whom the buyers are bound to."""
+        if self.config.grades:
+            promoters = self.above(buyers)
+            bound = promoters >= 0
+            np.add.at(self.standing.sales, promoters[bound], fen[bound])
+            self._promote(promoters[bound])
+
+    def _promote(self, promoters: Array) -> None:
+        """Give promoters the grades whose tasks they have done."""
+        standing, reached = self.standing, np.zeros(promoters.size, np.int8)
+        for grade in self.config.grades:
+            reached += (standing.invites[promoters] >= grade.invites) & (standing.sales[promoters] >= grade.sales)
+        standing.grade[promoters] = np.maximum(standing.grade[promoters], reached)
+
+    def factor(self, promoters: Array) -> Array:
+        """Return the factor that each promoter's grade puts on commissions."""
+        result: Array = self._factors[self.standing.grade[promoters]]
+        return result
+
+    def within_daily_cap(self, inviters: Array, invitees: Array) -> Array:
+        """Return a mask of the invitations that the inviter is rewarded for today, and count these.
+
+        Which of an inviter's invitations of one tick come first is drawn by who invited whom.
+        """
+        standing, cap = self.standing, self.config.daily_cap
+        if cap is None:
+            return np.ones(inviters.size, bool)
+        shop, uid = self.shop, self.shop.people.uid
+        u = draws.uniform(shop.seed, Stream.REFERRAL, uid[invitees], uid[inviters], shop.clock.tick, Purpose.CAP)
+        order = np.lexsort((u, inviters))
+        ranked = inviters[order]
+        place = np.arange(ranked.size) - np.searchsorted(ranked, ranked)
+        within = np.zeros(inviters.size, bool)
+        within[order] = standing.rewarded_today[ranked] + place < cap
+        np.add.at(standing.rewarded_today, inviters[within], np.int32(1))
+        return within
+
+
+KEPT, BOUND, TO_SELF, CYCLE = 0, 1, 2, 3
+
+
+@nb.njit(cache=True)
+def bind(bound_to, persons, promoters, override):  # type: ignore[no-untyped-def]
+    """Bind persons to promoters one after the other, keeping the bindings a forest.
+
+    Parameters
+    ----------
+    bound_to : int32 ndarray
+        Promoter of each person, -1 for none; changed in place.
+    persons, promoters : int32 ndarray, shape (n,)
+        In order of precedence.
+    override : bool
+        Whether a new binding replaces an old one.
+
+    Returns
+    -------
+    int8 ndarray, shape (n,)
+        KEPT: was bound already; BOUND; TO_SELF: refused, to oneself; CYCLE: refused, to somebody below oneself.
+    """
+    outcome = np.empty(persons.size, np.int8)
+    for i in range(persons.size):
+        person, above = persons[i], promoters[i]
+        if person == above:
+            outcome[i] = TO_SELF
+            continue
+        if bound_to[person] >= 0 and not override:
+            outcome[i] = KEPT
+            continue
+        while above >= 0 and above != person:
+            above = bound_to[above]
+        if above == person:
+            outcome[i] = CYCLE
+            continue
+        bound_to[person] = promoters[i]
+        outcome[i] = BOUND
+    return outcome
+
+
+def chain_size(bound_to: Array) -> tuple[int, int]:
+    """Return the largest number of persons below anyone, over all levels, and the number of levels.
+
+    Parameters
+    ----------
+    bound_to : int32 ndarray
+        Promoter of each person, -1 for none: a forest.
+    """
+    below = np.zeros(bound_to.size, np.int64)
+    above, depth = bound_to[bound_to >= 0], 0
+    while above.size:
+        depth += 1
+        below += np.bincount(above, minlength=bound_to.size)
+        above = bound_to[above]
+        above = above[above >= 0]
+    return int(below.max(initial=0)), depth

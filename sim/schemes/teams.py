@@ -1,0 +1,311 @@
+"""Teams of a group-buy: who opened them, who has a place, and what a visitor can see of them.
+
+Read in this order: :class:`Teams` and :class:`Places` (one row a team, one row a place taken), :class:`TeamBook` (both
+together, with the index of open teams by product), then :func:`lay_out`, the hot loop: what each visitor is offered.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from sim.core.draws import Stream, philox, unit
+from sim.core.table import Column, Table, column
+from sim.offers import NONE, Mode
+
+Array = npt.NDArray[Any]
+_LOBBY = np.uint32(Stream.LOBBY)
+_OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
+
+
+class TeamState(IntEnum):
+    """Where a team stands."""
+
+    OPEN = 0
+    FILLED = 1
+    FAILED = 2  # its members' money waits in escrow until it is given back
+    REFUNDED = 3
+
+
+_OPEN = np.int8(TeamState.OPEN)
+
+
+class Teams(Table):
+    """Teams in the order in which they were opened; moments in ticks.
+
+    All teams of one scheme have the same window, so ``deadline`` and ``refund_due`` are in order too.
+    """
+
+    opener: Column = column(np.int32)
+    order: Column = column(np.int64)  # the opener's order, a row of the order book
+    product: Column = column(np.int32)
+    opened: Column = column(np.int32)
+    deadline: Column = column(np.int32)  # the last tick in which one can join
+    refund_due: Column = column(np.int32)
+    closed: Column = column(np.int32, fill=-1)  # filled or failed
+    size: Column = column(np.int16)
+    filled: Column = column(np.int16)  # places that persons have
+    virtual: Column = column(np.int16)  # places that the house filled
+    state: Column = column(np.int8, fill=TeamState.OPEN)
+    promised: Column = column(np.int64)  # fen that the opener will get back if the team fills
+    rebated: Column = column(np.int64)  # fen that the opener got back
+    latest: Column = column(np.int32, fill=NONE)  # the place taken last
+
+
+class Places(Table):
+    """Places taken in teams. Each points to the one taken before it, so that a team's places are a chain."""
+
+    order: Column = column(np.int64)  # a row of the order book
+    person: Column = column(np.int32)  # -1: given up
+    previous: Column = column(np.int32, fill=NONE)
+
+
+class TeamBook:
+    """Teams and places of one scheme.
+
+    Parameters
+    ----------
+    products : int
+        Number of products in the catalogue.
+    """
+
+    def __init__(self, products: int) -> None:
+        self.teams = Teams()
+        self.places = Places()
+        self._products = products
+        self._index: tuple[Array, Array] | None = None
+
+    def open(self, **values: Any) -> Array:
+        """Open teams without members (columns of :class:`Teams`) and return their rows."""
+        self._index = None
+        return self.teams.append(**values)
+
+    def take_places(self, teams: Array, persons: Array, orders: Array) -> Array:
+        """Give places and return their rows.
+
+        Parameters
+        ----------
+        teams : int64 ndarray
+            Rows of teams; one may occur several times.
+        persons : int32 ndarray
+        orders : int64 ndarray
+            Their rows in the order book.
+        """
+        turn = np.argsort(teams, kind="stable")
+        team = teams[turn]
+        first = np.ones(team.size, bool)
+        first[1:] = team[1:] != team[:-1]
+        last = np.roll(first, -1)
+        places = self.places.append(team.size, order=orders[turn], person=persons[turn])
+        self.places.previous[places] = np.where(first, self.teams.latest[team], places - 1)
+        self.teams.latest[team[last]] = places[last]
+        np.add.at(self.teams.filled, team, np.int16(1))
+        taken = np.empty(team.size, np.int64)
+        taken[turn] = places
+        return taken
+
+    def give_up_places(self, teams: Array, orders: Array) -> None:
+        """Free the places that belong to the given orders, in the given teams."""
+        places = self.places_of(np.unique(teams))
+        places = places[np.isin(self.places.order[places], orders)]
+        self.places.person[places] = NONE
+        np.subtract.at(self.teams.filled, teams, np.int16(1))
+
+    def close(self, teams: Array, state: TeamState, tick: int) -> None:
+        """Teams (rows, each once) are filled or have failed."""
+        if teams.size:
+            self.teams.state[teams] = state
+            self.teams.closed[teams] = tick
+            self._index = None
+
+    def places_of(self, teams: Array) -> Array:
+        """Return the places (rows) that are taken in the given teams, each team once."""
+        found = [np.zeros(0, np.int32)]
+        at = self.teams.latest[teams]
+        while at.size:
+            at = at[at >= 0]
+            found.append(at)
+            at = self.places.previous[at]
+        places = np.concatenate(found)
+        return places[self.places.person[places] >= 0]
+
+    def has_place(self, persons: Array, teams: Array) -> Array:
+        """Return a mask of the persons who already are in the team named beside them."""
+        inside: Array = _have_place(persons, teams, self.teams.latest, self.places.previous, self.places.person)
+        return inside
+
+    def due(self, moments: Array, tick: int) -> Array:
+        """Return the teams of a moment; ``moments`` is a column that is in order (deadline or refund_due)."""
+        return np.arange(np.searchsorted(moments, tick), np.searchsorted(moments, tick, side="right"))
+
+    def open_by_product(self, tick: int) -> tuple[Array, Array]:
+        """Return the open teams by product: those of product p are ``rows[start[p]:start[p + 1]]``.
+
+        Returns
+        -------
+        start : int64 ndarray, shape (products + 1,)
+        rows : int64 ndarray
+            Rows of teams, in the order in which they were opened within a product.
+        """
+        if self._index is None:
+            teams = self.teams
+            oldest = int(np.searchsorted(teams.deadline, tick))
+            rows = oldest + np.flatnonzero(teams.state[oldest:] == TeamState.OPEN)
+            self._index = _by_product(rows, teams.product, self._products)
+        return self._index
+
+
+def within(room: Array, group: Array, amounts: Array) -> Array:
+    """Return a mask of the claims that are covered when the first come is the first served.
+
+    Parameters
+    ----------
+    room : int ndarray, shape (groups,)
+        What there is.
+    group : int ndarray, shape (n,)
+        What each claim is on; claims are in order of precedence.
+    amounts : int ndarray, shape (n,)
+        How much each claims, not negative. A claim that is not covered still stands before later ones.
+    """
+    turn = np.argsort(group, kind="stable")
+    held, wanted = group[turn], amounts[turn]
+    claimed = np.cumsum(wanted)
+    first = np.searchsorted(held, held)
+    covered = np.empty(group.size, bool)
+    covered[turn] = claimed - claimed[first] + wanted[first] <= room[held]
+    return covered
+
+
+@nb.njit(cache=True)
+def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Whether a person is in a team: walk the chain of its places."""
+    place = latest[team]
+    while place >= 0:
+        if holder[place] == person:
+            return True
+        place = previous[place]
+    return False
+
+
+@nb.njit(cache=True)
+def _have_place(persons, teams, latest, previous, holder):  # type: ignore[no-untyped-def]
+    result = np.zeros(persons.size, np.bool_)
+    for i in range(persons.size):
+        result[i] = _holds_place(persons[i], teams[i], latest, previous, holder)
+    return result
+
+
+@nb.njit(cache=True)
+def _by_product(rows, product, products):  # type: ignore[no-untyped-def]
+    """Sort team rows by product, stably (counting sort)."""
+    start = np.zeros(products + 1, np.int64)
+    for row in rows:
+        start[product[row] + 1] += 1
+    start = np.cumsum(start)
+    free = start[:-1].copy()
+    ordered = np.empty(rows.size, np.int64)
+    for row in rows:
+        p = product[row]
+        ordered[free[p]] = row
+        free[p] += 1
+    return start, ordered
+
+
+@nb.njit(cache=True)
+def lay_out(  # type: ignore[no-untyped-def]
+    seed, tick, lobby, rank, base,
+    slates, person, uid, clicked, units, may_buy, may_join, patience,
+    may_open, price, saving, opener_saving,
+    start, open_rows, team_product, filled, size, state, latest, previous, holder, nearly_full,
+):  # fmt: skip
+    """Lay out the team options of every visitor: one column for each slate product, and one for the team clicked on.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    lobby : float
+        Chance that a visitor who sees a product sees an open team of it.
+    rank : uint32
+        Which of several group-buys this is; part of the draws' address.
+    base : int
+        What is added to a team's row to make its number.
+    slates : int32 ndarray, shape (V, K)
+    person, uid, clicked, units, may_buy, may_join, patience : ndarray, shape (V,)
+        The visitors: row, uid, row of the team clicked on (-1: none), units they would buy, whether the scheme sells to
+        them at all, whether they may join others' teams, and the appeal of waiting for a team, in logits.
+    may_open : bool ndarray, shape (products,)
+    price, saving, opener_saving : int64 ndarray, shape (products,)
+        List price of a unit, and what is taken off for who joins and for who opens a team; fen.
+    start, open_rows : ndarray
+        Open teams by product.
+    team_product, filled, size, state, latest : ndarray
+        Columns of the teams.
+    previous, holder : ndarray
+        Columns of the places.
+    nearly_full : float
+        Logits for a full team; in proportion for the share of places filled.
+
+    Returns
+    -------
+    product : int32 ndarray, shape (V, K + 1)
+        -1 where there is no option.
+    mode : int8 ndarray
+    ref : int32 ndarray
+        Number of the team to join; -1 less the rank for a new one.
+    worth, discount : int64 ndarray
+        Fen.
+    appeal : float32 ndarray
+
+    Notes
+    -----
+    The lobby's visitors of a product choose among its open teams with equal chances, independently of one another. So
+    what reaches each team is a thinned Poisson stream where the visits are one.
+    """
+    visits, width = slates.shape
+    shape = (visits, width + 1)
+    product = np.full(shape, -1, np.int32)
+    mode = np.full(shape, _OPEN_TEAM, np.int8)
+    ref = np.full(shape, -1 - nb.int64(rank), np.int32)
+    worth = np.zeros(shape, np.int64)
+    discount = np.zeros(shape, np.int64)
+    appeal = np.zeros(shape, np.float32)
+    for v in range(visits):
+        if not may_buy[v]:
+            continue
+        for k in range(width + 1):
+            team = -1
+            if k == width:
+                if clicked[v] < 0 or not may_join[v] or state[clicked[v]] != _OPEN:
+                    continue
+                if _holds_place(person[v], clicked[v], latest, previous, holder):
+                    continue
+                team = clicked[v]
+                p = team_product[team]
+            else:
+                p = slates[v, k]
+                if p < 0:
+                    continue
+                shown = start[p + 1] - start[p]
+                if lobby > 0.0 and shown > 0 and may_join[v]:
+                    first, second, _, _ = philox(seed, _LOBBY, uid[v], nb.uint32(p), tick, rank)
+                    if unit(first) < lobby:
+                        team = open_rows[start[p] + nb.int64(unit(second) * shown)]
+                        if _holds_place(person[v], team, latest, previous, holder):
+                            team = -1
+                if team < 0 and not may_open[p]:
+                    continue
+            product[v, k] = p
+            worth[v, k] = units[v] * price[p]
+            appeal[v, k] = patience[v]
+            if team >= 0:
+                mode[v, k] = _JOIN_TEAM
+                ref[v, k] = base + team
+                discount[v, k] = units[v] * saving[p]
+                appeal[v, k] += nearly_full * filled[team] / size[team]
+            else:
+                discount[v, k] = units[v] * opener_saving[p]
+    return product, mode, ref, worth, discount, appeal

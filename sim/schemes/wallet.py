@@ -1,0 +1,260 @@
+"""Wallets: the claims on one coupon scheme, who holds them, and what became of each.
+
+A claim is LIVE until it is used in an order or expires; a refunded order may bring it back to life. At every moment
+``issued == used + live + expired``.
+
+Two orders make this cheap. Each person's live claims form a linked list, most valuable first, so that the claim a
+visitor would use is one look-up. And all claims of a scheme are valid equally long, so the table is sorted by expiry
+and what expires in a tick is the next stretch of rows: nobody is scanned.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from sim.core.table import Column, Table, column
+
+Array = npt.NDArray[Any]
+NONE = -1
+
+
+class ClaimState(IntEnum):
+    """What became of a claim."""
+
+    LIVE = 0
+    USED = 1
+    EXPIRED = 2  # or withdrawn because the order that earned it was refunded
+
+
+class Claims(Table):
+    """Coupons in wallets, one row each, sorted by ``expires``."""
+
+    person: Column = column(np.int32)
+    face: Column = column(np.int64)  # what it takes off, fen; for a percentage, what it is expected to
+    issued: Column = column(np.int32)  # tick
+    begins: Column = column(np.int32)  # first tick in which it is valid
+    expires: Column = column(np.int32)  # last tick in which it is valid
+    state: Column = column(np.int8)
+    order: Column = column(np.int32, fill=NONE)  # row of the order that used it
+    origin: Column = column(np.int32, fill=NONE)  # row of the order that earned it
+    next: Column = column(np.int32, fill=NONE)  # the person's next best live claim
+
+
+class Purses(Table):
+    """What a scheme notes of each person."""
+
+    best: Column = column(np.int32, fill=NONE)  # most valuable live claim
+    received: Column = column(np.int32)  # claims received or promised by a red packet
+    packet: Column = column(np.int32, fill=NONE)  # their open red packet
+    knows_code: Column = column(np.bool_)
+
+
+class Uses(Table):
+    """Which order used which claim, sorted by order."""
+
+    order: Column = column(np.int32)
+    claim: Column = column(np.int32)
+
+
+class Wallets:
+    """The claims on one scheme.
+
+    Attributes
+    ----------
+    claims : Claims
+    purses : Purses
+    issued, used, expired : int
+        Claims issued in all, used and not given back, expired or withdrawn.
+    live_face : int
+        Face value of live claims, fen.
+    """
+
+    def __init__(self) -> None:
+        self.claims = Claims()
+        self.purses = Purses()
+        self.issued = 0
+        self.used = 0
+        self.expired = 0
+        self.live_face = 0
+        self._uses = Uses()
+        self._swept = 0  # claims before this row have reached their expiry
+
+    @property
+    def live(self) -> int:
+        """Claims that may still be used."""
+        return self.issued - self.used - self.expired
+
+    def issue(
+        self, person: Array, face: Array | int, now: int, begins: int, expires: int, origin: Array | int = NONE
+    ) -> Array:
+        """Put a claim into each person's wallet and return the rows.
+
+        Parameters
+        ----------
+        person : int32 ndarray
+            May name a person several times.
+        face : int64 ndarray or int
+            Fen.
+        now, begins, expires : int
+            Ticks; ``expires`` never less than that of earlier claims.
+        origin : int ndarray or int
+            Order that earned each, -1 for none; not descending.
+        """
+        rows = self.claims.append(
+            len(person), person=person, face=face, issued=now, begins=begins, expires=expires, origin=origin
+        )
+        _link(rows, self.claims.person, self.claims.face, self.claims.expires, self.claims.next, self.purses.best)
+        np.add.at(self.purses.received, person, 1)
+        self.issued += len(rows)
+        self.live_face += int(self.claims.face[rows].sum())
+        return rows
+
+    def use(self, person: Array, order: Array) -> Array:
+        """Use each person's best claim, persons once each, in an order (ascending rows); return the claims."""
+        rows = self.purses.best[person].astype(np.int64)
+        self._leave(rows, ClaimState.USED)
+        self.claims.order[rows] = order
+        self._uses.append(order=order, claim=rows)
+        self.used += len(rows)
+        return rows
+
+    def used_in(self, order: Array) -> Array:
+        """Return the claims that were used in the given orders."""
+        return self._uses.claim[matches(self._uses.order, order)].astype(np.int64)
+
+    def earned_by(self, order: Array) -> Array:
+        """Return the claims that the given orders earned their buyers."""
+        return matches(self.claims.origin, order)
+
+    def give_back(self, rows: Array) -> int:
+        """Make used claims live again, or expired if their time is over; return how many live."""
+        alive = rows[rows >= self._swept]
+        self.claims.state[rows] = ClaimState.EXPIRED
+        self.claims.state[alive] = ClaimState.LIVE
+        self.claims.order[rows] = NONE
+        _link(alive, self.claims.person, self.claims.face, self.claims.expires, self.claims.next, self.purses.best)
+        self.used -= len(rows)
+        self.expired += len(rows) - len(alive)
+        self.live_face += int(self.claims.face[alive].sum())
+        return len(alive)
+
+    def withdraw(self, rows: Array) -> int:
+        """Let those of the given claims expire that are still live; return how many."""
+        rows = rows[self.claims.state[rows] == ClaimState.LIVE]
+        self._leave(rows, ClaimState.EXPIRED)
+        self.expired += len(rows)
+        return len(rows)
+
+    def expire(self, tick: int) -> int:
+        """Let every live claim expire whose last tick is over at the end of ``tick``; return how many."""
+        first = self._swept
+        self._swept = first + int(np.searchsorted(self.claims.expires[first:], tick, side="right"))
+        return self.withdraw(np.arange(first, self._swept))
+
+    def _leave(self, rows: Array, state: ClaimState) -> None:
+        self.claims.state[rows] = state
+        _unlink(rows, self.claims.person, self.claims.next, self.purses.best)
+        self.live_face -= int(self.claims.face[rows].sum())
+
+
+def matches(sorted_values: Array, wanted: Array) -> Array:
+    """Return where values of a sorted column are that equal one of ``wanted``; those occur once each."""
+    found = np.searchsorted(sorted_values, wanted)
+    inside = found < len(sorted_values)
+    found, wanted = found[inside], np.asarray(wanted)[inside]
+    result: Array = found[sorted_values[found] == wanted]
+    return result
+
+
+@nb.njit(cache=True)
+def _link(rows, person, face, expires, following, best):  # type: ignore[no-untyped-def]
+    """Insert claims into their owners' lists: dearest first, then the one that expires first."""
+    for row in rows:
+        owner = person[row]
+        before, after = -1, best[owner]
+        while after >= 0 and (face[after] > face[row] or (face[after] == face[row] and expires[after] <= expires[row])):
+            before, after = after, following[after]
+        following[row] = after
+        if before < 0:
+            best[owner] = row
+        else:
+            following[before] = row
+
+
+@nb.njit(cache=True)
+def _unlink(rows, person, following, best):  # type: ignore[no-untyped-def]
+    """Take claims out of their owners' lists."""
+    for row in rows:
+        owner = person[row]
+        before, here = -1, best[owner]
+        while here != row:
+            before, here = here, following[here]
+        if before < 0:
+            best[owner] = following[row]
+        else:
+            following[before] = following[row]
+        following[row] = -1
+
+
+@nb.njit(cache=True)
+def take_best(  # type: ignore[no-untyped-def]
+    tick, person, best, begins, face, product, mode, pay,
+    rivals, barred, in_scope, open_modes, threshold, percent, cap, most,
+):  # fmt: skip
+    """Reckon what each visitor's coupon takes off each option.
+
+    Parameters
+    ----------
+    tick : int
+    person : int32 ndarray, shape (V,)
+    best : int32 ndarray, shape (persons,)
+        Each person's best live claim, -1 for none.
+    begins, face : ndarray, shape (claims,)
+        First tick of use, and fen off.
+    product, mode, pay : ndarray, shape (V, W)
+        The options (:class:`sim.offers.Offers`).
+    rivals, barred : int64 ndarray, shape (V, W) or (0, 0)
+        Fen that coupons took off which give way to a better one; fen that schemes took off which rule a coupon out.
+    in_scope : bool ndarray, shape (products,)
+    open_modes : bool ndarray
+        Ways of buying that a coupon may fall on.
+    threshold : int
+        Fen that the option must cost before coupons.
+    percent : float
+        Of the price before coupons, rounded like :func:`sim.core.ledger.share_of`; 0: the claim's face instead.
+    cap, most : int
+        Fen that a percentage takes off at most; fen that the budget still covers.
+
+    Returns
+    -------
+    tuple
+        Discount int64 (V, W), zero where a rival takes off as much; and whether any is not zero.
+    """
+    visits, width = product.shape
+    discount = np.zeros((visits, width), np.int64)
+    any_better = False
+    has_rivals, has_barred, is_share = rivals.size > 0, barred.size > 0, percent > 0.0
+    for v in range(visits):
+        claim = best[person[v]]
+        if claim < 0 or begins[claim] > tick:
+            continue
+        amount = face[claim]
+        for w in range(width):
+            j = product[v, w]
+            if j < 0 or not in_scope[j] or not open_modes[mode[v, w]] or (has_barred and barred[v, w] > 0):
+                continue
+            rival = rivals[v, w] if has_rivals else 0
+            price = pay[v, w] + rival
+            if price < threshold:
+                continue
+            off = min(cap, int(price * percent + 0.5 + 1e-9)) if is_share else amount
+            off = min(off, price)
+            if rival < off <= most:
+                discount[v, w] = off
+                any_better = True
+    return discount, any_better

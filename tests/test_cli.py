@@ -1,0 +1,302 @@
+"""The commands that run things: what they print, where they write, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import sim
+from experiments import replication
+from experiments.cli import app
+from sim import Scenario
+
+SHOPSIM = [sys.executable, "-c", "from experiments.cli import app; app()"]
+BASE = """
+question: What if we do nothing?
+horizon: 14d
+tick: 1d
+people: {size: 300, network: {kind: power_law_cluster, mean_degree: 6, clustering: 0.2}, members_at_start: 50%}
+catalog: {merchants: 3, products: 40}
+demand: {conversion: 30%}
+sharing: {organic: 0.02}
+recommendation: {model: popularity}
+"""
+TEAMS = """
+extends: base.yaml
+question: Do teams help?
+schemes: [{kind: group_buy, team_size: 2, lobby: 100%}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a folder with two small scenarios, which is also where commands run."""
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "teams.yaml").write_text(TEAMS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shopsim(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def the_run_folder(root):
+    (found,) = (path for path in root.glob("results/runs/*") if path.name != "replicates")
+    return found
+
+
+def test_run_prints_one_json_object_with_the_contracts_keys(folder):
+    done = shopsim("run", "base.yaml", "--replicates", 2, "--seed", 3, "--workers", 1, "--json")
+    assert done.exit_code == 0
+    printed = json.loads(done.stdout)
+    assert {"scenario", "digest", "version", "seeds", "metrics", "elapsed_s"} <= set(printed)
+    assert (printed["scenario"], printed["seeds"], printed["version"]) == ("base", [3, 4], sim.__version__)
+    assert printed["digest"] == Scenario.load(folder / "base.yaml").digest
+    gmv = printed["metrics"]["gmv"]
+    assert gmv["mean"] == pytest.approx(np.mean(gmv["values"]))
+    assert gmv["ci_low"] < gmv["mean"] < gmv["ci_high"]
+
+
+def test_run_is_the_same_twice_apart_from_the_time_it_took(folder):
+    one, two = (json.loads(shopsim("run", "base.yaml", "--json", "--fresh").stdout) for _ in range(2))
+    assert one.pop("elapsed_s") > 0
+    assert two.pop("elapsed_s") > 0
+    assert one == two
+
+
+def test_run_folder_holds_what_the_run_was(folder):
+    shopsim("run", "base.yaml", "--replicates", 2, "--workers", 1)
+    found = the_run_folder(folder)
+    scenario = Scenario.load(folder / "base.yaml")
+    assert found.name == f"base-{scenario.short_digest}-s1-2"
+    assert Scenario.load(found / "scenario.yaml").digest == scenario.digest
+    manifest = json.loads((found / "manifest.json").read_text())
+    assert (manifest["digest"], manifest["seeds"]) == (scenario.digest, [1, 2])
+    assert {"shopsim", "python", "numpy", "numba"} <= set(manifest["engine"])
+    summary = json.loads((found / "summary.json").read_text())
+    metrics = pd.read_parquet(found / "metrics.parquet")
+    assert list(metrics.columns) == ["replicate", "day", "metric", "value"]
+    final = metrics[(metrics["day"] == -1) & (metrics["metric"] == "gmv")].sort_values("replicate")
+    assert list(final["value"]) == summary["metrics"]["gmv"]["values"]
+    daily = metrics[(metrics["metric"] == "visits") & (metrics["day"] >= 0)]
+    assert daily.groupby("replicate")["day"].agg(["min", "max", "count"]).to_numpy().tolist() == [[0, 13, 14]] * 2
+    people = pd.read_parquet(found / "people.parquet")
+    sales = people[~people["fake"]].groupby("replicate")["gmv_yuan"].sum()
+    assert list(sales) == pytest.approx(summary["metrics"]["gmv"]["values"])
+    ledger = pd.read_parquet(found / "ledger.parquet")
+    assert set(ledger.columns) == {"replicate", "day", "scheme", "source", "target", "amount_yuan"}
+    assert not list(folder.rglob("*.part"))
+
+
+def test_record_keeps_journal_and_events(folder):
+    shopsim("run", "base.yaml", "--set", "record={journal: true, events: true}", "--out", "here", "--quiet")
+    journal = pd.read_parquet(folder / "here/journal.parquet")
+    ledger = pd.read_parquet(folder / "here/ledger.parquet")
+    assert journal["amount_yuan"].sum() == pytest.approx(ledger["amount_yuan"].sum())
+    orders = pd.read_parquet(folder / "here/events/orders.parquet")
+    kept = orders[orders["status"] != "refunded"]
+    people = pd.read_parquet(folder / "here/people.parquet").set_index("uid")
+    assert kept.groupby("person")["pay_yuan"].sum().to_dict() == pytest.approx(
+        people.loc[people["orders"] > 0, "gmv_yuan"].to_dict()
+    )
+
+
+def test_a_second_command_runs_only_what_is_new(folder, monkeypatch):
+    shopsim("run", "base.yaml", "--replicates", 2, "--workers", 1)
+    ran = []
+    simulate = replication.simulate
+    monkeypatch.setattr(replication, "simulate", lambda *task: ran.append(task[1]) or simulate(*task))
+    done = shopsim("compare", "base.yaml", "teams.yaml", "--replicates", 3, "--workers", 1)
+    assert done.exit_code == 0
+    assert sorted(ran) == [1, 2, 3, 3]
+    assert "2 of 6 runs were found" in done.stderr
+
+
+def test_compare_prints_a_table_and_a_verdict(folder):
+    done = shopsim("compare", "base.yaml", "teams.yaml", "--replicates", 3, "--workers", 1)
+    assert done.exit_code == 0
+    for text in ("growth", "retention", "money", "fraud", "new members", "incremental gmv, yuan"):
+        assert text in done.stdout
+    assert "Team purchases of two at 15% off" in done.stdout.splitlines()[-1]
+
+
+def test_compare_json_has_effects_guardrails_and_a_verdict(folder):
+    rail = "guardrails=[{metric: new_members, min: 0}]"
+    done = shopsim("compare", "base.yaml", "teams.yaml", "--replicates", 3, "--workers", 1, "--set", rail, "--json")
+    printed = json.loads(done.stdout)
+    assert (printed["base"], list(printed["arms"])) == ("base", ["teams"])
+    row = next(row for row in printed["effects"] if row["metric"] == "gmv")
+    values = [np.array(arm["metrics"]["gmv"]["values"]) for arm in (printed, printed["arms"]["teams"])]
+    assert row["mean_difference"] == pytest.approx((values[1] - values[0]).mean())
+    increments = {row["metric"]: row["mean"] for row in printed["increments"]}
+    assert increments["incremental_gmv"] == pytest.approx(row["mean_difference"])
+    assert increments["incremental_members"] == pytest.approx(
+        next(row for row in printed["effects"] if row["metric"] == "new_members")["mean_difference"]
+    )
+    assert [check["state"] for check in printed["guardrails"]] == ["pass", "pass"]
+    assert printed["verdict"].endswith(".")
+
+
+def test_compare_folder_holds_a_run_folder_for_each_arm(folder):
+    shopsim("compare", "base.yaml", "teams.yaml", "--replicates", 2, "--workers", 1, "--out", "study", "--quiet")
+    study = folder / "study"
+    manifest = json.loads((study / "manifest.json").read_text())
+    assert (manifest["kind"], manifest["base"], manifest["arms"]) == ("comparison", "base", ["teams"])
+    for arm in ("base", "teams"):
+        assert (study / "arms" / arm / "metrics.parquet").is_file()
+        assert Scenario.load(study / "arms" / arm / "scenario.yaml").name == arm
+    effects = pd.read_parquet(study / "effects.parquet")
+    assert set(effects["arm"]) == {"teams"}
+    assert len(pd.read_parquet(study / "twins.parquet")) == 2
+
+
+def test_a_scenario_compared_with_itself_changes_nothing(folder):
+    printed = json.loads(
+        shopsim("compare", "base.yaml", "base.yaml", "--replicates", 2, "--workers", 1, "--json").stdout
+    )
+    assert list(printed["arms"]) == ["base-2"]
+    assert {row["verdict"] for row in printed["effects"]} <= {"same", "no data"}
+
+
+def test_a_broken_guardrail_ends_with_one(folder):
+    rail = "guardrails=[{metric: new_members, min: 100000}]"
+    done = shopsim("run", "base.yaml", "--replicates", 2, "--workers", 1, "--set", rail)
+    assert done.exit_code == 1
+    assert "guardrail base: new_members at least 100,000: fail" in done.stdout
+
+
+def test_an_undecided_guardrail_ends_with_zero_and_says_why(folder):
+    done = shopsim("run", "base.yaml", "--set", "guardrails=[{metric: new_members, min: 100000}]")
+    assert done.exit_code == 0
+    assert "one replicate says nothing about confidence" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["run", "none.yaml"], ["compare", "base.yaml", "none.yaml"]])
+def test_bad_input_ends_with_two_and_a_message(folder, command):
+    done = shopsim(*command, "--json")
+    assert done.exit_code == 2
+    assert "none.yaml: there is no such file" in done.stderr
+    assert done.stdout == ""
+
+
+def test_bad_override_ends_with_two_and_its_path(folder):
+    done = shopsim("run", "base.yaml", "--set", "people.size=-5")
+    assert done.exit_code == 2
+    assert "people.size" in done.stderr
+
+
+def test_seeds_beyond_the_last_are_refused_before_anything_runs(folder):
+    done = shopsim("run", "base.yaml", "--seed", 2**32 - 1, "--replicates", 2)
+    assert done.exit_code == 2
+    assert "--seed" in done.stderr
+
+
+def test_an_out_that_cannot_be_a_folder_is_refused_before_anything_runs(folder, monkeypatch):
+    monkeypatch.setattr(replication, "simulate", None)
+    done = shopsim("run", "base.yaml", "--out", "base.yaml")
+    assert done.exit_code == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_a_run_that_fails_ends_with_one_and_its_traceback_and_the_rest_is_reported(folder, monkeypatch):
+    simulate = replication.simulate
+
+    def sometimes(scenario, seed, watch=None):
+        if seed == 2:
+            raise ArithmeticError("the books do not balance")
+        return simulate(scenario, seed, watch)
+
+    monkeypatch.setattr(replication, "simulate", sometimes)
+    done = shopsim("run", "base.yaml", "--replicates", 3, "--workers", 1, "--json")
+    assert done.exit_code == 1
+    assert "base with seed 2 failed twice" in done.stderr
+    assert "ArithmeticError: the books do not balance" in done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["seeds"] == [1, 3]
+    assert printed["failures"] == [
+        {"scenario": "base", "seed": 2, "reason": "ArithmeticError: the books do not balance"}
+    ]
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(folder, monkeypatch):
+    simulate = replication.simulate
+
+    def until_the_third(scenario, seed, watch=None):
+        if seed == 3:
+            raise KeyboardInterrupt
+        return simulate(scenario, seed, watch)
+
+    monkeypatch.setattr(replication, "simulate", until_the_third)
+    done = shopsim("run", "base.yaml", "--replicates", 4, "--workers", 1, "--json")
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert "2 of 4 runs are kept" in done.stderr
+    monkeypatch.setattr(replication, "simulate", simulate)
+    assert "2 of 4 runs were found" in shopsim("run", "base.yaml", "--replicates", 4, "--workers", 1).stderr
+
+
+def test_quiet_says_nothing_on_stderr(folder):
+    assert shopsim("run", "base.yaml", "--quiet").stderr == ""
+
+
+def test_report_needs_a_finished_folder(folder):
+    done = shopsim("report", ".")
+    assert done.exit_code == 2
+    assert "has no manifest.json" in done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from experiments.cli import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "print(sorted({'numba', 'pandas', 'scipy', 'mesa', 'pydantic'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_seeds_in_folder_names_are_short():
+    from experiments.runs import seeds_in_name
+
+    assert [seeds_in_name(seeds) for seeds in ([3], [1, 2, 3], [1, 4])] == ["s3", "s1-3", "s1,4"]
+
+
+@pytest.mark.slow
+def test_json_is_the_same_with_one_and_two_workers_and_any_number_of_threads(folder):
+    printed = []
+    for workers, threads in ((1, "1"), (1, "2"), (2, "2")):
+        command = [*SHOPSIM, "run", "teams.yaml", "--replicates", "3", "--workers", str(workers), "--json", "--fresh"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**os.environ, "NUMBA_NUM_THREADS": threads}
+        )
+        found = json.loads(done.stdout)
+        del found["elapsed_s"]
+        printed.append(found)
+    assert printed[0] == printed[1] == printed[2]
+
+
+@pytest.mark.slow
+def test_a_signal_ends_the_command_with_130_and_without_a_traceback(folder):
+    command = [*SHOPSIM, "run", "base.yaml", "--set", "horizon=3650d", "--set", "tick=1h", "--replicates", "2"]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        time.sleep(8.0)
+        os.killpg(running.pid, signal.SIGINT)
+        out, errors = running.communicate(timeout=20)
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+    assert (running.returncode, out) == (130, "")
+    assert "0 of 2 runs are kept" in errors
+    assert "Traceback" not in errors

@@ -1,0 +1,305 @@
+"""Comparisons: paired effects, twins, guardrails and verdicts, on made-up runs whose answer is known."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as reference
+
+from experiments import guardrails, wording
+from experiments.comparison import Arm, Comparison
+from experiments.outcome import RunResult
+from experiments.stats import Estimate, mean_estimate
+from experiments.twins import compare_twins
+
+
+def people(uid, orders, gmv=0.0, benefit=0.0, fake=False, joined=-10.0, status="member"):
+    """Return a table of persons; scalars hold for all."""
+    return pd.DataFrame({"uid": uid}).assign(
+        fake=fake, status=status, joined_day=joined, orders=orders, gmv_yuan=gmv, benefit_yuan=benefit
+    )
+
+
+# Twins.
+
+
+def test_each_person_is_persuaded_put_off_unmoved_or_would_have_bought_anyway():
+    base = people([0, 1, 2, 3], [0, 1, 2, 0], [0.0, 10.0, 25.5, 0.0])
+    arm = people([0, 1, 2, 3], [1, 0, 1, 0], [30.1, 0.0, 12.2, 0.0], [6.0, 0.0, 2.0, 0.0])
+    twins = compare_twins(base, arm)
+    assert (twins.persuaded, twins.put_off, twins.anyway, twins.unmoved) == (1, 1, 1, 1)
+    assert twins.incremental_gmv == 6.8
+    assert twins.anyway_benefit_share == 0.25
+
+
+def test_twins_are_found_by_uid_and_not_by_row():
+    base = people([0, 1, 2], [5, 0, 0])
+    arm = people([2, 0, 1], [0, 5, 0])
+    twins = compare_twins(base, arm)
+    assert (twins.anyway, twins.unmoved, twins.persuaded) == (1, 2, 0)
+
+
+def test_fake_accounts_are_nobodys_twins():
+    base = people([0, 900], [0, 1], fake=[False, True])
+    arm = people([0, 900, 901], [1, 1, 3], 20.0, 5.0, fake=[False, True, True], joined=3.0)
+    twins = compare_twins(base, arm)
+    assert (twins.persons, twins.unmatched) == (1, 0)
+    assert (twins.persuaded, twins.anyway) == (1, 0)
+    assert twins.incremental_gmv == 20.0
+    assert twins.incremental_members == 1
+
+
+def test_persons_without_a_twin_are_counted_but_not_compared():
+    twins = compare_twins(people([0, 1], 1), people([0, 1, 2, 3], 1))
+    assert (twins.persons, twins.unmatched) == (2, 2)
+
+
+def test_members_at_the_start_and_refused_prospects_are_not_new():
+    base = people([0, 1, 2], 0, joined=[-5.0, np.nan, np.nan], status=["member", "prospect", "prospect"])
+    arm = people([0, 1, 2], 0, joined=[-5.0, 4.0, np.nan], status=["member", "churned", "prospect"])
+    assert compare_twins(base, arm).incremental_members == 1
+
+
+# Effects.
+
+DEFAULTS = {"new_members": 100.0, "incentive_cost": 0.0, "kol_cost": 0.0, "contribution": 0.0}
+
+
+def run(seed, table=None, **metrics):
+    table = people([0, 1], [0, 1], [0.0, 9.0]) if table is None else table
+    return RunResult("any", "0" * 64, seed, {**DEFAULTS, **metrics}, {"people": table}, {}, 1.0)
+
+
+def arm(name, runs, schemes=(), rails=(), days=90):
+    config = SimpleNamespace(
+        schemes=list(schemes), guardrails=list(rails), horizon=24.0 * days, question="", fraud=SimpleNamespace(rings=5)
+    )
+    return Arm(name, SimpleNamespace(name=name, digest=name.ljust(64, "0"), config=config), {r.seed: r for r in runs})
+
+
+TEAMS = SimpleNamespace(kind="group_buy", team_size=3, discount=0.15)
+
+
+def rail(metric, low=None, high=None, confidence=0.95):
+    return SimpleNamespace(metric=metric, min=low, max=high, confidence=confidence)
+
+
+@pytest.fixture
+def study():
+    rng = np.random.default_rng(3)
+    gmv = rng.normal(1000, 100, 10)
+    uplift = rng.normal(80, 20, 10)
+    fraud = rng.normal(0.02, 0.001, 10)
+    base = arm("baseline", [run(i, gmv=gmv[i], churn_rate=0.3 + gmv[i] / 1e4) for i in range(10)])
+    teams = [
+        run(i, gmv=gmv[i] + uplift[i], churn_rate=0.4 + gmv[i] / 1e4 + uplift[i] / 1e4, new_members=130.0 + i / 10,
+            incentive_cost=123.0 + i, contribution=50.0 - i, fraud_loss_share=fraud[i])
+        for i in range(10)
+    ]  # fmt: skip
+    return Comparison(base, [arm("group_buy", teams, [TEAMS], [rail("fraud_loss_share", high=0.03)])])
+
+
+def effect(study, metric, name="group_buy"):
+    return study.effects().set_index(["arm", "metric"]).loc[(name, metric)]
+
+
+def test_effect_is_the_paired_t_test_over_seeds(study):
+    before, after = study.base.values("gmv", range(10)), study.arms["group_buy"].values("gmv", range(10))
+    row, expected = effect(study, "gmv"), reference.ttest_rel(after, before)
+    assert (row.ci_low, row.ci_high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert row.mean_difference == pytest.approx(row.arm_mean - row.base_mean)
+    assert row.p_better == pytest.approx(1 - expected.pvalue / 2)
+    assert row.variance_reduction == pytest.approx((before.var() + after.var()) / (after - before).var())
+    assert row.verdict == "better"
+
+
+def test_less_is_better_where_the_metric_says_so(study):
+    row = effect(study, "churn_rate")
+    assert row.mean_difference > 0
+    assert row.verdict == "worse"
+    assert row.p_better < 0.01
+
+
+def test_a_metric_that_one_side_does_not_have_has_no_effect_but_a_row(study):
+    row = effect(study, "fraud_loss_share")
+    assert row.verdict == "no data"
+    assert row.pairs == 0
+    assert math.isnan(row.mean_difference)
+
+
+def test_only_seeds_that_finished_in_both_are_compared():
+    base = arm("baseline", [run(i, gmv=10.0 * i) for i in (1, 2, 3)])
+    teams = arm("group_buy", [run(i, gmv=10.0 * i + 1) for i in (2, 3, 4)])
+    study = Comparison(base, [teams])
+    assert study.seeds("group_buy") == [2, 3]
+    assert effect(study, "gmv").mean_difference == 1.0
+    assert list(study.twins()["seed"]) == [2, 3]
+
+
+def test_an_undecided_metric_says_how_many_replicates_would_settle_it():
+    base = arm("baseline", [run(i, gmv=0.0) for i in range(4)])
+    teams = arm("group_buy", [run(i, gmv=value) for i, value in enumerate([3.0, -1.0, 2.0, -2.0])])
+    row = effect(Comparison(base, [teams]), "gmv")
+    assert row.verdict == "undecided"
+    assert row.replicates_needed > 4
+
+
+def test_a_relative_change_needs_a_base_above_zero():
+    base = arm("baseline", [run(i, contribution=-50.0 - i) for i in range(3)])
+    teams = arm("group_buy", [run(i, contribution=-40.0 - 2 * i) for i in range(3)])
+    assert math.isnan(effect(Comparison(base, [teams]), "contribution").relative_difference)
+
+
+def test_roi_and_cost_of_a_member_are_ratios_of_means(study):
+    cost = 123.0 + np.arange(10)
+    rows = study.increments().set_index("metric")
+    # The tables of persons are equal in both arms: nobody was gained, so a member's cost has no value.
+    assert math.isnan(rows.loc["cost_per_extra_member", "mean"])
+    assert rows.loc["roi", "mean"] == pytest.approx(np.mean(50.0 - np.arange(10)) / cost.mean())
+    assert rows.loc["incremental_cost", "mean"] == pytest.approx(cost.mean())
+    assert rows.loc["anyway", "mean"] == 1
+
+
+# Guardrails.
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds", "state"),
+    [
+        ([0.02, 0.021, 0.019], {"high": 0.03}, "pass"),
+        ([0.04, 0.041, 0.039], {"high": 0.03}, "fail"),
+        ([0.02, 0.035, 0.029], {"high": 0.03}, "undecided"),
+        ([0.02, 0.021, 0.019], {"low": 0.03}, "fail"),
+        ([0.04, 0.041, 0.039], {"low": 0.03}, "pass"),
+        ([0.5], {"high": 0.03}, "undecided"),
+        ([math.nan, math.nan], {"high": 0.03}, "undecided"),
+        ([0.01, 0.01], {"high": 0.01}, "pass"),
+    ],
+)
+def test_guardrail_holds_or_breaks_only_beyond_its_confidence(values, bounds, state):
+    (check,) = guardrails.check("x", [rail("m", **bounds)], lambda metric, c: mean_estimate(values, c))
+    assert check.state == state
+    assert bool(check.reason) == (state == "undecided")
+
+
+def test_guardrail_uses_the_one_sided_limit_of_its_confidence():
+    values = [1.0, 2.0, 4.0, 3.0]
+    (check,) = guardrails.check("x", [rail("m", high=9.0, confidence=0.9)], lambda m, c: mean_estimate(values, c))
+    expected = reference.ttest_1samp(values, 0, alternative="less").confidence_interval(0.9).high
+    assert check.confidence_limit == pytest.approx(expected)
+
+
+def test_guardrail_with_two_bounds_is_two_checks():
+    checks = guardrails.check("x", [rail("m", low=0.0, high=1.0)], lambda m, c: Estimate(0.5, 0.4, 0.6, 9))
+    assert [(check.bound, check.state) for check in checks] == [("min", "pass"), ("max", "pass")]
+
+
+def test_guardrail_on_what_only_a_comparison_knows():
+    def lone(metric, confidence):
+        return None
+
+    (check,) = guardrails.check("x", [rail("roi", low=0.0)], lone)
+    assert (check.state, check.reason) == ("undecided", "needs a comparison with a base")
+    base = arm("baseline", [run(i) for i in range(3)])
+    teams = arm("group_buy", [run(i, incentive_cost=10.0 + i, contribution=-5.0 - i) for i in range(3)], [TEAMS],
+                [rail("roi", low=0.0)])  # fmt: skip
+    study = Comparison(base, [teams])
+    assert study.guardrails()["state"].tolist() == ["fail"]
+    assert study.broken
+
+
+# Verdicts.
+
+
+def test_verdict_says_growth_cost_and_fraud_in_one_sentence():
+    before, after = people(range(100), 0), people(range(100), 1, joined=[1.0] * 30 + [-1.0] * 70)
+    base = arm("baseline", [run(i, before, new_members=100.0 + i) for i in range(5)])
+    runs = [
+        run(i, after, new_members=131.0 + 1.3 * i, incentive_cost=123.0 + i, fraud_loss_share=0.023) for i in range(5)
+    ]
+    study = Comparison(base, [arm("group_buy", runs, [TEAMS])])
+    assert study.verdict() == (
+        "Team purchases of three at 15% off bring 31% more new members in 90 days than doing nothing "
+        "(95% CI 31 to 31), cost 4.17 yuan for each one gained and lose 2.3% of the subsidy to farms."
+    )
+
+
+def test_verdict_names_the_best_arm_that_breaks_no_guardrail():
+    base = arm("baseline", [run(i, new_members=100.0 + i) for i in range(5)])
+
+    def scheme(size):
+        return SimpleNamespace(kind="group_buy", team_size=size, discount=0.15)
+
+    greedy = arm(
+        "greedy", [run(i, new_members=200.0 + i, fraud_loss_share=0.5) for i in range(5)], [scheme(2)],
+        [rail("fraud_loss_share", high=0.03)],
+    )  # fmt: skip
+    modest = arm("modest", [run(i, new_members=110.0 + i) for i in range(5)], [scheme(3)])
+    idle = arm("idle", [run(i, new_members=100.0 + i + (-1) ** i) for i in range(5)], [scheme(4)])
+    assert Comparison(base, [greedy, modest, idle]).verdict().startswith("Best of three arms: team purchases of three")
+    both = Comparison(base, [greedy, idle]).verdict()
+    assert both == "No arm is fit to launch: greedy bring more new members than doing nothing, but break a guardrail."
+    neither = Comparison(base, [idle, arm("idler", idle.runs.values(), [scheme(5)])]).verdict()
+    assert neither == "None of the two arms brings more new members than doing nothing beyond doubt."
+
+
+def test_verdict_of_an_undecided_arm_says_what_would_settle_it():
+    base = arm("baseline", [run(i, new_members=100.0) for i in range(4)])
+    teams = arm("teams", [run(i, new_members=100.0 + d) for i, d in enumerate([9.0, -4.0, 8.0, -5.0])], [TEAMS])
+    sentence = Comparison(base, [teams]).verdict("teams")
+    assert "bring about as many new members in 90 days as doing nothing" in sentence
+    assert "replicates would tell" in sentence
+
+
+def test_verdict_of_arms_with_the_same_schemes_goes_by_their_names():
+    base = arm("open", [run(i, new_members=100.0 + i) for i in range(4)], [TEAMS])
+    strict = arm("strict", [run(i, new_members=90.0 + i) for i in range(4)], [TEAMS])
+    sentence = Comparison(base, [strict]).verdict()
+    assert sentence.startswith("The arm 'strict' brings 9.9% fewer new members in 90 days than the base 'open'")
+
+
+def test_one_replicate_gives_a_verdict_without_interval():
+    study = Comparison(arm("baseline", [run(1)]), [arm("teams", [run(1, new_members=112.0)], [TEAMS])])
+    assert "bring 12 more new members in 90 days than doing nothing (one replicate: no interval)" in study.verdict()
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0234, "share", "2.3%"),
+        (0.31, "share", "31%"),
+        (1234.5, "yuan", "1,234"),
+        (-0.001, "yuan", "0"),
+        (12.0, "persons", "12"),
+        (12.4, "persons", "12.4"),
+        (3.14159, "days", "3.14"),
+        (math.nan, "days", "n/a"),
+    ],
+)
+def test_numbers_are_as_short_as_a_table_needs_them(value, unit, text):
+    assert wording.number(value, unit) == text
+
+
+def test_plain_data_of_a_comparison_is_json_with_the_contracts_keys(study):
+    from experiments.files import to_json
+
+    plain = json.loads(to_json(study.to_dict()))
+    assert {
+        "scenario",
+        "digest",
+        "version",
+        "seeds",
+        "metrics",
+        "base",
+        "arms",
+        "effects",
+        "guardrails",
+        "verdict",
+    } <= set(plain)
+    assert set(plain["metrics"]["gmv"]) == {"mean", "ci_low", "ci_high", "values"}
+    row = next(row for row in plain["effects"] if row["metric"] == "gmv")
+    assert row["arm"] == "group_buy"
+    assert row["variance_reduction"] > 5

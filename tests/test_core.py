@@ -1,0 +1,105 @@
+"""Table, clock and ledger."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.core.clock import Clock
+from sim.core.ledger import Account, Ledger, share_of
+from sim.core.table import Table, column
+
+
+class Pets(Table):
+    age = column(np.int32, fill=-1)
+    place = column(np.float32, width=2)
+
+
+def test_a_table_grows_and_keeps_what_it_holds():
+    pets = Pets()
+    for i in range(100):
+        assert pets.append(age=[i, i]).tolist() == [2 * i, 2 * i + 1]
+    assert len(pets) == 200
+    assert pets.age.tolist() == [i for i in range(100) for _ in range(2)]
+    assert pets.place.shape == (200, 2)
+
+
+def test_a_table_fills_what_is_not_said_and_refuses_what_it_does_not_know():
+    pets = Pets(3)
+    assert pets.age.tolist() == [-1, -1, -1]
+    with pytest.raises(KeyError, match="no column"):
+        pets.append(weight=[1])
+
+
+def test_a_table_is_restored_from_its_arrays():
+    pets, copy = Pets(), Pets()
+    pets.append(age=[3, 4], place=[[1, 2], [3, 4]])
+    copy.restore(pets.arrays())
+    pets.age[:] = 0
+    assert copy.age.tolist() == [3, 4]
+    assert copy.place.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_clock_counts_ticks_days_and_hours():
+    clock = Clock(4, 36)
+    assert (clock.horizon, clock.days, clock.ticks_a_day) == (9, 2, 6)
+    assert clock.ticks(24) == 6
+    assert clock.ticks(25) == 7
+    assert clock.probability(0.6) == pytest.approx(1 - np.exp(-0.1))
+    for _ in range(6):
+        clock.advance()
+    assert (clock.day, clock.hour, clock.starts_day) == (1, 24.0, True)
+
+
+def test_simpy_processes_run_when_their_hour_has_come():
+    clock, seen = Clock(4, 48), []
+
+    def process():
+        yield clock.environment.timeout(10)
+        seen.append(clock.tick)
+
+    clock.environment.process(process())
+    for _ in range(5):
+        clock.run_processes()
+        clock.advance()
+    assert seen == [3]
+
+
+def test_a_tick_must_divide_the_day():
+    with pytest.raises(ValueError, match="divisor of 24. Got 5"):
+        Clock(5, 48)
+
+
+moves = st.lists(
+    st.tuples(st.sampled_from(list(Account)), st.sampled_from(list(Account)), st.lists(st.integers(0, 10**9), max_size=5))
+)
+
+
+@given(moves)
+def test_every_posting_balances(moves):
+    ledger = Ledger(["shop", "coupon"], days=2, journal=True)
+    for source, target, amounts in moves:
+        ledger.transfer(1, 3, source, target, np.array(amounts, np.int64), scheme=1)
+        assert ledger.imbalance() == 0
+    total = sum(sum(a) for _, _, a in moves)
+    assert ledger.flows()["amount"].sum() == total
+    assert ledger.journal.amount.sum() == total
+    for account in Account:
+        into = ledger.journal.amount[ledger.journal.credit == account].sum()
+        out = ledger.journal.amount[ledger.journal.debit == account].sum()
+        assert ledger.balance(account) == into - out
+
+
+def test_the_ledger_refuses_negative_and_fractional_amounts():
+    ledger = Ledger(["shop"], days=1)
+    with pytest.raises(ValueError, match="must not be negative"):
+        ledger.transfer(0, 0, Account.BUYERS, Account.ESCROW, [-1])
+    with pytest.raises(ValueError, match="whole fen"):
+        ledger.transfer(0, 0, Account.BUYERS, Account.ESCROW, [1.5])
+
+
+@pytest.mark.parametrize(
+    ("amount", "share", "expected"), [(50, 0.15, 8), (10, 0.25, 3), (9, 0.5, 5), (100, 0.0, 0), (1_000_000, 0.1, 100_000)]
+)
+def test_shares_round_half_a_fen_up(amount, share, expected):
+    assert share_of(amount, share) == expected
