@@ -22,6 +22,9 @@ and one that only signs up has the same without p. The beliefs start at one, fol
 It learns the controls by running into them: a device on which a sign-up was refused takes no more accounts, new ones
 are bought only if they pay; and when bonuses are refused, fewer invitations go through one account. Its own devices
 share one address; a bought one comes with an address of its own.
+
+Where not everyone may invite, a ring invites through those of its accounts that may, and reckons with no bonus before
+it has one.
 """
 
 from __future__ import annotations
@@ -206,9 +209,9 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         if self._last is not None:
             plan, rows = self._last
             is_in = self._is_in(rows)
-            self.admitted += self.config.learning * (is_in.mean() - self.admitted)
+            self.admitted += self.config.learning * (float(is_in.mean()) - self.admitted)
             self._note_refusals(rows, is_in)
-            promised_bonus, promised_discount = plan.bonus * is_in.sum(), plan.discount * is_in.sum()
+            promised_bonus, promised_discount = plan.bonus * int(is_in.sum()), plan.discount * int(is_in.sum())
             if promised_bonus > 0 and gained < _AS_PROMISED * promised_bonus:
                 self.pace = max(1, min(self.pace, rows.size) // 2)
         self.bonus = self._updated(self.bonus, gained, promised_bonus)

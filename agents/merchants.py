@@ -1,21 +1,26 @@
 """Merchants: what they earn, and how they answer with prices, promotion money and stock.
 
 :class:`MerchantBooks` keeps running totals as orders come and go, so that a review never scans the order book. Every
-``review_every`` a :class:`Merchant` looks at what happened since the last review and
+``review_every`` a :class:`Merchant` looks back, on the period since the last review most and on earlier ones less and
+less, so that a single order or return sways no small merchant, and
 
 - stops paying for promotions if its realised margin is below ``margin_floor``, and resumes once it is not;
 - raises its prices by ``price_step`` if the margin is below the floor or demand is strong, lowers them if demand is
   weak, within ``price_band`` of where they began and never below cost;
-- sets its promotion budget of the next period, a share of the sales of this one (until the first review it has
+- sets its promotion budget until the next review, a share of its usual sales a period (until the first review it has
   nothing to go by and pays for every promotion);
 - reorders what its stock, with what is coming, does not cover.
 
-Demand is strong or weak against the market, as shops publish it: a merchant compares the units it sold with its usual
-share of all units sold, and takes a difference of two Poisson standard deviations for more than luck. So merchants as a
+Demand is strong or weak against the market, as shops publish it: a merchant compares its orders of the period with its
+usual share of all orders, and takes for luck what two standard deviations of Poisson counts explain. So merchants as a
 whole do not drift when the shop grows or shrinks.
 
-The budget counts what the merchant pays of discounts, and fees and commissions of KOLs. It is looked at before a
-promotion is granted, tick by tick, so the promotions of one tick may pass it.
+The budget counts what the merchant pays of discounts and rewards, and fees and commissions of KOLs. It is looked at
+before a promotion is granted, tick by tick, so the promotions of one tick may pass it.
+
+References
+----------
+Anscombe (1948), "The transformation of Poisson, binomial and negative-binomial data", Biometrika 35.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 UNLIMITED = np.iinfo(np.int64).max
 _BY_LUCK = 2.0  # standard deviations of a count that chance explains
-_ADAPTATION = 0.5  # weight of the last period in what a merchant takes for its usual share
+_FADING = 0.75  # weight of a period relative to the one after it
 
 
 class Shelves(Table):
@@ -49,7 +54,7 @@ class Shelves(Table):
 
 
 class MerchantBooks(Table):
-    """Running totals of each merchant since the start, and what they were at the last review; money in fen.
+    """What each merchant earned and paid, one row each; money in fen.
 
     Parameters
     ----------
@@ -57,19 +62,27 @@ class MerchantBooks(Table):
         Its catalogue says how many merchants there are.
     """
 
+    # Since the start.
     sales: Column = column(np.int64)  # list value of orders, those taken back taken off
     costs: Column = column(np.int64)  # goods, shipping, and the platform's commission
-    promotions: Column = column(np.int64)  # the merchant's part of discounts; fees and commissions of KOLs
-    units: Column = column(np.int64)
+    promotions: Column = column(np.int64)  # the merchant's part of discounts and rewards; fees and commissions of KOLs
+    orders: Column = column(np.int64)
+    # At the last review.
     sales_then: Column = column(np.int64)
     costs_then: Column = column(np.int64)
     promotions_then: Column = column(np.int64)
-    units_then: Column = column(np.int64)
-    market_then: Column = column(np.int64)  # units of all merchants
-    # Set at reviews.
-    willing: Column = column(np.bool_, fill=True)
+    orders_then: Column = column(np.int64)
+    all_orders_then: Column = column(np.int64)  # of all merchants
+    # Sums over reviewed periods, fading.
+    periods: Column = column(np.float64)
+    usual_sales: Column = column(np.float64)
+    usual_costs: Column = column(np.float64)
+    usual_promotions: Column = column(np.float64)
+    usual_orders: Column = column(np.float64)
+    usual_all_orders: Column = column(np.float64)
+    # Decided at the last review.
+    willing: Column = column(np.bool_, fill=True)  # to pay for promotions
     budget: Column = column(np.int64, fill=UNLIMITED)
-    usual_share: Column = column(np.float64, fill=np.nan)  # of all units sold
 
     def __init__(self, shop: Shop) -> None:
         super().__init__(shop.config.catalog.merchants)
@@ -94,6 +107,7 @@ class MerchantBooks(Table):
 
     def sell(self, rows: Array) -> None:
         """Write down accepted orders (rows of the order book)."""
+        np.add.at(self.orders, self.shop.book.merchant[rows], 1)
         self._trade(rows, 1, parcels=1)
 
     def take_back(self, rows: Array, status: OrderStatus) -> None:
@@ -107,7 +121,6 @@ class MerchantBooks(Table):
         np.add.at(self.sales, merchant, sign * worth)
         np.add.at(self.costs, merchant, sign * (book.cost[rows] + taken) + parcels * config.operations.shipping)
         np.add.at(self.promotions, merchant, sign * book.merchant_discount[rows])
-        np.add.at(self.units, merchant, sign * book.quantity[rows].astype(np.int64))
 
 
 def create(shop: Shop) -> list[Merchant]:
@@ -143,36 +156,45 @@ class Merchant(mesa.Agent):  # type: ignore[misc]
     def review(self) -> None:
         """Look back on the period since the last review and decide for the next; see the module's docstring."""
         books, config, number = self.shop.merchant_books, self.shop.config.merchants, self.number
-        sales = int(books.sales[number] - books.sales_then[number])
-        costs = int(books.costs[number] - books.costs_then[number])
-        promotions = int(books.promotions[number] - books.promotions_then[number])
-        earns_enough = sales - costs - promotions >= config.margin_floor * sales
         demand = self.demand()
+        books.periods[number] = _FADING * books.periods[number] + 1
+        for name in ("sales", "costs", "promotions", "orders"):
+            self._look_back(name, int(books[name][number]))
+        self._look_back("all_orders", int(books.orders.sum()))
+        sales, costs = books.usual_sales[number], books.usual_costs[number]
+        earns_enough = bool(sales - costs - books.usual_promotions[number] >= config.margin_floor * sales)
         books.willing[number] = earns_enough
-        books.budget[number] = share_of(max(0, sales), config.promotion_budget)
+        books.budget[number] = share_of(max(0.0, sales / books.periods[number]), config.promotion_budget)
         if demand > 0 or not earns_enough:
             self.reprice(1 + config.price_step)
         elif demand < 0:
             self.reprice(1 - config.price_step)
         self.restock()
-        for name in ("sales", "costs", "promotions", "units"):
-            books[f"{name}_then"][number] = books[name][number]
-        books.market_then[number] = books.units.sum()
+
+    def _look_back(self, name: str, total: int) -> None:
+        """Add what a running total grew by since the last review to its fading sum."""
+        books, number = self.shop.merchant_books, self.number
+        usual, then = books[f"usual_{name}"], books[f"{name}_then"]
+        usual[number] = _FADING * usual[number] + total - then[number]
+        then[number] = total
 
     def demand(self) -> int:
-        """Return 1 if the merchant sold more of the market than usual, -1 if less, 0 if luck explains it."""
+        """Return 1 if the merchant got more of all orders than usual, -1 if fewer, 0 if luck explains it.
+
+        Notes
+        -----
+        Counts are compared on Anscombe's scale, ``2 sqrt(n + 3/8)``, where a Poisson count has a standard deviation of
+        one even if few are expected.
+        """
         books, number = self.shop.merchant_books, self.number
-        units = int(books.units[number] - books.units_then[number])
-        market = int(books.units.sum() - books.market_then[number])
-        usual = float(books.usual_share[number])
-        if market <= 0:
+        usual = books.usual_all_orders[number]
+        if usual <= 0:
             return 0
-        share = units / market
-        books.usual_share[number] = share if math.isnan(usual) else usual + _ADAPTATION * (share - usual)
-        expected = usual * market
-        if math.isnan(usual) or abs(units - expected) <= _BY_LUCK * math.sqrt(max(1.0, expected)):
-            return 0
-        return 1 if units > expected else -1
+        orders = books.orders[number] - books.orders_then[number]
+        everybodys = books.orders.sum() - books.all_orders_then[number]
+        expected = books.usual_orders[number] / usual * everybodys
+        surprise = 2 * (math.sqrt(orders + 0.375) - math.sqrt(expected + 0.375))
+        return int(surprise > _BY_LUCK) - int(surprise < -_BY_LUCK)
 
     def reprice(self, factor: float) -> None:
         """Change list prices by a factor, in whole fen, within the band and not below cost."""

@@ -25,11 +25,11 @@ _RECIPIENT = np.uint32(Stream.RECIPIENT)
 _CLICK = np.uint32(Stream.CLICK)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
 PROSPECT, MEMBER, CHURNED = 0, 1, 2
-INVITE, POST = 2, 3
+TEAM, INVITE, POST = 1, 2, 3
 
 
 @nb.njit(cache=True)
-def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audience, delay_ticks):  # type: ignore[no-untyped-def]
+def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audience, team_audience, delay_ticks):  # type: ignore[no-untyped-def]
     """Choose who is told by each share, and when they read it.
 
     Parameters
@@ -40,8 +40,8 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     uid : uint32 ndarray, shape (persons,)
     indptr, indices, strength : ndarray
         The network.
-    audience : float
-        Friends told by a share, mean; each is told with chance ``min(1, audience / degree)``; infinite: all are.
+    audience, team_audience : float
+        Friends told by a share, and by a call to join a team, mean; each is told with that number over their degree as chance; infinite: all are.
     delay_ticks : float
         Mean ticks until a message is read, exponential; it is read in the next tick at the earliest.
 
@@ -62,10 +62,11 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     for s in range(sharer.size):
         i = sharer[s]
         degree = indptr[i + 1] - indptr[i]
+        told = team_audience if kind[s] == TEAM else audience
         for e in range(indptr[i], indptr[i + 1]):
             f = indices[e]
             a, b, _, _ = philox(seed, _RECIPIENT, uid[i], uid[f], tick, kind[s])
-            if degree > audience and unit(a) * degree >= audience:
+            if degree > told and unit(a) * degree >= told:
                 continue
             share[n], recipient[n], tie[n] = s, f, strength[e]
             due[n] = 1 + int(exponential_of(b) * delay_ticks)
@@ -77,7 +78,7 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
 def respond(  # type: ignore[no-untyped-def]
     seed, tick, sharer, recipient, kind, product, kol, tie, gift,
     uid, status, taste, trust, exposures, topic, kol_click,
-    base, strength_effect, trust_effect, relevance_effect, fatigue_effect, gift_effect, win_back,
+    base, strength_effect, trust_effect, relevance_effect, invitation, team_call, fatigue_effect, gift_effect, win_back,
 ):  # fmt: skip
     """Decide which exposures are clicked on.
 
@@ -111,6 +112,10 @@ def respond(  # type: ignore[no-untyped-def]
             sender = _KOL_SENDER + np.uint32(kol[e])
         else:
             logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (trust[r] - 0.5)
+            if kind[e] == TEAM:
+                logit += team_call
+            elif kind[e] == INVITE:
+                logit += invitation
             sender = uid[sharer[e]]
         if product[e] >= 0 and relevance_effect != 0.0:
             match = 0.0

@@ -205,7 +205,8 @@ def _refuse_unwritable(folder: Path) -> None:
 
 def _render(folder: Path) -> Path:
     """Write the report, and return what to look at."""
-    if find_spec("experiments.report") is None:
+    spec = find_spec("experiments.report")
+    if spec is None or spec.origin is None:
         return folder
     import_module("experiments.report").render(folder)
     return folder / "report.html"
@@ -216,8 +217,12 @@ def _plain_failures(failures: Sequence[replication.RunFailure]) -> list[dict[str
 
 
 def _print_failures(failures: Sequence[replication.RunFailure]) -> None:
+    """Print each traceback once, under all runs that ended with it."""
+    runs_of: dict[str, list[str]] = {}
     for failure in failures:
-        print(f"{failure.scenario} with seed {failure.seed} failed twice:\n{failure.traceback}", file=sys.stderr)
+        runs_of.setdefault(failure.traceback, []).append(f"{failure.scenario} with seed {failure.seed}")
+    for text, names in runs_of.items():
+        print(f"{', '.join(names)} failed twice:\n{text}", file=sys.stderr)
 
 
 def _note(options: Options, text: str) -> None:

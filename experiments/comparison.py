@@ -113,7 +113,8 @@ class Comparison:
         Returns
         -------
         DataFrame
-            ``arm``, ``metric``; ``pairs``: seeds with a value in both; ``base_mean``, ``arm_mean`` over these;
+            ``arm``, ``metric``; ``pairs``: seeds with a value in both; ``base_mean``, ``arm_mean`` over these,
+            or if there are none over the seeds with a value;
             ``mean_difference`` with its 95% interval ``ci_low``, ``ci_high`` (paired t); ``relative_difference`` =
             arm_mean / base_mean - 1 with ``relative_low``, ``relative_high`` (Fieller), NaN unless base_mean is above
             zero; ``p_better``: posterior
@@ -128,7 +129,8 @@ class Comparison:
 
     def _effect(self, arm: Arm, metric: str) -> dict[str, Any]:
         seeds = self.seeds(arm.name)
-        before, after = stats.known(self.base.values(metric, seeds), arm.values(metric, seeds))
+        own = self.base.values(metric, seeds), arm.values(metric, seeds)
+        before, after = stats.known(*own)
         difference = stats.mean_estimate(after - before)
         relative = stats.ratio_estimate(after, before) if before.sum() > 0 else stats.Estimate(np.nan)
         direction = direction_of(metric)
@@ -138,8 +140,8 @@ class Comparison:
             "arm": arm.name,
             "metric": metric,
             "pairs": difference.replicates,
-            "base_mean": stats.mean_estimate(before).mean,
-            "arm_mean": stats.mean_estimate(after).mean,
+            "base_mean": stats.mean_estimate(before if before.size else own[0]).mean,
+            "arm_mean": stats.mean_estimate(after if after.size else own[1]).mean,
             "mean_difference": difference.mean,
             "ci_low": difference.low,
             "ci_high": difference.high,

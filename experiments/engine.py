@@ -56,4 +56,6 @@ def must_compile() -> bool:
     """Whether numba has not yet compiled and cached this engine's kernels, so that a first run takes longer."""
     cache_dir = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(cache_dir) if cache_dir else Path(sim.__file__).parent
+    if not cache_dir and not os.access(folder, os.W_OK):
+        return False  # numba then keeps its cache elsewhere, and nothing can be said
     return next(folder.rglob("*.nbi"), None) is None

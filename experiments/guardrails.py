@@ -33,7 +33,8 @@ class Check:
     mean : float
         Over replicates; NaN without data.
     confidence_limit : float
-        The one-sided limit on the side of the bound; NaN for fewer than two replicates.
+        The one-sided limit that decides: on the side of the bound, or if it fails the opposite one; NaN for fewer than
+        two replicates.
     state : str
         ``pass``, ``fail`` or ``undecided``.
     reason : str
@@ -95,6 +96,6 @@ def _check(scenario: str, metric: str, bound: Any, limit: float, confidence: flo
         state = "pass"
     elif sign * far > sign * limit:
         state = "fail"
-    return Check(
-        scenario, metric, bound, limit, confidence, found.mean, near, state, reason if state == "undecided" else ""
-    )
+    decides = far if state == "fail" else near
+    reason = reason if state == "undecided" else ""
+    return Check(scenario, metric, bound, limit, confidence, found.mean, decides, state, reason)

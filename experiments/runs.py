@@ -10,6 +10,7 @@
         ledger.parquet     replicate, day, scheme, source, target, amount_yuan
         people.parquet     replicate, uid, ...                 see experiments.outcome for these
         cohorts.parquet    funnel.parquet    facts.json
+        parameters.json    every value with its unit, its source and the place that set it
         journal.parquet    events/*.parquet                    if the scenario records them
         report.html
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +88,7 @@ def write_run(folder: Path, scenario: Scenario, runs: Sequence[RunResult], summa
         if name != "history":
             _write_joined(folder / f"{name}.parquet", name, runs)
     write_text(folder / "facts.json", to_json({run.seed: run.facts for run in runs}))
+    write_text(folder / "parameters.json", to_json([asdict(parameter) for parameter in scenario.parameters()]))
     write_text(folder / "summary.json", to_json(summary))
     manifest = {
         "kind": "run",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -46,10 +46,10 @@ def unit_of(metric: str) -> str:
 
 
 def label(metric: str) -> str:
-    """Return a metric's name as a table shows it, with its unit where that is not plain."""
-    unit = unit_of(metric)
-    plain = unit in ("share", "persons", "accounts", "orders", "visits") or unit.endswith(metric.rpartition("_")[2])
-    return metric.replace("_", " ") + ("" if plain or not unit else f", {unit}")
+    """Return a metric's name as a table shows it, with money and time named where the name does not."""
+    unit = next((unit for unit in ("yuan", "days") if unit_of(metric).startswith(unit)), "")
+    name = metric.replace("_", " ")
+    return name if not unit or name.endswith(unit) or metric == "roi" else f"{name}, {unit}"
 
 
 def interval(low: float, high: float, unit: str, *, signed: bool = False) -> str:
@@ -100,7 +100,7 @@ def print_comparison(out: Console, study: Comparison) -> None:
     for header in ("", base, *arms):
         table.add_column(header, justify="right" if header else "left")
     silent = _add_effects(table, study)
-    _heading(table, f"against {base}, person by person")
+    _heading(table, f"against {base}")
     increments = {(row["arm"], row["metric"]): row for row in study.increments().to_dict("records")}
     for metric in AGAINST_BASE:
         table.add_row(f"  {label(metric)}", "", *(_increment(increments[arm, metric]) for arm in arms))
@@ -124,10 +124,10 @@ def _add_effects(table: Table, study: Comparison) -> list[str]:
         _heading(table, group)
         for metric in names:
             rows = [effects[arm, metric] for arm in study.arms if (arm, metric) in effects]
-            means = [row["base_mean"] for row in rows if row["pairs"]]
-            if means:
+            if any(math.isfinite(row["arm_mean"]) for row in rows):
                 unit = unit_of(metric)
-                table.add_row(f"  {label(metric)}", number(means[0], unit), *(_change(row, unit) for row in rows))
+                base = number(rows[0]["base_mean"], unit)
+                table.add_row(f"  {label(metric)}", base, *(_change(row, unit) for row in rows))
             else:
                 silent.append(metric)
     return silent
@@ -145,32 +145,60 @@ def _heading(table: Table, text: str) -> None:
 def _change(row: Mapping[Hashable, Any], unit: str) -> Text:
     """Write how an arm moves a metric: in percent, in points for shares, or in its unit if the base has none of it."""
     if not row["pairs"]:
-        return Text(UNKNOWN, style="dim")
+        return Text(f"{number(row['arm_mean'], unit)}  ", style="dim")
+    if row["verdict"] == "same":
+        return Text("= ", style="dim")
     if unit == "share":
-        change, low, high = (100 * row[name] for name in ("mean_difference", "ci_low", "ci_high"))
-        text = f"{change:+.1f} pt" + (f" ({low:+.1f} to {high:+.1f})" if math.isfinite(low) else "")
-    elif math.isfinite(row["relative_low"]) or (
-        math.isfinite(row["relative_difference"]) and math.isnan(row["ci_low"])
-    ):
-        limits = (percent(row[name], signed=True).removesuffix("%") for name in ("relative_low", "relative_high"))
-        text = percent(row["relative_difference"], signed=True)
-        text += f" ({' to '.join(limits)})" if math.isfinite(row["relative_low"]) else ""
+        return _marked(row, "mean_difference", ("ci_low", "ci_high"), _points, " pt")
+    if math.isfinite(row["relative_low"]) or row["pairs"] == 1:
+        return _marked(row, "relative_difference", ("relative_low", "relative_high"), _percents, "%")
+    return _marked(row, "mean_difference", ("ci_low", "ci_high"), short, "")
+
+
+def _marked(
+    row: Mapping[Hashable, Any], change: str, limits: tuple[str, str], write: Callable[[float], str], unit: str
+) -> Text:
+    """Write a change with its sign and limits, and mark what it shows."""
+    value, low, high = row[change], row[limits[0]], row[limits[1]]
+    if not math.isfinite(value):
+        value, write, unit = row["mean_difference"], short, ""
+    text = f"{'+' if value > 0 else ''}{write(value)}{unit}"
+    if math.isfinite(low) and math.isfinite(high):
+        text += f" ({write(low)} to {write(high)})"
+    mark, style = MARKS.get(row["verdict"], (" ", ""))
+    return Text(f"{text} {mark}", style=style)
+
+
+def _points(share: float) -> str:
+    return f"{round(100 * share, 1) + 0.0:.1f}"  # adding zero makes -0.0 plain
+
+
+def _percents(share: float) -> str:
+    return percent(share).removesuffix("%")
+
+
+def short(value: float) -> str:
+    """Write a number with about three digits: 4.17, 302, 12.3k, 1.23M."""
+    for scale, suffix in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 9.995 * scale or (suffix == "M" and abs(value) >= scale):
+            value, tail = value / scale, suffix
+            break
     else:
-        text = number(row["mean_difference"], unit, signed=True)
-        limits_text = interval(row["ci_low"], row["ci_high"], unit, signed=True)
-        text += f" ({limits_text})" if limits_text else ""
-    return _marked(text, row["verdict"])
+        tail = ""
+    digits = 3 if abs(value) < 0.0995 else 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    text = f"{value:,.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text + tail
 
 
 def _increment(row: Mapping[Hashable, Any]) -> Text:
-    text = number(row["mean"], row["unit"])
-    limits = interval(row["ci_low"], row["ci_high"], row["unit"])
-    return Text(text + (f" ({limits})" if limits else ""))
+    def write(value: float) -> str:
+        return number(value, "share") if row["unit"] == "share" else short(value)
 
-
-def _marked(text: str, verdict: str) -> Text:
-    mark, style = MARKS.get(verdict, (" ", ""))
-    return Text(f"{text} {mark}", style=style)
+    if not math.isfinite(row["mean"]):
+        return Text(f"{UNKNOWN}  ", style="dim")
+    limits = f" ({write(row['ci_low'])} to {write(row['ci_high'])})" if math.isfinite(row["ci_low"]) else ""
+    return Text(f"{write(row['mean'])}{limits}  ")
 
 
 def _print_checks(out: Console, checks: Iterable[Check]) -> None:
@@ -185,7 +213,7 @@ def _print_checks(out: Console, checks: Iterable[Check]) -> None:
         found = number(check.mean, unit)
         if math.isfinite(check.confidence_limit):
             found += f", {side} {number(check.confidence_limit, unit)} with {percent(check.confidence)} confidence"
-        out.print(text + Text(f" ({found}{'; ' + check.reason if check.reason else ''})", style="dim"))
+        out.print(text + Text(f" ({found}{'; ' + check.reason if check.reason else ''})", style="dim"), soft_wrap=True)
 
 
 def _float(value: float | None) -> float:

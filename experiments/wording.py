@@ -53,15 +53,19 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
 # Schemes.
 
 
+def _rate(share: float) -> str:
+    return f"{100 * share:g}%"
+
+
 def _group_buy(scheme: Any) -> str:
-    return f"team purchases of {in_words(scheme.team_size)} at {percent(scheme.discount)} off"
+    return f"team purchases of {in_words(scheme.team_size)} at {_rate(scheme.discount)} off"
 
 
 def _coupon(scheme: Any) -> str:
     kind = "coupons" if scheme.coupon == "general" else f"{scheme.coupon} coupons"
     if scheme.fission is not None:
         return f"{kind} shared as red packets"
-    value = f"{percent(scheme.percent)} off" if scheme.amount is None else f"{scheme.amount / FEN_PER_YUAN:g} yuan"
+    value = f"{_rate(scheme.percent)} off" if scheme.amount is None else f"{scheme.amount / FEN_PER_YUAN:g} yuan"
     return f"{kind} of {value}" + (f" from {scheme.threshold / FEN_PER_YUAN:g} yuan" if scheme.threshold else "")
 
 
@@ -71,7 +75,7 @@ def _referral(scheme: Any) -> str:
         inviter, invitee = scheme.bonus.inviter / FEN_PER_YUAN, scheme.bonus.invitee / FEN_PER_YUAN
         parts.append(f"invitation bonuses of {inviter:g} + {invitee:g} yuan")
     if any(scheme.rates):
-        parts.append(f"commission of {' + '.join(percent(rate) for rate in scheme.rates)}")
+        parts.append(f"commission of {' + '.join(_rate(rate) for rate in scheme.rates)}")
     return " with ".join(parts) or "referral rewards"
 
 
@@ -147,7 +151,8 @@ def sentence(finding: Finding) -> str:
     """Say in a sentence how many members an arm brings, what they cost, and what farms take."""
     clauses = [_growth(finding), _cost(finding)]
     if finding.scenario.config.fraud.rings and finding.fraud_share.replicates:
-        clauses.append(f"{finding.does('lose')} {percent(finding.fraud_share.mean)} of the subsidy to farms")
+        lost = percent(finding.fraud_share.mean)
+        clauses.append(f"{finding.does('lose')} {'nothing' if lost == '0%' else f'{lost} of the subsidy'} to farms")
     subject = finding.subject
     text = f"{subject[0].upper()}{subject[1:]} {listed([clause for clause in clauses if clause])}"
     if finding.broken:

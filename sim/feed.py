@@ -17,7 +17,7 @@ from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
 from sim.offers import NONE, ShareKind, Shares, Signups, Source
-from sim.people import Status
+from sim.people import Status, shift
 
 if TYPE_CHECKING:
     from sim.shop import Shop
@@ -53,6 +53,7 @@ class Feed:
         self.shop = shop
         sharing = shop.config.sharing
         self._audience = math.inf if sharing.audience == "all" else float(sharing.audience)
+        self._team_audience = math.inf if sharing.team_audience == "all" else float(sharing.team_audience)
         self._delay = sharing.delay / shop.clock.tick_hours
         self._cooldown = math.ceil(sharing.cooldown / shop.clock.tick_hours)
         self._pending: dict[int, list[Shares]] = {}
@@ -133,7 +134,7 @@ class Feed:
         graph, tick = shop.graph, shop.clock.tick
         share, recipient, strength, due = sharers.recipients(
             np.uint32(shop.seed), np.uint32(tick), sharer, kind, people.uid,
-            graph.indptr, graph.indices, graph.strength, self._audience, self._delay,
+            graph.indptr, graph.indices, graph.strength, self._audience, self._team_audience, self._delay,
         )  # fmt: skip
         people.last_share[sharer] = tick
         people.shares[sharer] += 1
@@ -212,7 +213,7 @@ class Feed:
             np.uint32(shop.seed), np.uint32(shop.clock.tick),
             seen.sharer, seen.recipient, seen.kind, seen.product, seen.kol, seen.strength, seen.gift,
             people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic, shop.kol_click,
-            base, click.strength, click.trust, click.relevance, click.fatigue, click.gift, shop.config.sharing.win_back,
+            base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue, click.gift, shop.config.sharing.win_back,
         )  # fmt: skip
         if shop.config.sharing.response == "threshold":
             prospect = people.status[seen.recipient] == Status.PROSPECT
@@ -223,11 +224,11 @@ class Feed:
         return outcome
 
     def _sign_up(self, clicks: Shares) -> Signups:
-        shop, people = self.shop, self.shop.people
+        shop, people, sharing = self.shop, self.shop.people, self.shop.config.sharing
         rows = np.flatnonzero(people.status[clicks.recipient] == Status.PROSPECT)
         who = clicks.recipient[rows]
         u = draws.uniform(shop.seed, Stream.SIGN_UP, people.uid[who], 0, shop.clock.tick)
-        rows = rows[u < shop.config.sharing.sign_up]
+        rows = rows[u < shift(np.full(rows.size, sharing.sign_up), sharing.click.gift * np.log1p(clicks.gift[rows]))]
         source = np.where(clicks.kind[rows] == ShareKind.POST, Source.KOL, Source.SHARE).astype(np.int8)
         return Signups(clicks.recipient[rows], clicks.sharer[rows], source)
 

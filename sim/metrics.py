@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from agents import fraudsters
 from sim.core.ledger import LIABILITIES, Account
 from sim.orders import OrderStatus
 from sim.people import Status
@@ -155,7 +156,7 @@ class Facts:
                 found.setdefault(name, value)
                 if scheme.name != scheme.kind:
                     found[f"{scheme.name}.{name}"] = value
-        return found | self.shop.risk.metrics()
+        return found | self.shop.risk.metrics() | fraudsters.metrics(self.shop)
 
 
 @nb.njit(cache=True)
@@ -370,7 +371,7 @@ def _needs_base(name: str, unit: str, formula: str, direction: int = 1, group: G
 _needs_base("incremental_gmv", "yuan", "sum over real persons of what they paid in this arm less what their twins paid in the base arm")
 _needs_base("incremental_contribution", "yuan", "contribution less the base arm's")
 _needs_base("incremental_members", "persons", "real persons who became members in this arm and not in the base, less the reverse", group="growth")
-_needs_base("roi", "yuan a yuan", "incremental_contribution / (incentive_cost + kol_cost)")
+_needs_base("roi", "yuan a yuan", "incremental_contribution / (incentive_cost + kol_cost less the base arm's)")
 
 
 # Schemes: figures that they report of themselves.
@@ -382,6 +383,11 @@ def _reported(name: str, group: Group, unit: str, direction: int, formula: str) 
 
 _reported("coupon_redemption_rate", "schemes", "share", 0, "coupons used / coupons issued")
 _reported("team_fill_rate", "schemes", "share", 1, "teams that filled / teams whose time is over")
+_reported("teams_opened", "schemes", "teams", 0, "teams opened")
+_reported("team_orders", "schemes", "orders", 0, "orders in teams, those of failed teams included")
+_reported("team_hours_to_fill", "schemes", "hours", -1, "mean time from opening to full, over teams that filled")
+_reported("joiners_invited_share", "schemes", "share", 0, "members called by one of their team / all who joined a team")
+_reported("coupon_cost", "schemes", "yuan", -1, "discounts by coupons, refunds taken off")
 _reported("commission_paid", "schemes", "yuan", 0, "commissions granted, claw-backs taken off")
 _reported("bonus_paid", "schemes", "yuan", 0, "invitation bonuses granted, cancelled ones taken off")
 
@@ -410,11 +416,16 @@ def fraud_order_share(f: Facts) -> float:
     return ratio(fake, fake + orders(f))
 
 
-_reported("detection_auc", "fraud", "probability", 1, "chance that a random fake account has a higher risk score than a random real member")
+_reported("detection_auc", "fraud", "probability", 1, "chance that a random fake account has a higher risk score than a random real person who joined during the run")
 _reported("detection_precision", "fraud", "share", 1, "fake accounts among those refused or caught")
 _reported("detection_recall", "fraud", "share", 1, "fake accounts refused or caught / fake accounts that tried")
-_reported("false_intercept_rate", "fraud", "share", -1, "real persons refused or caught / real persons who tried")
+_reported("false_intercept_rate", "fraud", "share", -1, "sign-ups, orders and rewards of real persons that were refused / those that were judged")
 _reported("detection_delay_days", "fraud", "days", -1, "mean time from a fake account's sign-up until it is caught")
+
+_reported("honest_hit", "fraud", "persons", -1, "real persons who were refused or caught at least once")
+_reported("ring_profit", "fraud", "yuan", -1, "what all fraud rings earned, their costs taken off")
+_reported("ring_return", "fraud", "yuan a yuan", -1, "ring_profit over what the rings spent on accounts, devices and orders")
+_reported("rings_active", "fraud", "rings", -1, "rings whose last decision was to open accounts")
 
 
 # Fairness and law.
@@ -497,7 +508,7 @@ def reporters() -> dict[str, Callable[[Shop], float]]:
     }
 
 
-_IN_FEN = {"gmv", "refunded_gmv"}
+_IN_FEN = {"gmv", "refunded_gmv", "fraud_loss"}
 
 
 def history(shop: Shop) -> pd.DataFrame:

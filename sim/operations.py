@@ -20,6 +20,7 @@ from sim.core.draws import Stream
 from sim.core.ledger import Account
 from sim.core.table import Column, Table, column
 from sim.orders import OrderStatus
+from sim.people import shift
 
 if TYPE_CHECKING:
     from sim.shop import Shop
@@ -182,10 +183,3 @@ class Operations:
         np.add.at(self.shop.products.stock, products, units)
         np.subtract.at(self.shop.products.coming, products, units)
         self.restocks.arrived[rows] = True
-
-
-def shift(chance: Array, logits: Array) -> Array:
-    """Move probabilities by logits; 0 and 1 stay where they are."""
-    odds = np.exp(logits)
-    result: Array = chance * odds / (1 - chance + chance * odds)
-    return result

@@ -179,3 +179,10 @@ def beta_quantile(u: Array, a: float, b: float) -> Array:
     """Return quantiles of a Beta(a, b) distribution."""
     result: Array = special.betaincinv(a, b, u)
     return result
+
+
+def shift(chance: Array, logits: Array) -> Array:
+    """Move probabilities by logits; 0 and 1 stay where they are."""
+    odds = np.exp(logits)
+    result: Array = chance * odds / (1 - chance + chance * odds)
+    return result

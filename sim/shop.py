@@ -39,14 +39,14 @@ from sim.core.graph import Graph
 from sim.core.ledger import Account, Ledger, share_of
 from sim.feed import Feed
 from sim.offers import NONE, Mode, Offers, Orders, ShareKind, Shares, Signups, Source, Visits
-from sim.operations import Operations, shift
+from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus
-from sim.people import FAKE_UID, RECENT, Person, Status, draw_traits
+from sim.people import FAKE_UID, RECENT, Person, Status, draw_traits, shift
 from sim.recommend import create as create_recommender
 from sim.record import Recorder
 from sim.risk import RiskControl
 from sim.scenario import Scenario
-from sim.schemes import Scheme, registry
+from sim.schemes import Scheme, SchemeConfig, registry
 
 Array = npt.NDArray[Any]
 BUYS_FOR_CERTAIN = 30.0  # intercept of accounts whose owner has already decided
@@ -104,7 +104,7 @@ class Shop(mesa.Model):
         self.ledger = Ledger(["shop", *names], self.clock.days, config.record.journal)
         demand = world.read_demand(config)
         self.demand = demand
-        self.graph = world.build_graph(config, self._generator(1)) if graph is None else Graph.of(graph)
+        self.graph = self._network() if graph is None else Graph.of(graph)
         self.products = world.build_catalog(self, demand, self._generator(2))
         self.people = world.build_people(self, demand)
         self.book = OrderBook(discount=max(1, len(names)))
@@ -112,7 +112,7 @@ class Shop(mesa.Model):
         self.operations = Operations(self)
         self.risk = RiskControl(self)
         self.recommender = create_recommender(self)
-        self.schemes: list[Scheme] = [registry()[s.kind](self, s, i) for i, s in enumerate(config.schemes, start=1)]
+        self.schemes = [self._scheme(s, i) for i, s in enumerate(config.schemes)]
         self._offer_order = _in_order(self.schemes, config.stacking.order)
         self.feed = Feed(self)
         self._queued_signups: list[Signups] = []
@@ -120,6 +120,18 @@ class Shop(mesa.Model):
         self._unpaid = np.zeros(0, np.int64)
         self._fakes = np.zeros(max(1, config.fraud.rings), np.int64)
         self._begin(demand)
+
+    def _network(self) -> Graph:
+        try:
+            return world.build_graph(self.config, self._generator(1))
+        except ValueError as problem:
+            raise self.scenario.error("people.network", str(problem)) from None
+
+    def _scheme(self, config: SchemeConfig, index: int) -> Scheme:
+        try:
+            return registry()[config.kind](self, config, index + 1)
+        except ValueError as problem:
+            raise self.scenario.error(f"schemes.{index}", str(problem)) from None
 
     def _generator(self, purpose: int) -> np.random.Generator:
         """Return a generator for building the world; arms with the same seed share it, however they differ."""
@@ -136,7 +148,10 @@ class Shop(mesa.Model):
         self.merchants = merchants.create(self)
         self.rings = fraudsters.create(self)
         if config.people.seeds is not None:
-            seeds = world.chosen_seeds(config.people.seeds, self)
+            try:
+                seeds = world.chosen_seeds(config.people.seeds, self)
+            except ValueError as problem:
+                raise self.scenario.error("people.seeds.persons", str(problem)) from None
             seeds = seeds[people.status[seeds] == Status.PROSPECT]
             self.queue_signups(seeds, np.full(seeds.size, NONE), Source.OWN)
         self.datacollector = mesa.DataCollector(model_reporters=metrics.reporters())
@@ -289,12 +304,13 @@ class Shop(mesa.Model):
         offers.product[:, width:][unfunded[:, width:]] = NONE
 
     def _endorse(self, offers: Offers) -> None:
-        """Make what a visitor clicked on more appealing, by their trust in who recommended it."""
+        """Make what a visitor clicked on more appealing: they want it, and trust who recommended it."""
         visits = offers.visits
         rows = np.flatnonzero((visits.product >= 0) & (visits.source != Source.RING))
         if rows.size:
-            by_friend = self.config.sharing.endorsement * self.people.trust[visits.person[rows]]
-            appeal = np.where(visits.source[rows] == Source.KOL, self.config.kols.endorsement, by_friend)
+            sharing = self.config.sharing
+            by_friend = sharing.endorsement * self.people.trust[visits.person[rows]]
+            appeal = sharing.interest + np.where(visits.source[rows] == Source.KOL, self.config.kols.endorsement, by_friend)
             offers.appeal[rows] += np.where(
                 offers.product[rows] == visits.product[rows, None], appeal[:, None].astype(np.float32), np.float32(0)
             )
@@ -387,9 +403,9 @@ class Shop(mesa.Model):
     def _share(self, visits: Visits, orders: Orders, talkers: Array) -> None:
         """Let buyers, visitors, newcomers and talkers pass something on, each person at most once."""
         sharing, people = self.config.sharing, self.people
-        in_team = orders.ref >= 0
-        kinds = np.where(in_team, ShareKind.TEAM, ShareKind.PRODUCT).astype(np.int8)
-        chance = np.where(in_team, sharing.team, sharing.after_order)
+        calling = self._calls(orders.person)
+        kinds = np.where(calling & (orders.ref >= 0), ShareKind.TEAM, ShareKind.PRODUCT).astype(np.int8)
+        chance = np.where(calling, sharing.team, sharing.after_order)
         idle = self._without(visits.person, orders.person)
         new = people.joined[idle] == self.clock.tick
         buyers = self.feed.opportunities(orders.person, kinds, chance)
@@ -408,6 +424,15 @@ class Shop(mesa.Model):
         team = np.concatenate([orders.ref[buyers], np.full(sharer.size - buyers.sum(), NONE, np.int32)])
         product = np.where(kind == ShareKind.INVITE, NONE, product)
         self.feed.send(sharer, kind, product.astype(np.int32), team.astype(np.int32))
+
+    def _calls(self, persons: Array) -> Array:
+        """Return a mask of those who need friends to complete something that a scheme promised them."""
+        found = np.zeros(persons.size, bool)
+        for scheme in self.schemes:
+            mask = scheme.calls(persons) if scheme.is_open else None
+            if mask is not None:
+                found |= mask
+        return found
 
     def _without(self, persons: Array, others: Array) -> Array:
         """Return the persons who are not among the others, in their order."""
@@ -477,6 +502,7 @@ class Shop(mesa.Model):
         month = clock.tick - 30 * clock.ticks_a_day
         self.level("members", int((people.status == Status.MEMBER).sum()))
         self.level("mau", int((people.last_visit > month).sum()))
+        self.level("fraud_loss", float(people.benefit[people.fake].sum()))
         self.level("satisfaction", float(people.satisfaction[people.is_member].mean()) if people.is_member.any() else np.nan)
         self.level("reference_price", float(people.reference[people.is_member].mean()) if people.is_member.any() else np.nan)
         self.datacollector.collect(self)

@@ -18,7 +18,7 @@ from sim.core import draws
 from sim.core.clock import HOURS_A_DAY
 from sim.core.draws import Stream
 from sim.core.graph import Graph
-from sim.core.networks import build, like
+from sim.core.networks import build
 from sim.demand import Demand, Profile, profile_path
 from sim.feed import TALK_CAP
 from sim.people import RECENT, People, Status, populate
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
-DEFAULT_SIZE = 10_000
 
 
 def read_demand(config: ScenarioConfig) -> Demand:
@@ -43,11 +42,7 @@ def build_graph(config: ScenarioConfig, rng: np.random.Generator) -> Graph:
 
     A network file at another size than its own becomes a generated network like it; the graph's notes say how like.
     """
-    network, size = config.people.network, config.people.size
-    if network.kind != "edge_list":
-        return build(network, size or DEFAULT_SIZE, rng)
-    graph = Graph.read(network.file, directed=network.directed)
-    return graph if size is None or size == graph.persons else like(graph, size, rng)
+    return build(config.people.network, config.people.size, rng)
 
 
 def build_people(shop: Shop, demand: Demand) -> People:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from sim import Scenario, Shop
+from sim.core.graph import Graph
 from sim.core.ledger import Account
 from sim.offers import Mode, Offers, Orders, Visits
 from sim.orders import OPEN, OrderStatus
@@ -16,12 +17,12 @@ from sim.schemes.teams import TeamState
 NONE = -1
 
 
-def quiet_shop(*schemes: dict, rng: int = 1, **changes) -> Shop:
-    """A shop of 40 members where nobody comes unless a test sends them."""
+def quiet_shop(*schemes: dict, rng: int = 1, size: int = 40, **changes) -> Shop:
+    """A shop whose members know nobody, and where nobody comes unless a test sends them."""
     values = {
         "horizon": "40d",
         "tick": "1h",
-        "people": {"size": 40, "members_at_start": "100%", "network": {"kind": "complete"}},
+        "people": {"size": size, "members_at_start": "100%"},
         "catalog": {"products": 6, "merchants": 2, "categories": 2},
         "demand": {"units": 1},
         "sharing": {"organic": 0, "word_of_mouth": 0},
@@ -30,13 +31,10 @@ def quiet_shop(*schemes: dict, rng: int = 1, **changes) -> Shop:
         "schemes": [{"kind": "group_buy", "lobby": 0, **scheme} for scheme in schemes],
         "record": {"journal": True},
     }
-    shop = Shop(Scenario.from_dict(values).override(changes), rng=rng)
+    strangers = Graph.from_edges([], [], persons=size)
+    shop = Shop(Scenario.from_dict(values).override(changes), rng=rng, graph=strangers)
     shop.people.visit_rate[:] = shop.people.talk_rate[:] = 0
     return shop
-
-
-def crowd(size: int) -> dict:
-    return {"people.size": size, "people.network": {"kind": "erdos_renyi", "mean_degree": 1}}
 
 
 def offers_for(shop: Shop, person, product=0, team=NONE, quantity=1) -> Offers:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -285,18 +286,36 @@ def test_json_is_the_same_with_one_and_two_workers_and_any_number_of_threads(fol
 
 
 @pytest.mark.slow
-def test_a_signal_ends_the_command_with_130_and_without_a_traceback(folder):
+def test_a_signal_ends_command_and_workers_with_130_and_without_a_traceback(folder):
     command = [*SHOPSIM, "run", "base.yaml", "--set", "horizon=3650d", "--set", "tick=1h", "--replicates", "2"]
     running = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        time.sleep(8.0)
+        for _ in range(600):
+            if len(_alive_in(running.pid)) > 3:  # itself, what looks after its resources, two workers
+                break
+            time.sleep(0.2)
+        time.sleep(1.0)
         os.killpg(running.pid, signal.SIGINT)
-        out, errors = running.communicate(timeout=20)
+        out, errors = running.communicate(timeout=60)
+        assert (running.returncode, out) == (130, "")
+        assert "0 of 2 runs are kept" in errors
+        assert "Traceback" not in errors
+        assert not _alive_in(running.pid)
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
-    assert (running.returncode, out) == (130, "")
-    assert "0 of 2 runs are kept" in errors
-    assert "Traceback" not in errors
+
+
+def _alive_in(group):
+    """Return the processes of a process group that are neither gone nor zombies."""
+    alive = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            alive.append(entry.parent.name)
+    return alive

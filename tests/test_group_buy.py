@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 from team_shop import (
     assert_books_agree,
-    crowd,
     join_team,
     net_paid,
     offers_for,
@@ -116,7 +115,7 @@ def test_teams_fill_as_often_as_poisson_joiners_say():
     size, window, rate, teams = 3, 12, 0.15, 600
     shop = quiet_shop(
         {"team_size": size, "window": f"{window}h", "lobby": 1, "leader": "none"},
-        **crowd(8000),
+        size=8000,
         **{"catalog.products": teams},
     )
     openers = np.arange(teams)
@@ -202,7 +201,7 @@ def test_cancelled_order_frees_its_place():
 
 
 def test_lobby_shows_every_open_team_of_the_product_alike():
-    shop = quiet_shop({"team_size": 50, "lobby": "30%"}, **crowd(6000))
+    shop = quiet_shop({"team_size": 50, "lobby": "30%"}, size=6000)
     teams = [open_team(shop, person) for person in range(3)]
     open_team(shop, 3, product=1)
     offers = offers_for(shop, np.arange(10, 6000))
@@ -222,13 +221,29 @@ def test_without_a_lobby_only_those_who_clicked_can_join():
     assert option(offers_for(shop, 1, NONE, team), Mode.JOIN_TEAM).ref == team
 
 
-def test_waiting_repels_and_a_nearly_full_team_attracts():
-    shop = quiet_shop({"team_size": 4, "nearly_full_appeal": 0.8})
+def test_waiting_repels_and_friends_and_a_nearly_full_team_attract():
+    terms = {"team_size": 4, "nearly_full_appeal": 0.8, "friend_appeal": 0.3, "wariness": 0, "lobby": 1}
+    shop = quiet_shop(terms)
     team = open_team(shop, 0)
     join_team(shop, [1, 2], team)
     hassle = shop.people.hassle[5]
-    assert option(offers_for(shop, 5), Mode.OPEN_TEAM).appeal == pytest.approx(-hassle)
-    assert option(offers_for(shop, 5, NONE, team), Mode.JOIN_TEAM).appeal == pytest.approx(-hassle + 0.8 * 3 / 4)
+    assert option(offers_for(shop, 5, product=1), Mode.OPEN_TEAM).appeal == pytest.approx(-hassle)
+    assert option(offers_for(shop, 5), Mode.JOIN_TEAM).appeal == pytest.approx(-hassle + 0.8 * 3 / 4)
+    called = option(offers_for(shop, 5, NONE, team), Mode.JOIN_TEAM)
+    assert called.appeal == pytest.approx(-hassle + 0.8 * 3 / 4 + 0.3)
+
+
+def test_people_grow_wary_of_teams_that_fail():
+    shop = quiet_shop({"window": "2h", "wariness": 2, "expected_fill": 0.5})
+    shop.people.hassle[:] = 0
+    assert option(offers_for(shop, 30), Mode.OPEN_TEAM).appeal == pytest.approx(2 * np.log(0.5))
+    place(shop, wish(offers_for(shop, np.arange(20)), Mode.OPEN_TEAM))
+    wait(shop, 3)
+    assert option(offers_for(shop, 30), Mode.OPEN_TEAM).appeal == pytest.approx(2 * np.log(0.25))
+    place(shop, wish(offers_for(shop, np.arange(20)), Mode.OPEN_TEAM))
+    for team in range(20, 40):
+        join_team(shop, [38, 39], team)
+    assert option(offers_for(shop, 30), Mode.OPEN_TEAM).appeal == pytest.approx(2 * np.log(0.5))
 
 
 def test_prices_and_discounts_of_single_products_come_before_the_general_discount():

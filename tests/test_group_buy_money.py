@@ -122,7 +122,7 @@ def test_stock_set_aside_is_for_teams_and_teams_get_no_other():
     everyone = wish(offers, Mode.SOLO)
     assert len(place(shop, everyone)) == 6
     assert len(place(shop, wish(offers, Mode.OPEN_TEAM))) == 4
-    assert shop.products.stock[0] == 0
+    assert (shop.products.stock[0], shop.products.set_aside[0]) == (0, 0)
     wait(shop, 5)  # the teams fail and their goods come back to what is set aside
     assert (shop.products.stock[0], shop.products.set_aside[0]) == (4, 4)
     assert len(shop._screen(everyone)) == 0
@@ -140,7 +140,7 @@ def test_units_set_aside_are_at_most_the_stock():
 # What a team is worth to its members, and figures.
 
 
-def test_reward_is_what_a_member_stands_to_lose_over_the_places_missing():
+def test_reward_is_what_a_member_stands_to_lose_over_the_places_missing_and_gift_what_a_friend_saves():
     shop = quiet_shop({"team_size": 4, "discount": "20%", "leader": "free"})
     shop.products.price[:] = 1000
     team = open_team(shop, 0, quantity=2)
@@ -149,8 +149,11 @@ def test_reward_is_what_a_member_stands_to_lose_over_the_places_missing():
     reward = scheme.reward(np.array([0, 1, 2]), ShareKind.TEAM)
     assert reward.tolist() == [(4 + 16) / 2, 2 / 2, 0]  # the opener's money back is at stake too
     assert scheme.reward(np.array([0]), ShareKind.PRODUCT) == 0
+    assert scheme.gift(np.array([0, 1, 2]), ShareKind.TEAM).tolist() == [2, 2, 0]  # off a unit, for the friend
+    assert scheme.gift(np.array([0]), ShareKind.INVITE) == 0
     join_team(shop, [2, 3], team)
     assert scheme.reward(np.array([0, 1]), ShareKind.TEAM).tolist() == [0, 0]
+    assert scheme.gift(np.array([0, 1]), ShareKind.TEAM).tolist() == [0, 0]
 
 
 def test_metrics_count_teams_whose_time_is_over():

@@ -741,7 +741,7 @@ def test_a_whole_run_keeps_every_account_straight() -> None:
     people = {"size": 400, "network": {"kind": "erdos_renyi", "mean_degree": 8}, "members_at_start": "30%"}
     sharing = {"click": {"base": "40%"}, "sign_up": "80%", "per_visit": "20%"}
     rules = {"bonus": {"inviter": 9, "invitee": 9, "on": "first_order"}, "freeze": "3d", "withdrawal": {"every": "7d"}}
-    sections = {"people": people, "sharing": sharing, "demand": {"conversion": "30%"}, "tick": "4h"}
+    sections = {"people": people, "sharing": sharing, "demand": {"conversion": "30%"}, "horizon": "25d"}
     shop = Shop(scenario(rules, **sections, fraud={"rings": 1}), rng=3)
     shop.run()
     (scheme,) = shop.schemes

@@ -2,13 +2,9 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +14,7 @@ from experiments import replication, store
 from experiments.outcome import RunResult
 from experiments.replication import Interrupted, RunsFailedError, Task, execute, replicate
 from experiments.store import Store
+from sim import Scenario
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,21 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(replication, "simulate", simulate)
     return made
+
+
+@pytest.fixture
+def tiny():
+    """Return a real scenario that runs in a moment."""
+    network = {"kind": "power_law_cluster", "mean_degree": 6, "clustering": 0.2}
+    return Scenario.from_dict(
+        {
+            "people": {"size": 300, "network": network, "members_at_start": "50%"},
+            "catalog": {"merchants": 3, "products": 40},
+            "schemes": [{"kind": "group_buy", "team_size": 2}],
+            "horizon": "14d",
+            "tick": "1d",
+        }
+    )
 
 
 def test_results_come_in_the_order_of_the_seeds(runs):
@@ -208,6 +220,16 @@ def test_a_replicate_that_cannot_be_written_whole_is_not_there_at_all(tmp_path, 
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
+def test_the_package_gives_the_functions_and_not_the_modules():
+    import experiments
+    import experiments.comparison
+
+    assert callable(experiments.replicate)
+    assert callable(experiments.compare)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        experiments.nothing  # noqa: B018
+
+
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_is_no_key_word_is_refused(seed):
     with pytest.raises(ValueError, match="a seed must be a whole number from 0 to 4294967295"):
@@ -234,42 +256,3 @@ def test_any_number_of_workers_gives_the_same_bits(tiny):
         assert json.dumps(one.metrics) == json.dumps(two.metrics)
         for name in one.tables:
             pd.testing.assert_frame_equal(one.tables[name], two.tables[name])
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_the_workers_too(tmp_path):
-    script = tmp_path / "long.py"
-    script.write_text(
-        "from experiments import replicate\n"
-        "from sim import Scenario\n"
-        "if __name__ == '__main__':\n"
-        "    long = Scenario.from_dict({'people': {'size': 2000}, 'horizon': '3650d', 'tick': '1h'})\n"
-        "    print('ready', flush=True)\n"
-        "    replicate(long, [1, 2], workers=2)\n"
-    )
-    running = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        assert running.stdout.readline() == "ready\n"
-        time.sleep(3.0)
-        os.killpg(running.pid, signal.SIGINT)
-        _, errors = running.communicate(timeout=20)
-        assert "Interrupted: interrupted: 0 of 2 runs are finished" in errors
-        assert not _alive_in(running.pid)
-    finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-
-
-def _alive_in(group):
-    """Return the processes of a process group that are neither gone nor zombies."""
-    alive = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == group and fields[0] != "Z":
-            alive.append(entry.parent.name)
-    return alive

@@ -67,6 +67,9 @@ BROKEN = {
     "a key without end": ("x" * 900 + ": 1\n", "x" * 200 + "...", "not a key here"),
     "a key like no other": ("risk: {zzzzzz: 1}\n", "risk.zzzzzz", "not a key here; valid: accounts_per_device"),
     "a key of another kind": ("schemes: [{kind: coupon, team_size: 3}]\n", "schemes.0.team_size", "not a key here"),
+    "a key beside one named like the kind": (
+        "schemes: [{kind: coupon, coupon: newcomer, amount: many}]\n", "schemes.0.amount: must be", 'Got "many".',
+    ),
     # kinds
     "unknown scheme": ("schemes: [{kind: cupon}]\n", "schemes.0.kind", "Did you mean 'coupon'?"),
     "scheme without a kind": ("schemes: [{team_size: 3}]\n", "schemes.0.kind", "is missing; must be one of"),

@@ -68,7 +68,8 @@ def bass(p: float = 0.03, q: float = 0.38, runs: int = 40, persons: int = 2000, 
     """
     ticks, moments = 100, (5, 10)
     a_day = 24 / ticks  # periods a day
-    scenario = worlds.spread(
+    scenario = _scenario(
+        persons,
         moments[-1] * ticks,
         sharing={
             "organic": p * a_day, "word_of_mouth": q * a_day, "audience": 1, "cooldown": "0h", "on_sign_up": 0,
@@ -132,7 +133,8 @@ def _chains(reproduction: float, runs: int, limit: int, seed: int) -> tuple[Arra
     for number, count in enumerate(worlds.parts(runs, int(mean_persons) + 1)):
         rng = np.random.default_rng([seed, number])
         graph, roots, frontier = worlds.contact_trees(count, reproduction / accept, limit, rng)
-        scenario = worlds.spread(200, people={"seeds": {"persons": roots.tolist()}}, sharing={"click": {"base": accept}})
+        seeds = {"seeds": {"persons": roots.tolist()}}
+        scenario = _scenario(graph.persons, 200, people=seeds, sharing={"click": {"base": accept}})
         people = _until_quiet(Shop(scenario, rng=seed + number, graph=graph)).people
         root = _roots(people.inviter, people.joined)
         joined = people.joined >= 0
@@ -182,7 +184,7 @@ def _cascade(network: Graph, nodes: list[int], runs: int, seed: int, **sharing: 
     n, sizes = network.persons, []
     for number, count in enumerate(worlds.parts(runs, n)):
         persons = (np.array(nodes) + n * np.arange(count)[:, None]).reshape(-1)
-        scenario = worlds.spread(10 * n, people={"seeds": {"persons": persons.tolist()}}, sharing=sharing)
+        scenario = _scenario(count * n, 10 * n, people={"seeds": {"persons": persons.tolist()}}, sharing=sharing)
         shop = _until_quiet(Shop(scenario, rng=seed + number, graph=worlds.copies(network, count)))
         sizes.append((shop.people.joined >= 0).reshape(count, n).sum(axis=1))
     return worlds.mean_and_error(np.concatenate(sizes))
@@ -227,10 +229,10 @@ def team_fill(size: int = 3, rate: float = 2.5, window: str = "24h", teams: int 
     visits_a_day = joiners / ticks * 24  # of one product
     scenario = Scenario.from_dict(
         worlds.merged(
-            worlds.spread(horizon).as_dict(),
+            worlds.spread(products * visitors, horizon),
             {
                 "people": {
-                    "size": products * visitors, "network": {"kind": "erdos_renyi", "mean_degree": 0}, "members_at_start": 1,
+                    "network": {"kind": "erdos_renyi", "mean_degree": 0}, "members_at_start": 1,
                     "tenure": "0d", "hassle": {"mean": 0, "sigma": 0}, "way_noise": 0, "taste_weight": 0,
                     "reference_memory": 0, "price_sensitivity": {"mean": 20, "sigma": 0},
                 },
@@ -312,6 +314,10 @@ def verify(progress: Callable[[str], None] | None = None) -> list[Check]:
             progress(name)
         checks += CASES[name](**parameters)
     return checks
+
+
+def _scenario(persons: int, hours: int, **sections: Any) -> Scenario:
+    return Scenario.from_dict(worlds.spread(persons, hours, **sections))
 
 
 def _until_quiet(shop: Shop) -> Shop:

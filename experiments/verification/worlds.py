@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core.graph import Graph
-from sim.scenario import Scenario
 
 Array = npt.NDArray[Any]
 PERSONS_A_RUN = 400_000  # so many are simulated at once; larger cases run in several parts
@@ -20,7 +19,7 @@ _QUIET: dict[str, Any] = {
     "name": "verification",
     "tick": "1h",
     "people": {
-        "size": None, "members_at_start": 0, "homophily": 0, "shared_devices": 0, "conformity": {"mean": 0, "sigma": 0},
+        "members_at_start": 0, "homophily": 0, "shared_devices": 0, "conformity": {"mean": 0, "sigma": 0},
     },
     "demand": {"rate": {"shape": 1.0, "mean": 1e-9}, "dropout": "none", "units": 1.0, "conversion": 1e-6},
     "catalog": {"merchants": 1, "products": 2, "categories": 1},
@@ -29,7 +28,7 @@ _QUIET: dict[str, Any] = {
         "word_of_mouth": 0, "per_visit": 0, "after_order": "100%", "on_sign_up": "100%", "activity_sigma": 0.0,
         "audience": "all", "cooldown": "3650d", "reward_weight": 0, "social_cost": {"mean": 0, "sigma": 0}, "delay": "0h",
         "sign_up": "100%", "organic": 0,
-        "click": {"base": 0.1, "strength": 0, "trust": 0, "relevance": 0, "fatigue": 0, "gift": 0},
+        "click": {"base": 0.1, "strength": 0, "trust": 0, "relevance": 0, "invitation": 0, "team_call": 0, "fatigue": 0, "gift": 0},
     },
 }  # fmt: skip
 
@@ -43,9 +42,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def spread(hours: int, **sections: Any) -> Scenario:
-    """Return a scenario of pure spread that lasts so many ticks of an hour."""
-    return Scenario.from_dict(merged(_QUIET, {"horizon": f"{hours}h", **sections}))
+def spread(persons: int, hours: int, **sections: Any) -> dict[str, Any]:
+    """Return a scenario, as a mapping, of pure spread among so many persons that lasts so many ticks of an hour."""
+    return merged(merged(_QUIET, {"horizon": f"{hours}h", "people": {"size": persons}}), sections)
 
 
 def copies(graph: Graph, count: int) -> Graph:

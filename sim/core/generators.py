@@ -68,7 +68,8 @@ def watts_strogatz(persons: int, mean_degree: int, rewire: float, rng: np.random
     import igraph
 
     _refuse_crowding(persons, mean_degree)
-    return _by_igraph(lambda: igraph.Graph.Watts_Strogatz(1, persons, mean_degree // 2, rewire), rng)
+    moved = 1 - (1 - rewire) ** 0.5  # igraph moves each end of a tie with this probability
+    return _by_igraph(lambda: igraph.Graph.Watts_Strogatz(1, persons, mean_degree // 2, moved), rng)
 
 
 def power_law_cluster(persons: int, mean_degree: float, clustering: float, rng: np.random.Generator) -> Graph:

@@ -3,7 +3,7 @@
 Each new person takes after one of the given persons: as many ties, to the same communities, in as many triangles.
 Ties are drawn at random among those that fit (:mod:`sim.core.stubs`), and then exchanged, two at a time, so that
 friends' friends become friends (Bansal, Khandelwal & Meyers 2009) until clustering is that of the given network.
-A network k times as large has k communities where the given one has one, each of its size, because circles of friends
+A network k times as large has k communities where the given one has one, each about its size: circles of friends
 do not grow with the platform.
 
 References
@@ -184,7 +184,9 @@ def _close(rows, start, degree, circle, triangles, wanted, goal, proposals, rng)
         b = rows[start[middle] + int(rng.random() * degree[middle])]
         c = rows[start[a] + int(rng.random() * degree[a])]
         d = rows[start[b] + int(rng.random() * degree[b])]
-        if a == b or c in (b, d, middle) or d in (a, middle):
+        if a == b or b == c or c == d or d == a:
+            continue
+        if c == middle or d == middle:
             continue
         if circle[b] != circle[c] and circle[a] != circle[d]:
             continue

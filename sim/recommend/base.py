@@ -5,8 +5,8 @@ exploration are done here and are the same for all:
 
 - products out of stock at the last retraining are not shown;
 - equal scores are ranked by popularity, so a model gives zeros to persons of whom it knows nothing;
-- equally popular products are ranked by their rate of orders an impression, and then by an addressed draw: among
-  products that nobody bought, those shown least come first.
+- products that nobody bought are ranked by their smoothed rate of orders an impression, so those shown least come
+  first; what is equal even then is ranked by an addressed draw.
 """
 
 from __future__ import annotations
@@ -135,9 +135,11 @@ class Recommender:
         """Note which products can be had, by number and by popularity."""
         products = self.shop.products
         self.available = np.flatnonzero(products.stock > 0).astype(np.int32)
-        # With equal orders, the rate of orders an impression is the higher the fewer the impressions.
+        # No orders in v impressions, smoothed by m impressions at the common rate r, are a rate of r m / (v + m): it
+        # falls with v, whatever m and r. Of products that were bought, the log says more than the impressions.
+        impressions = np.where(orders > 0, 0, products.views)
         tie_break = draws.uniform(self.shop.seed, Stream.SLATE, 0, self.available, k=1)
-        keys = (tie_break, products.views[self.available], -orders[self.available])
+        keys = (tie_break, impressions[self.available], -orders[self.available])
         self._ranked = self.available[np.lexsort(keys)]
 
     def _blank(self, rows: int) -> Array:
@@ -184,7 +186,7 @@ def _keep_best(scores, ranked, persons, stored):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _contains(slate, product):  # type: ignore[no-untyped-def]
-    for shown in slate:
+    for shown in slate:  # noqa: SIM110 - numba knows no generators
         if shown == product:
             return True
     return False

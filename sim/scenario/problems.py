@@ -96,15 +96,24 @@ def _written_path(detail: ErrorDetails, model: type[BaseModel], root: Any) -> Ke
     """
     path: KeyPath = ()
     data = root
+    chosen = False  # whether pydantic has already named the branch that it took here
     for segment in detail["loc"]:
-        if segment in data if isinstance(data, dict) else isinstance(data, list) and segment in range(len(data)):
+        if not chosen and _is_kind(segment, model, path, root, data):
+            chosen = True
+        elif segment in data if isinstance(data, dict) else isinstance(data, list) and segment in range(len(data)):
             data = data[segment]
             path = (*path, segment)
+            chosen = False
         elif isinstance(data, dict) and _is_other_branch(str(segment), forms_at(model, path, root), data):
             return None
     if detail["type"] == "missing":
         return (*path, detail["loc"][-1])
     return (*path, "kind") if detail["type"] in {"union_tag_invalid", "union_tag_not_found"} else path
+
+
+def _is_kind(segment: str | int, model: type[BaseModel], path: KeyPath, root: Any, data: Any) -> bool:
+    """Whether pydantic names the kind of a section here, even if the section has a key of the same name."""
+    return isinstance(data, dict) and segment == data.get("kind") and len(kinds_of(forms_at(model, path, root))) > 1
 
 
 def _is_other_branch(label: str, found: Sequence[Form], data: Any) -> bool:

@@ -142,7 +142,15 @@ class ClickConfig(Section):
     fatigue: Annotated[float, Field(ge=0, le=5)] = assume(
         0.5, source="repeated recommendations help little, then hurt (Leskovec, Adamic & Huberman 2007)", unit="logits lost per ln(1 + recent exposures)"
     )
-    gift: Annotated[float, Field(ge=0, le=5)] = assume(0.25, source=ASSUMED, unit="logits per ln(1 + yuan promised)")
+    invitation: Annotated[float, Field(ge=-5, le=5)] = assume(
+        0.68,
+        source="ln 1.98: personal invitations raised adoption by 98% over passive messages (Aral & Walker 2011)",
+        unit="logits for being invited to the shop",
+    )
+    team_call: Annotated[float, Field(ge=-5, le=10)] = assume(
+        2.8, source="calibrated; see friend_appeal of group_buy", unit="logits for being called to join a friend's team"
+    )
+    gift: Annotated[float, Field(ge=0, le=5)] = assume(0.25, source=ASSUMED, unit="logits per ln(1 + yuan promised); of signing up too")
 
 
 class SharingConfig(Section):
@@ -151,19 +159,29 @@ class SharingConfig(Section):
     word_of_mouth: PerDay = assume(0.01, source=ASSUMED, unit="unprompted shares a member-day, mean")
     per_visit: Share = assume(0.01, source=ASSUMED, unit="chance that a visit without order ends in a share")
     after_order: Share = assume(0.04, source=ASSUMED, unit="chance that an order ends in a share")
-    team: Share = assume(0.6, source=ASSUMED, unit="chance that opening or joining a team ends in a share")
+    team: Share = assume(
+        0.9, source=ASSUMED, unit="chance that who needs friends to complete a team or a red packet calls them"
+    )
     on_sign_up: Share = assume(0.05, source=ASSUMED, unit="chance that signing up ends in a share")
     activity_sigma: Annotated[float, Field(ge=0, le=5)] = assume(
         1.5, source="between nothing and 3.0, where 1% of members send 75% (van Mierlo 2014)", unit="log-sd of members' inclination to share"
     )
     audience: Annotated[int, Field(ge=1, le=100_000)] | Literal["all"] = assume(5, source=ASSUMED, unit="friends told by a share, mean")
+    team_audience: Annotated[int, Field(ge=1, le=100_000)] | Literal["all"] = assume(
+        15, source=ASSUMED, unit="friends told by a call to join a team, mean; such calls go to chat groups"
+    )
     cooldown: Hours = assume(24.0, source=ASSUMED, unit="a member shares at most once in")
     reward_weight: Annotated[float, Field(ge=0, le=5)] = assume(0.5, source=ASSUMED, unit="logits per ln(1 + yuan expected)")
     social_cost: Spread = assume(Spread(mean=0.3, sigma=0.5), source=ASSUMED, unit="logits lost per ln(1 + recent own shares)")
     delay: Hours = assume(6.0, source=ASSUMED, unit="mean time until a message is read")
     click: ClickConfig = ClickConfig()
-    endorsement: Annotated[float, Field(ge=0, le=5)] = assume(
-        1.0, source="check: acquaintances' recommendations convert several times as often as adverts", unit="logits for a product clicked on, at full trust"
+    interest: Annotated[float, Field(ge=0, le=10)] = assume(
+        3.45,
+        source="who clicks wants it: with endorsement, 10% of those without trust and 50% of those with full trust buy (a claim)",
+        unit="logits for a product clicked on",
+    )
+    endorsement: Annotated[float, Field(ge=0, le=10)] = assume(
+        2.2, source="see interest", unit="logits for a product that a friend recommended, at full trust"
     )
     sign_up: Share = assume(0.25, source=ASSUMED, unit="prospects who click and sign up")
     response: Literal["independent", "threshold"] = Field(
@@ -220,7 +238,7 @@ class MerchantsConfig(Section):
     margin_floor: Share = assume(0.05, source=ASSUMED, unit="below it a merchant stops paying for promotions")
     price_step: Share = assume(0.03, source=ASSUMED, unit="price change of one review, up when sales rise or margin is low")
     price_band: Share = assume(0.2, source=ASSUMED, unit="prices stay within this of where they began")
-    promotion_budget: Share = assume(0.15, source=ASSUMED, unit="of last review period's sales, for promotions they pay")
+    promotion_budget: Share = assume(0.15, source=ASSUMED, unit="of usual sales a review period, for promotions they pay")
 
 
 class HybridWeights(Section):

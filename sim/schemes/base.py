@@ -12,6 +12,7 @@ hook               when, and what for
 ``screen``         which proposed orders the scheme can honour (team places, stock set aside, limits, budget)
 ``settle``         orders were accepted: book money and state
 ``reward``         what a share is expected to earn its sharer, yuan
+``calls``          who needs friends to complete something (a team, a red packet)
 ``on_exposure``    who saw which shares
 ``on_click``       who clicked on which shares
 ``on_refund``      orders were refunded: claw back
@@ -150,6 +151,10 @@ class Scheme:
     def reward(self, sharers: Array, kind: int) -> Array | float:
         """Return what a share of a kind is expected to earn its sharer, in yuan, shape of ``sharers``."""
         return 0.0
+
+    def calls(self, persons: Array) -> Array | None:
+        """Return a mask of persons who need friends to complete something, or None for nobody."""
+        return None
 
     def on_exposure(self, shares: Shares) -> None:
         """Persons saw these shares."""

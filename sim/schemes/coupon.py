@@ -235,6 +235,14 @@ class Coupon(Scheme):
             return self.packets.promised(sharers) / FEN_PER_YUAN
         return 0.0
 
+    def calls(self, persons: Array) -> Array | None:
+        """Return a mask of those who have a red packet open, which needs helpers."""
+        if self.packets is None:
+            return None
+        self.seat()
+        waiting: Array = self.wallets.purses.packet[persons] >= 0
+        return waiting
+
     def reward(self, sharers: Array, kind: int) -> Array | float:
         """Return what a share may earn those who have a red packet open, yuan.
 

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from sim.core.config import FEN_PER_YUAN, Section, assume
 from sim.core.table import Column, Table, column
 from sim.core.units import PositiveFen, PositiveHours
-from sim.schemes.wallet import matches
+from sim.schemes.wallet import count_up_to, matches
 
 if TYPE_CHECKING:
     from sim.schemes.coupon import Coupon
@@ -187,7 +187,7 @@ class RedPackets:
     def expire(self, tick: int) -> None:
         """Close every packet whose deadline is over at the end of ``tick``."""
         first = self._swept
-        self._swept = first + int(np.searchsorted(self.packets.deadline[first:], tick, side="right"))
+        self._swept = first + count_up_to(self.packets.deadline[first:], tick)
         rows = np.arange(first, self._swept)
         self._end(rows[self.packets.state[rows] == PacketState.OPEN], PacketState.EXPIRED)
 
@@ -195,7 +195,8 @@ class RedPackets:
         """Close the open packets of refunded orders; return the sharers' coupons from those that had filled."""
         found = matches(self.packets.order, order)
         self._end(found[self.packets.state[found] == PacketState.OPEN], PacketState.EXPIRED)
-        return self.packets.claim[found[self.packets.state[found] == PacketState.FILLED]].astype(np.int64)
+        claims: Array = self.packets.claim[found[self.packets.state[found] == PacketState.FILLED]].astype(np.int64)
+        return claims
 
     def promised(self, sharer: Array) -> Array:
         """Return the mean coupon (fen) of each sharer's open packet, 0 without one."""

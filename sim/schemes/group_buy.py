@@ -14,6 +14,7 @@ Read :mod:`sim.schemes.team_terms` (what the scenario can say) and :mod:`sim.sch
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,25 +22,18 @@ import numpy.typing as npt
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
-from sim.core.table import Column, Table, column
 from sim.offers import NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.team_terms import GroupBuyConfig, Terms
-from sim.schemes.teams import TeamBook, TeamState, lay_out, within
+from sim.schemes.teams import Buyers, TeamBook, TeamState, lay_out, within
 
 if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+EXPECTED_WEIGHT = 20.0  # teams that must be over before what was seen weighs as much as what was expected
 TEAMS_A_SCHEME = 1 << 24  # a team's number is its row, plus this for each earlier group-buy of the scenario
-
-
-class Buyers(Table):
-    """What the scheme keeps of each person."""
-
-    orders: Column = column(np.int32)  # in teams, refunded ones taken off
-    place: Column = column(np.int32, fill=NONE)  # taken last
 
 
 class GroupBuy(Scheme):
@@ -99,10 +93,10 @@ class GroupBuy(Scheme):
         product, mode, ref, worth, discount, appeal = lay_out(
             np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
             slates, who, shop.people.uid[who], self._rows(visits.team), visits.quantity,
-            self._may_buy(who, visits.quantity), self._may_join(who), -shop.people.hassle[who],
+            self._may_buy(who, visits.quantity), self._may_join(who), self._eagerness(who),
             self.terms.in_scope & self.opens_teams, shop.products.price, self.terms.saving, self.terms.opener_saving,
             *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
-            self.places.previous, self.places.person, self.config.nearly_full_appeal,
+            self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
         )  # fmt: skip
         columns = offers.add(product, mode, ref, worth, appeal)
         offers.take_off(self.number, discount, columns)
@@ -126,6 +120,13 @@ class GroupBuy(Scheme):
         hours = (clock.tick - people.joined[persons].astype(np.int64)) * clock.tick_hours
         new: Array = (hours <= self.config.new_member_within) & (people.orders[persons] == 0)
         return new
+
+    def _eagerness(self, persons: Array) -> Array:
+        """Return the logits that waiting for a team, which may fail, takes from each person's utility; at most zero."""
+        closed, full = self.book.closed, self.book.full
+        chance = (full + EXPECTED_WEIGHT * self.config.expected_fill) / (closed + EXPECTED_WEIGHT)
+        eagerness: Array = np.float32(self.config.wariness * math.log(chance)) - self.shop.people.hassle[persons]
+        return eagerness
 
     def _make_room(self) -> None:
         """Follow the growth of the people (fake accounts)."""
@@ -328,6 +329,12 @@ class GroupBuy(Scheme):
 
     # What a team is worth to its members, and what came of them all.
 
+    def calls(self, persons: Array) -> Array | None:
+        """Return a mask of those whose latest team still needs members."""
+        waiting = np.zeros(persons.size, bool)
+        waiting[self._in_open_team(persons)[0]] = True
+        return waiting
+
     def reward(self, sharers: Array, kind: int) -> Array | float:
         """Return what one more friend in the team they entered last is worth to members.
 
@@ -335,18 +342,31 @@ class GroupBuy(Scheme):
         """
         if kind != ShareKind.TEAM:
             return 0.0
-        self._make_room()
         yuan = np.zeros(sharers.size)
-        place = self.buyers.place[sharers]
-        members = np.flatnonzero(place >= 0)
-        order = self.places.order[place[members]]
-        team = self._rows(self.shop.book.team[order])
-        running = self.teams.state[team] == TeamState.OPEN
-        members, order, team = members[running], order[running], team[running]
+        members, order, team = self._in_open_team(sharers)
         stake = self.shop.book.worth[order] - self.shop.book.pay[order]
         stake += np.where(self.teams.order[team] == order, self.teams.promised[team], 0)
         yuan[members] = stake / FEN_PER_YUAN / (self.teams.size[team] - self.teams.filled[team])
         return yuan
+
+    def gift(self, sharers: Array, kind: int) -> Array | float:
+        """Return what a friend saves on a unit in the team that sharers entered last; yuan, 0 unless it is open."""
+        if kind != ShareKind.TEAM:
+            return 0.0
+        yuan = np.zeros(sharers.size)
+        members, _, team = self._in_open_team(sharers)
+        yuan[members] = self.terms.saving[self.teams.product[team]] / FEN_PER_YUAN
+        return yuan
+
+    def _in_open_team(self, persons: Array) -> tuple[Array, Array, Array]:
+        """Return the positions of persons whose last team is still open, their orders (rows of the book) and teams."""
+        self._make_room()
+        place = self.buyers.place[persons]
+        members = np.flatnonzero(place >= 0)
+        order = self.places.order[place[members]]
+        team = self._rows(self.shop.book.team[order])
+        running = self.teams.state[team] == TeamState.OPEN
+        return members[running], order[running], team[running]
 
     def metrics(self) -> dict[str, float]:
         """Return how many teams filled, how fast and with whom; NaN where there is nothing to tell.

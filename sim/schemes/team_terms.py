@@ -62,6 +62,20 @@ class GroupBuyConfig(SchemeConfig):
     nearly_full_appeal: Annotated[float, Field(ge=-10, le=10)] = assume(
         0.5, source="assumption; a nearly full team looks safe", unit="logits for a full team, in proportion before"
     )
+    friend_appeal: Annotated[float, Field(ge=-10, le=10)] = assume(
+        2.2,
+        source="calibrated with sharing.click.team_call: about 25% of teams of three fill, two in three of teams of "
+        "two (claims of operators; BeiBei, ICDE 2021: 77% of mostly two)",
+        unit="logits for the team that a friend called to",
+    )
+    wariness: Annotated[float, Field(ge=0, le=10)] = assume(
+        1.0,
+        source="assumption; a team that never fills is worth nothing",
+        unit="logits lost per ln(1 / chance of filling, as seen so far)",
+    )
+    expected_fill: Annotated[float, Field(gt=0, le=1)] = assume(
+        0.5, source=ASSUMED, unit="chance of filling that people expect at first; weighs as 20 teams that are over"
+    )
     refund_after: Hours = assume(0.0, source=PRACTICE, unit="from a failed team's deadline to the refund")
 
     @model_validator(mode="after")

@@ -64,6 +64,13 @@ class Places(Table):
     previous: Column = column(np.int32, fill=NONE)
 
 
+class Buyers(Table):
+    """What a scheme keeps of each person, one row a person."""
+
+    orders: Column = column(np.int32)  # in teams, refunded ones taken off
+    place: Column = column(np.int32, fill=NONE)  # taken last
+
+
 class TeamBook:
     """Teams and places of one scheme.
 
@@ -71,11 +78,18 @@ class TeamBook:
     ----------
     products : int
         Number of products in the catalogue.
+
+    Attributes
+    ----------
+    closed, full : int
+        Teams that are over, and those of them that filled.
     """
 
     def __init__(self, products: int) -> None:
         self.teams = Teams()
         self.places = Places()
+        self.closed = 0
+        self.full = 0
         self._products = products
         self._index: tuple[Array, Array] | None = None
 
@@ -118,6 +132,8 @@ class TeamBook:
     def close(self, teams: Array, state: TeamState, tick: int) -> None:
         """Teams (rows, each once) are filled or have failed."""
         if teams.size:
+            self.closed += teams.size
+            self.full += teams.size if state == TeamState.FILLED else 0
             self.teams.state[teams] = state
             self.teams.closed[teams] = tick
             self._index = None
@@ -220,7 +236,7 @@ def lay_out(  # type: ignore[no-untyped-def]
     seed, tick, lobby, rank, base,
     slates, person, uid, clicked, units, may_buy, may_join, patience,
     may_open, price, saving, opener_saving,
-    start, open_rows, team_product, filled, size, state, latest, previous, holder, nearly_full,
+    start, open_rows, team_product, filled, size, state, latest, previous, holder, nearly_full, called,
 ):  # fmt: skip
     """Lay out the team options of every visitor: one column for each slate product, and one for the team clicked on.
 
@@ -248,6 +264,8 @@ def lay_out(  # type: ignore[no-untyped-def]
         Columns of the places.
     nearly_full : float
         Logits for a full team; in proportion for the share of places filled.
+    called : float
+        Logits for the team that a friend called to.
 
     Returns
     -------
@@ -305,7 +323,7 @@ def lay_out(  # type: ignore[no-untyped-def]
                 mode[v, k] = _JOIN_TEAM
                 ref[v, k] = base + team
                 discount[v, k] = units[v] * saving[p]
-                appeal[v, k] += nearly_full * filled[team] / size[team]
+                appeal[v, k] += nearly_full * filled[team] / size[team] + (called if k == width else 0.0)
             else:
                 discount[v, k] = units[v] * opener_saving[p]
     return product, mode, ref, worth, discount, appeal

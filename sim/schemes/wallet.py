@@ -153,7 +153,7 @@ class Wallets:
     def expire(self, tick: int) -> int:
         """Let every live claim expire whose last tick is over at the end of ``tick``; return how many."""
         first = self._swept
-        self._swept = first + int(np.searchsorted(self.claims.expires[first:], tick, side="right"))
+        self._swept = first + count_up_to(self.claims.expires[first:], tick)
         return self.withdraw(np.arange(first, self._swept))
 
     def _leave(self, rows: Array, state: ClaimState) -> None:
@@ -162,11 +162,17 @@ class Wallets:
         self.live_face -= int(self.claims.face[rows].sum())
 
 
+def count_up_to(sorted_values: Array, limit: int) -> int:
+    """Return how many values of a sorted column do not exceed a limit."""
+    return int(np.searchsorted(sorted_values, sorted_values.dtype.type(limit), side="right"))
+
+
 def matches(sorted_values: Array, wanted: Array) -> Array:
     """Return where values of a sorted column are that equal one of ``wanted``; those occur once each."""
+    wanted = np.asarray(wanted, sorted_values.dtype)  # of another type, numpy would convert the whole column
     found = np.searchsorted(sorted_values, wanted)
     inside = found < len(sorted_values)
-    found, wanted = found[inside], np.asarray(wanted)[inside]
+    found, wanted = found[inside], wanted[inside]
     result: Array = found[sorted_values[found] == wanted]
     return result
 
@@ -246,11 +252,12 @@ def take_best(  # type: ignore[no-untyped-def]
         amount = face[claim]
         for w in range(width):
             j = product[v, w]
-            if j < 0 or not in_scope[j] or not open_modes[mode[v, w]] or (has_barred and barred[v, w] > 0):
-                continue
             rival = rivals[v, w] if has_rivals else 0
             price = pay[v, w] + rival
-            if price < threshold:
+            if j < 0 or price < threshold or (has_barred and barred[v, w] > 0):
+                continue
+            # Unsigned: numba then need not ask whether an index counts from the end.
+            if not in_scope[np.uint32(j)] or not open_modes[np.uint8(mode[v, w])]:
                 continue
             off = min(cap, int(price * percent + 0.5 + 1e-9)) if is_share else amount
             off = min(off, price)

@@ -1,0 +1,206 @@
+"""Figures of what an arm changes: the forest plot, who bought because of it, the funnel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from experiments.report.drawing import (
+    INK,
+    QUIET,
+    RULE,
+    WIDTH,
+    Look,
+    Picture,
+    looks,
+    nothing,
+    percent_axis,
+    picture,
+    plain_axis,
+)
+from experiments.report.folder import Run, Study
+from experiments.tables import short
+from experiments.wording import listed, percent
+
+FOREST = {
+    "growth": ("new_members", "gmv", "buyers", "orders", "k_factor"),
+    "retention": ("repeat_rate", "retention_d7", "retention_d30"),
+    "money": ("contribution", "incentive_cost", "subsidy_rate", "cac"),
+    "fraud": ("fraud_loss", "fraud_loss_share"),
+}
+"""Metrics in the forest plot, by group; a metric that the base has none of has no relative difference, and is left out."""
+ROW = 0.19  # inches
+
+
+def forest(study: Study) -> Picture:
+    """Draw relative differences with their intervals, by metric and arm."""
+    names = [arm.name for arm in study.arms]
+    look = looks([study.base.name, *names])
+    rows = [
+        (group, metric, [(name, study.effects[name, metric]) for name in names if (name, metric) in study.effects])
+        for group, metrics in FOREST.items()
+        for metric in metrics
+    ]
+    drawn = [
+        (group, metric, found)
+        for group, metric, all_found in rows
+        if (found := [(name, row) for name, row in all_found if math.isfinite(row["relative_difference"])])
+    ]
+    left_out = [metric for _, metric, _ in rows if metric not in {metric for _, metric, _ in drawn}]
+    if not drawn:
+        return nothing("n/a: no metric has a relative difference; see the table for differences in their own units.")
+    reach = _reach([row for _, _, found in drawn for _, row in found])
+    lines = sum(len(found) + 0.7 for _, _, found in drawn)
+    figure = Figure(figsize=(WIDTH, ROW * lines + 0.9))
+    axes = figure.subplots()
+    y = 0.0
+    for index, (group, metric, found) in enumerate(drawn):
+        if index == 0 or drawn[index - 1][0] != group:
+            axes.annotate(
+                group, (0, y), (-165, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                color=QUIET, va="center", style="italic",
+            )  # fmt: skip
+        middle = y + (len(found) - 1) / 2
+        axes.annotate(
+            metric.replace("_", " "), (0, middle), (-8, 0), xycoords=("axes fraction", "data"),
+            textcoords="offset points", ha="right", va="center", weight="bold",
+        )  # fmt: skip
+        for name, row in found:
+            _effect(axes, y, row, look[name], reach)
+            y += 1
+        y += 0.7
+        axes.axhline(y - 0.85, color=RULE, linewidth=0.5)
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.set(xlim=(-reach, reach), ylim=(y - 0.7, -0.7), yticks=[], xlabel=f"change against {study.base.name}")
+    axes.grid(visible=False, axis="y")
+    percent_axis(axes, "x")
+    handles = [_handle(look[name]) for name in names]
+    figure.legend(handles, names, loc="upper left", ncols=min(len(names), 6), bbox_to_anchor=(0.02, 1.0))
+    figure.subplots_adjust(left=0.24, right=0.83, top=1 - 0.34 / figure.get_figheight(), bottom=0.45 / figure.get_figheight())
+    caption = (
+        "Dots are mean changes in percent, bars their 95% intervals over paired replicates, written out on the right. Full dots are settled: "
+        "the interval leaves zero out. Hollow dots are not settled yet. An arrow means that the interval goes on beyond the edge."
+    )
+    if left_out:
+        caption += f" Not drawn, as {study.base.name} has none or there is no data: {listed([m.replace('_', ' ') for m in left_out])}."
+    parts = [
+        f"{name} changes {metric.replace('_', ' ')} by {percent(row['relative_difference'], signed=True)}"
+        for _, metric, found in drawn
+        for name, row in found
+    ]
+    return picture(figure, "forest", "Relative changes with 95% intervals", "; ".join(parts) + ".", caption)
+
+
+def _reach(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Return how far the axis goes: to all changes, and to most ends of the intervals."""
+    changes = [abs(row["relative_difference"]) for row in rows]
+    ends = [abs(row[key]) for row in rows for key in ("relative_low", "relative_high") if math.isfinite(row[key])]
+    return max(0.05, 1.15 * max(changes), 1.05 * float(np.quantile(ends, 0.75)) if ends else 0.0)
+
+
+def _effect(axes: Any, y: float, row: Mapping[str, Any], look: Look, reach: float) -> None:
+    change, low, high = row["relative_difference"], row["relative_low"], row["relative_high"]
+    settled = row["verdict"] in ("better", "worse", "same", "different")
+    text = percent(change, signed=True)
+    if math.isfinite(low) and math.isfinite(high):
+        axes.plot([max(low, -reach), min(high, reach)], [y, y], color=look.colour, linewidth=1.4, solid_capstyle="butt")
+        for end, edge, marker in ((low, -reach, "<"), (high, reach, ">")):
+            if abs(end) > reach and np.sign(end) == np.sign(edge):
+                axes.plot([edge], [y], marker=marker, color=look.colour, markersize=5, clip_on=False)
+        text += f"  ({percent(low).removesuffix('%')} to {percent(high)})"
+    axes.plot(
+        [change], [y], marker=look.marker, color=look.colour, markersize=6, markeredgewidth=1.4,
+        markerfacecolor=look.colour if settled else "white", linestyle="none",
+    )  # fmt: skip
+    axes.annotate(
+        text, (1, y), (8, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
+        size=8, color=INK if settled else QUIET,
+    )  # fmt: skip
+
+
+def _handle(look: Look) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.4)
+
+
+TWINS = {
+    "put_off": ("put off", "#d55e00", -1),
+    "anyway": ("would have bought anyway", "#9aa5b1", 1),
+    "persuaded": ("persuaded", "#0072b2", 1),
+}
+"""Label, colour and side of each kind of buyer."""
+
+
+def twins(study: Study) -> Picture:
+    """Draw who bought only because of an arm, who would have anyway, and who was put off."""
+    names = [arm.name for arm in study.arms]
+    counts = pd.DataFrame({kind: [study.increments[name, kind]["mean"] for name in names] for kind in TWINS}, index=names)
+    if not counts.notna().to_numpy().any():
+        return nothing("n/a: no replicate finished in both the base and an arm.")
+    figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.0))
+    axes = figure.subplots()
+    span = float(counts.sum(axis=1).max()) or 1.0
+    for row, name in enumerate(names):
+        left = 0.0
+        for kind, (_, colour, side) in TWINS.items():
+            value = float(counts.loc[name, kind])
+            start = -value if side < 0 else left
+            axes.barh(row, value, left=start, height=0.62, color=colour, edgecolor="white")
+            left += value if side > 0 else 0.0
+            if value > 0.05 * span:
+                axes.text(start + value / 2, row, short(value), ha="center", va="center", color="white", weight="bold")
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="real persons, mean of the replicates")
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(lambda value, _: short(abs(value)))
+    import matplotlib.patches as shapes
+
+    handles = [shapes.Patch(color=colour) for _, colour, _ in TWINS.values()]
+    labels = [label for label, _, _ in TWINS.values()]
+    figure.legend(handles, labels, loc="upper left", ncols=3, bbox_to_anchor=(0.02, 1.0))
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
+    caption = (
+        f"Every person lives twice, once under {study.base.name} and once under the arm, with the same tastes and moods. Blue bought only "
+        "under the arm, grey bought under both, orange bought only without it. Those whom nothing moved are in the table below."
+    )
+    parts = [", ".join(f"{counts.loc[n, k]:,.0f} {TWINS[k][0]}" for k in TWINS) for n in names]
+    text = "; ".join(f"{name}: {part}" for name, part in zip(names, parts, strict=True))
+    return picture(figure, "twins", "Who bought only because of it", text, caption)
+
+
+def funnel(runs: Sequence[Run]) -> Picture:
+    """Draw how many remain from messages read to second orders, a panel a stage."""
+    funnels = {run.name: run.funnel for run in runs}
+    stages = list(next(iter(funnels.values())))
+    figure = Figure(figsize=(WIDTH, 0.34 * len(runs) + 0.8))
+    panels = figure.subplots(1, len(stages), sharey=True)
+    names = list(funnels)
+    look = looks(names)
+    for index, (axes, stage) in enumerate(zip(panels, stages, strict=True)):
+        values = [funnels[name][stage] for name in names]
+        sns.barplot(x=values, y=names, hue=names, palette=[look[n].colour for n in names], ax=axes, legend=False, saturation=1)
+        axes.set_title(stage)
+        axes.set(xlabel="", ylabel="", xlim=(0, 1.85 * max(*values, 1.0)), xticks=[])
+        axes.grid(visible=False)
+        sns.despine(ax=axes, bottom=True)
+        plain_axis(axes, "x")
+        for row, (name, value) in enumerate(zip(names, values, strict=True)):
+            before = funnels[name][stages[index - 1]] if index else 0.0
+            step = f" ({percent(value / before)})" if before > 0 else ""
+            axes.text(value + 0.04 * axes.get_xlim()[1], row, f"{short(value)}{step}", va="center", size=8)
+    figure.tight_layout(w_pad=0.6)
+    caption = (
+        "Means over replicates, each stage on a scale of its own; in brackets what is left of the stage before. Messages and clicks count "
+        "everyone; from sign-up on only real new members count, and some of them come by themselves, without any message: so more can "
+        "sign up than click."
+    )
+    parts = [f"{n}: " + ", ".join(f"{short(v)} {s}" for s, v in funnels[n].items()) for n in names]
+    return picture(figure, "funnel", "Funnel", "; ".join(parts), caption)

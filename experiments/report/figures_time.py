@@ -1,0 +1,179 @@
+"""Figures over time: growth, K-factor, retention cohorts, fraud."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from experiments.report.drawing import (
+    QUIET,
+    WIDTH,
+    Look,
+    Picture,
+    looks,
+    nothing,
+    percent_axis,
+    picture,
+    plain_axis,
+)
+from experiments.report.folder import Run
+from experiments.wording import listed
+
+MANY_WEEKS = 14  # more cohorts than this are drawn without numbers in the cells
+BAND = ("pi", 95)  # holds 95% of the replicates; a percentile needs no random draws
+
+
+def growth(runs: Sequence[Run]) -> Picture:
+    """Draw members, sign-ups, invited sign-ups and the K-factor, day by day."""
+    figure = Figure(figsize=(WIDTH, 5.6))
+    panels = figure.subplots(2, 2)
+    series = {run.name: _growth_of(run) for run in runs}
+    titles = (
+        ("members", "Members"),
+        ("daily", "New members a day, mean of the last 7 days"),
+        ("origin", "New members so far: all, and by invitation"),
+        ("k", "K-factor so far"),
+    )
+    for axes, (key, title) in zip(panels.flat, titles, strict=True):
+        axes.set_title(title)
+        for name, look in looks([run.name for run in runs]).items():
+            if key == "origin":
+                _line(axes, series[name]["all"], look, "")
+                _line(axes, series[name]["invited"], look, "", invited=True)
+            else:
+                _line(axes, series[name][key], look, name)
+        axes.set(xlabel="day", ylabel="", xlim=(0, None), ylim=(None if key == "members" else 0, None))
+        plain_axis(axes)
+    handles = [Line2D([], [], color=QUIET), Line2D([], [], color=QUIET, linewidth=1, linestyle=":")]
+    panels[1, 0].legend(handles, ["all", "invited"], loc="upper left")
+    _legend(figure, panels[0, 0], len(runs))
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    caption = (
+        "Real persons only: fake accounts are left out. Lines are means over replicates, bands hold 95% of the replicates. "
+        "The K-factor is how many new members a new member has brought so far; above 1 the shop would grow by itself, "
+        "and as late joiners have had little time to invite, it still rises when a run ends."
+    )
+    return picture(
+        figure, "growth", "Growth over time", f"Line charts of members, new members and K-factor: {_ends(runs)}", caption
+    )
+
+
+def _growth_of(run: Run) -> dict[str, pd.DataFrame]:
+    joined = run.joined
+    every, invited = run.joins(~joined["fake"]), run.joins(~joined["fake"] & joined["invited"])
+    by_new, fakes = run.joins(~joined["fake"] & joined["by_new"]), run.joins(joined["fake"])
+    so_far = every.cumsum()
+    return {
+        "members": run.daily("members") - fakes.cumsum(),
+        "daily": every.rolling(7, min_periods=1).mean(),
+        "all": so_far,
+        "invited": invited.cumsum(),
+        "k": (by_new.cumsum() / so_far).where(so_far > 0),
+    }
+
+
+def _line(axes: Axes, table: pd.DataFrame, look: Look, label: str, *, invited: bool = False) -> None:
+    """Draw the mean of a table of shape (days, replicates) with its band."""
+    long = table.rename_axis(index="day", columns="replicate").stack().rename("value").reset_index()
+    sns.lineplot(
+        long, x="day", y="value", ax=axes, color=look.colour, errorbar=BAND, label=label or None, legend=False,
+        linewidth=1.0 if invited else 1.6, err_kws={"alpha": 0.12, "linewidth": 0},
+    )  # fmt: skip
+    if axes.lines:
+        axes.lines[-1].set_dashes((1, 1.5) if invited else look.dashes)
+
+
+def _legend(figure: Figure, axes: Axes, entries: int) -> None:
+    """Name the runs once, above all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper left", ncols=min(entries, 6), bbox_to_anchor=(0.02, 1.0), handlelength=3)
+
+
+def _ends(runs: Sequence[Run]) -> str:
+    parts = [f"{run.name} ends with {run.mean('new_members'):,.0f} new members" for run in runs]
+    return listed(parts) + "."
+
+
+def cohorts(runs: Sequence[Run]) -> Picture:
+    """Draw which share of each week's new members came back in each later week, a heat map a run."""
+    shares = {run.name: _cohort_shares(run) for run in runs}
+    shares = {name: share for name, share in shares.items() if share.size}
+    if not shares:
+        return nothing("n/a: the run is too short: cohorts are weeks, and need two whole ones.")
+    columns = min(2, len(shares))
+    rows = -(-len(shares) // columns)
+    weeks = max(len(share) for share in shares.values())
+    height = max(1.7, 0.24 * weeks + 0.8)
+    figure = Figure(figsize=(WIDTH * (0.62 if columns == 1 else 1), rows * height))
+    panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False).ravel())
+    top = max(0.05, float(np.nanmax([np.nanmax(share.to_numpy()) for share in shares.values()])))
+    for axes, (name, share) in zip(panels, shares.items(), strict=False):
+        sns.heatmap(
+            share, ax=axes, cmap="cividis", vmin=0, vmax=top, linewidths=0.6, linecolor="white",
+            annot=share.to_numpy() * 100 if weeks <= MANY_WEEKS else False, fmt=".0f", annot_kws={"size": 7},
+            cbar=False, mask=share.isna(),
+        )  # fmt: skip
+        axes.set_title(name)
+        axes.set(xlabel="weeks since sign-up", ylabel="")
+        axes.tick_params(axis="y", rotation=0, length=0)
+        axes.tick_params(axis="x", rotation=0, length=0)
+        axes.grid(visible=False)
+    for axes in panels[len(shares) :]:
+        axes.set_visible(False)
+    figure.tight_layout(h_pad=1.6)
+    caption = (
+        "Each row is the new members of a week (how many: n, mean of the replicates); each cell says which percentage of them came back "
+        "in a later week, lighter is more. Read down a column to see whether later cohorts are better or worse than early ones. "
+        "The week of sign-up is 100% and left out, as are weeks that the end of the run cuts short."
+    )
+    means = [f"{name}: {100 * np.nanmean(share.to_numpy()):.0f}%" for name, share in shares.items()]
+    text = f"Heat maps of the share of new members who came back; the mean over cells is {listed(means)}."
+    return picture(figure, "cohorts", "Retention by cohort", text, caption)
+
+
+def _cohort_shares(run: Run) -> pd.DataFrame:
+    table = run.cohorts[run.cohorts["age"] > 0]
+    share = (table["active"] / table["members"].where(table["members"] > 0)).rename("share")
+    wide = table.assign(share=share).pivot_table(index="cohort", columns="age", values="share", dropna=False)
+    sizes = table.groupby("cohort")["members"].first()
+    wide.index = pd.Index([f"week {cohort + 1} (n={sizes[cohort]:.0f})" for cohort in wide.index])
+    return wide
+
+
+def fraud(runs: Sequence[Run]) -> Picture:
+    """Draw how many fake accounts got in, how many were refused, and which share of the subsidy they took."""
+    if not any(run.mean("fraud_accounts") > 0 or run.daily("signups_refused").to_numpy().any() for run in runs):
+        return nothing("No fake account tried to sign up in these runs, so there is nothing to draw.")
+    figure = Figure(figsize=(WIDTH, 2.9))
+    panels = figure.subplots(1, 3)
+    titles = ("Fake accounts that got in", "Sign-ups refused", "Fake accounts' share of the subsidy")
+    for name, look in looks([run.name for run in runs]).items():
+        run = next(run for run in runs if run.name == name)
+        accounts = run.joins(run.joined["fake"]).cumsum()
+        subsidy = run.daily("incentive_cost").cumsum()
+        share = (run.daily("fraud_loss") / subsidy).where(subsidy > 0)
+        for axes, table in zip(panels, (accounts, run.daily("signups_refused").cumsum(), share), strict=True):
+            if table.notna().to_numpy().any():
+                _line(axes, table, look, name)
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title)
+        axes.set(xlabel="day", ylabel="", xlim=(0, max(run.days for run in runs)), ylim=(0, None))
+        plain_axis(axes)
+    percent_axis(panels[2])
+    _legend(figure, panels[0], len(runs))
+    figure.tight_layout(rect=(0, 0, 1, 0.9))
+    caption = (
+        "All since the first day. Refused sign-ups include those of real persons; what of all refusals was wrong is in the table "
+        "below. The share is what fake accounts got out of incentives, what was taken back taken off, over what incentives cost; "
+        "before the first subsidy there is none."
+    )
+    parts = [f"{run.name}: {run.mean('fraud_accounts'):,.0f} fake accounts" for run in runs]
+    return picture(figure, "fraud", "Fraud over time", f"Line charts; {listed(parts)} at the end.", caption)
+
+

@@ -1,0 +1,237 @@
+"""Reading a run folder or a comparison folder back, as the report needs it (see :mod:`experiments.runs` for the layout)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.runs import FINAL
+
+WEEK = 7
+
+
+def finite(value: Any) -> float:
+    """Return a number of a JSON file, NaN for null."""
+    return math.nan if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one scenario: a run, or an arm of a comparison.
+
+    Parameters
+    ----------
+    name : str
+        As the report calls it.
+    folder : Path
+    """
+
+    name: str
+    folder: Path
+
+    def _json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    def _table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / f"{name}.parquet", columns=None if columns is None else list(columns))
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """``manifest.json``."""
+        return dict(self._json("manifest.json"))
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """``summary.json``."""
+        return dict(self._json("summary.json"))
+
+    @cached_property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """``facts.json``: by seed, by scheme."""
+        return dict(self._json("facts.json"))
+
+    @cached_property
+    def parameters(self) -> list[dict[str, Any]]:
+        """``parameters.json``: every value of the scenario."""
+        return list(self._json("parameters.json"))
+
+    @property
+    def question(self) -> str:
+        """Of the scenario; may be empty."""
+        return str(self.manifest["question"])
+
+    @property
+    def days(self) -> float:
+        """Length of the run."""
+        return float(self.manifest["horizon_days"])
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the replicates."""
+        return [int(seed) for seed in self.manifest["seeds"]]
+
+    def mean(self, metric: str) -> float:
+        """Return a metric's mean over replicates, NaN without data."""
+        return finite(self.summary["metrics"].get(metric, {}).get("mean"))
+
+    @cached_property
+    def _daily(self) -> pd.DataFrame:
+        metrics = self._table("metrics")
+        daily = metrics[metrics["day"] != FINAL]
+        return daily.pivot_table(
+            index=["replicate", "day"], columns="metric", values="value", observed=True, dropna=False
+        )
+
+    def daily(self, metric: str) -> pd.DataFrame:
+        """Return a daily metric, shape (days, replicates); zeros if it never happened."""
+        if metric not in self._daily:
+            return self._daily.iloc[:, :0].assign(value=0.0)["value"].unstack("replicate")
+        return self._daily[metric].unstack("replicate")
+
+    @cached_property
+    def joined(self) -> pd.DataFrame:
+        """Those who signed up during the run: ``replicate``, ``day``, ``fake``, ``invited``, and ``by_new``: whether
+        the inviter is a real person who signed up during the run too.
+        """
+        columns = ["replicate", "uid", "fake", "joined_day", "inviter", "source"]
+        people = self._table("people", columns)
+        people = people[people["joined_day"] >= 0].reset_index(drop=True)
+        real = people.loc[~people["fake"], ["replicate", "uid"]].rename(columns={"uid": "inviter"})
+        by_new = people.merge(real.assign(by_new=True), "left", ["replicate", "inviter"])["by_new"].notna()
+        return pd.DataFrame(
+            {
+                "replicate": people["replicate"],
+                "day": people["joined_day"].astype(int),
+                "fake": people["fake"],
+                "invited": people["source"].isin(["share", "kol"]),
+                "by_new": by_new.to_numpy(),
+            }
+        )
+
+    def joins(self, which: pd.Series[bool]) -> pd.DataFrame:
+        """Count sign-ups of each day, shape (days, replicates), over some rows of ``joined``."""
+        days = pd.RangeIndex(math.ceil(self.days), name="day")
+        counts = self.joined[which].groupby(["day", "replicate"]).size().unstack("replicate", fill_value=0)
+        return counts.reindex(index=days, columns=pd.Index(self.seeds, name="replicate"), fill_value=0).astype(float)
+
+    @cached_property
+    def cohorts(self) -> pd.DataFrame:
+        """Members and active members by ``cohort`` and ``age`` (weeks) in the mean of the replicates; whole weeks only."""
+        table = self._table("cohorts")
+        whole = (table["cohort"] + table["age"] + 1) * WEEK <= self.days
+        sums = table[whole].groupby(["cohort", "age"])[["members", "active"]].sum()
+        return (sums / len(self.seeds)).reset_index()
+
+    @cached_property
+    def funnel(self) -> dict[str, float]:
+        """Mean count of each stage, in order."""
+        table = self._table("funnel")
+        means = table.groupby("stage", sort=False)["count"].mean()
+        return {str(stage): float(count) for stage, count in means.items()}
+
+    @cached_property
+    def flows(self) -> pd.DataFrame:
+        """Yuan by ``scheme``, ``source`` and ``target``, in the mean of the replicates; largest first."""
+        ledger = self._table("ledger").astype({"scheme": str, "source": str, "target": str})
+        sums = ledger.groupby(["scheme", "source", "target"])["amount_yuan"].sum() / len(self.seeds)
+        table = sums.rename("yuan").reset_index()
+        return table[table["yuan"] > 0].sort_values(["yuan", "scheme", "source", "target"], ascending=[False, True, True, True])
+
+    @property
+    def schemes(self) -> list[str]:
+        """Names of the schemes, in the order of the scenario."""
+        return list(dict.fromkeys(name for facts in self.facts.values() for name in facts))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A folder to report on: one run, or a base and its arms.
+
+    Parameters
+    ----------
+    folder : Path
+    base : Run
+        The run itself if there is nothing to compare.
+    arms : list of Run
+        Empty for a single run.
+    """
+
+    folder: Path
+    base: Run
+    arms: list[Run]
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether there is anything to compare."""
+        return bool(self.arms)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The base and the arms."""
+        return [self.base, *self.arms]
+
+    @cached_property
+    def comparison(self) -> dict[str, Any]:
+        """``comparison.json``; empty for a single run."""
+        if not self.is_comparison:
+            return {}
+        return dict(json.loads((self.folder / "comparison.json").read_text(encoding="utf-8")))
+
+    @cached_property
+    def checks(self) -> list[dict[str, Any]]:
+        """What became of the guardrails."""
+        return list((self.comparison if self.is_comparison else self.base.summary)["guardrails"])
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """Replicates that did not finish."""
+        return list((self.comparison if self.is_comparison else self.base.summary).get("failures", []))
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that the whole command took."""
+        return finite((self.comparison if self.is_comparison else self.base.summary).get("elapsed_s"))
+
+    @cached_property
+    def effects(self) -> dict[tuple[str, str], Mapping[str, Any]]:
+        """Effects by arm and metric, in the order of the comparison."""
+        return {(row["arm"], row["metric"]): _numbers(row) for row in self.comparison.get("effects", [])}
+
+    @cached_property
+    def increments(self) -> dict[tuple[str, str], Mapping[str, Any]]:
+        """What only a comparison can tell, by arm and metric."""
+        return {(row["arm"], row["metric"]): _numbers(row) for row in self.comparison.get("increments", [])}
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Read null as NaN, but leave the number of replicates that are needed as it is."""
+    return {key: np.nan if value is None and key != "replicates_needed" else value for key, value in row.items()}
+
+
+def read(folder: Path) -> Study:
+    """Open a folder for a report.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a finished run or comparison.
+
+    Returns
+    -------
+    Study
+        Its tables are read when they are asked for.
+    """
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["kind"] == "run":
+        return Study(folder, Run(str(manifest["scenario"]), folder), [])
+    names = [manifest["base"], *manifest["arms"]]
+    base, *arms = [Run(str(name), folder / "arms" / name) for name in names]
+    return Study(folder, base, arms)
