@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _NOBODY = np.zeros(0, np.int64)
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
+_LOG_CAP = math.log(TALK_CAP)
 
 
 class Pending(Table):
@@ -64,7 +65,15 @@ class Feed:
 
     # Sending.
 
-    def opportunities(self, persons: Array, kind: Array, chance: Array) -> Array:
+    def rewards(self, persons: Array, kind: ShareKind) -> Array:
+        """Return what a share of a kind is expected to earn each person under all schemes, in yuan."""
+        reward = np.zeros(persons.size)
+        for scheme in self.shop.schemes:
+            if persons.size and scheme.is_open:
+                reward += scheme.reward(persons, kind)
+        return reward
+
+    def takers(self, persons: Array, kind: Array, reward: Array, chance: Array) -> Array:
         """Return a mask of those who take an occasion to share.
 
         Parameters
@@ -73,55 +82,28 @@ class Feed:
             Each at most once.
         kind : int8 ndarray
             What they would share (:class:`ShareKind`).
+        reward : float ndarray
+            Yuan that they expect of it.
         chance : float ndarray
-            Of an average member without reward.
+            Of an average member without reward; NaN for those who may talk unprompted.
 
         Notes
         -----
-        ``logit(p) = logit(chance) + ln(activity) + reward_weight ln(1 + yuan) - social_cost ln(1 + recent shares)``.
+        After an occasion, ``logit(p) = logit(chance) + ln(activity) + keenness`` with ``keenness = reward_weight ln(1 + yuan)
+        - social_cost ln(1 + recent shares)``. Unprompted talkers came with chance ``1 - exp(-rate dt)`` at a rate that is
+        ``TALK_CAP`` times too dense; of these a part is kept, so that what remains comes with
+        ``1 - exp(-rate dt exp(keenness) / TALK_CAP)``.
         """
-        if persons.size == 0:
-            return np.zeros(0, bool)
-        people, shop = self.shop.people, self.shop
-        tick = shop.clock.tick
-        with np.errstate(divide="ignore"):
-            logit = np.log(chance) - np.log1p(-chance) + np.log(people.activity[persons]) + self.keenness(persons, kind)
-        u = draws.uniform(shop.seed, Stream.SHARE, people.uid[persons], kind, tick)
-        ready = tick - people.last_share[persons] >= self._cooldown
-        with np.errstate(divide="ignore", over="ignore"):
-            accepted: Array = ready & (u < 1.0 / (1.0 + np.exp(-logit)))
-        return accepted
-
-    def talkers(self, persons: Array, kind: Array) -> Array:
-        """Return a mask of unprompted talkers, thinned from a stream that is ``TALK_CAP`` times too dense.
-
-        Notes
-        -----
-        A talker came with chance ``1 - exp(-rate dt)`` at the dense rate; of these a part is kept so that what remains comes
-        with ``1 - exp(-rate dt factor / TALK_CAP)``, where the factor is what reward and social cost make of the rate.
-        """
-        if persons.size == 0:
-            return np.zeros(0, bool)
-        people, shop = self.shop.people, self.shop
-        factor = np.exp(np.minimum(self.keenness(persons, kind), math.log(TALK_CAP)))
-        dense = people.talk_rate[persons] * shop.clock.days_a_tick
-        u = draws.uniform(shop.seed, Stream.SHARE, people.uid[persons], kind, shop.clock.tick, 1)
-        ready = shop.clock.tick - people.last_share[persons] >= self._cooldown
-        accepted: Array = ready & (u * np.expm1(-dense) > np.expm1(-dense * factor / TALK_CAP))
-        return accepted
-
-    def keenness(self, persons: Array, kind: Array) -> Array:
-        """Return the logits that reward adds and social cost takes away from sharing, for each person."""
-        people, sharing = self.shop.people, self.shop.config.sharing
-        reward = np.zeros(persons.size)
-        for k in ShareKind:
-            rows = np.flatnonzero(kind == k) if self.shop.schemes else _NOBODY
-            for scheme in self.shop.schemes:
-                if rows.size and scheme.is_open:
-                    reward[rows] += scheme.reward(persons[rows], k)
-        result: Array = sharing.reward_weight * np.log1p(reward) - people.social_cost[persons] * np.log1p(
-            people.shares[persons]
-        )
+        people, shop, sharing = self.shop.people, self.shop, self.shop.config.sharing
+        keenness = sharing.reward_weight * np.log1p(reward) - people.social_cost[persons] * np.log1p(people.shares[persons])
+        unprompted = np.isnan(chance)
+        u = draws.uniform(shop.seed, Stream.SHARE, people.uid[persons], kind, shop.clock.tick, unprompted)
+        dense = -people.talk_rate[persons] * shop.clock.days_a_tick
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            logit = np.log(chance) - np.log1p(-chance) + np.log(people.activity[persons]) + keenness
+            kept = np.expm1(dense * np.exp(np.minimum(keenness, _LOG_CAP)) / TALK_CAP) / np.expm1(dense)
+            accepted = u < np.where(unprompted, kept, 1.0 / (1.0 + np.exp(-logit)))
+        result: Array = accepted & (shop.clock.tick - people.last_share[persons] >= self._cooldown)
         return result
 
     def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:

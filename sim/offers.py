@@ -54,6 +54,10 @@ class Batch:
         """Return the chosen rows (a mask or row numbers)."""
         return type(self)(*[getattr(self, name)[rows] for name in self.__slots__])
 
+    def keep(self, mask: Array) -> Self:
+        """Return the rows of a mask; the batch itself if that is all of them."""
+        return self if mask.all() else self.take(mask)
+
     @classmethod
     def join(cls, parts: list[Self]) -> Self:
         """Return several batches as one."""

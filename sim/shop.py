@@ -347,18 +347,19 @@ class Shop(mesa.Model):
         uid = self.people.uid[orders.person]
         u = draws.uniform(self.seed, Stream.SCREEN, uid, orders.product, self.clock.tick)
         orders = orders.take(np.lexsort((uid, u)))
-        orders = orders.take(self.risk.screen(orders))
+        orders = orders.keep(self.risk.screen(orders))
         for scheme in self.schemes:
             mask = scheme.screen(orders)
             if mask is not None:
-                orders = orders.take(mask)
+                orders = orders.keep(mask)
         available = np.where(orders.mode == Mode.SOLO, self.products.set_aside[orders.product], 0)
         fits = _ration(orders.product, orders.quantity, available, self.products.stock.copy())
         np.add.at(self.products.short, orders.product[~fits], 1)
-        orders = orders.take(fits)
+        orders = orders.keep(fits)
         for scheme in self.schemes:
-            discount = orders.discount[:, scheme.number - 1]
-            orders = orders.take((discount == 0) | scheme.within_budget(discount))
+            if scheme.config.budget is not None:
+                discount = orders.discount[:, scheme.number - 1]
+                orders = orders.keep((discount == 0) | scheme.within_budget(discount))
         self.count("refused_orders", proposed - len(orders))
         return orders
 
@@ -402,28 +403,33 @@ class Shop(mesa.Model):
 
     def _share(self, visits: Visits, orders: Orders, talkers: Array) -> None:
         """Let buyers, visitors, newcomers and talkers pass something on, each person at most once."""
-        sharing, people = self.config.sharing, self.people
-        calling = self._calls(orders.person)
-        kinds = np.where(calling & (orders.ref >= 0), ShareKind.TEAM, ShareKind.PRODUCT).astype(np.int8)
-        chance = np.where(calling, sharing.team, sharing.after_order)
+        sharing, people, feed = self.config.sharing, self.people, self.feed
         idle = self._without(visits.person, orders.person)
-        new = people.joined[idle] == self.clock.tick
-        buyers = self.feed.opportunities(orders.person, kinds, chance)
-        idle_kind = self._what_to_talk_about(idle)
-        idlers = self.feed.opportunities(idle, idle_kind, np.where(new, sharing.on_sign_up, sharing.per_visit))
-        talkers = self._without(talkers, visits.person)
-        talk_kind = self._what_to_talk_about(talkers)
-        spoken = self.feed.talkers(talkers, talk_kind)
-        idle, talkers = idle[idlers], talkers[spoken]
-        sharer = np.concatenate([orders.person[buyers], idle, talkers])
-        if sharer.size == 0:
+        rest = np.concatenate([idle, self._without(talkers, visits.person)])
+        person = np.concatenate([orders.person, rest])
+        if person.size == 0:
             return
-        kind = np.concatenate([kinds[buyers], idle_kind[idlers], talk_kind[spoken]])
-        last = people.recent[:, 0]
-        product = np.concatenate([orders.product[buyers], last[idle], last[talkers]])
-        team = np.concatenate([orders.ref[buyers], np.full(sharer.size - buyers.sum(), NONE, np.int32)])
-        product = np.where(kind == ShareKind.INVITE, NONE, product)
-        self.feed.send(sharer, kind, product.astype(np.int32), team.astype(np.int32))
+        calling = self._calls(orders.person)
+        # An invitation, if it would earn something, goes before what one bought last.
+        invitation = feed.rewards(rest, ShareKind.INVITE)
+        bought = np.where(calling & (orders.ref >= 0), ShareKind.TEAM, ShareKind.PRODUCT)
+        kind = np.concatenate([bought, np.where(invitation > 0, ShareKind.INVITE, ShareKind.PRODUCT)]).astype(np.int8)
+        reward = np.concatenate([np.zeros(len(orders)), invitation])
+        for what in (ShareKind.PRODUCT, ShareKind.TEAM):
+            rows = np.flatnonzero(kind == what)
+            reward[rows] = feed.rewards(person[rows], what)
+        after_visit = np.where(people.joined[idle] == self.clock.tick, sharing.on_sign_up, sharing.per_visit)
+        chance = np.full(person.size, np.nan)
+        chance[: len(orders) + idle.size] = np.concatenate(
+            [np.where(calling, sharing.team, sharing.after_order), after_visit]
+        )
+        taken = np.flatnonzero(feed.takers(person, kind, reward, chance))
+        if taken.size == 0:
+            return
+        product = np.concatenate([orders.product, people.recent[rest, 0]])
+        team = np.concatenate([orders.ref, np.full(rest.size, NONE, np.int32)])
+        product = np.where(kind == ShareKind.INVITE, NONE, product).astype(np.int32)
+        feed.send(person[taken], kind[taken], product[taken], team[taken])
 
     def _calls(self, persons: Array) -> Array:
         """Return a mask of those who need friends to complete something that a scheme promised them."""
@@ -441,14 +447,6 @@ class Shop(mesa.Model):
         among = np.zeros(len(self.people), bool)
         among[others] = True
         return persons[~among[persons]]
-
-    def _what_to_talk_about(self, persons: Array) -> Array:
-        """Return INVITE for those whom an invitation would earn something, PRODUCT for others; int8."""
-        earns = np.zeros(persons.size)
-        for scheme in self.schemes:
-            if scheme.is_open:
-                earns += scheme.reward(persons, ShareKind.INVITE)
-        return np.where(earns > 0, ShareKind.INVITE, ShareKind.PRODUCT).astype(np.int8)
 
     def _act(self) -> None:
         for agent in list(self.agents):

@@ -29,7 +29,10 @@ BASE_COLOUR = "#52606d"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ((), (4, 1.5), (1, 1), (5, 1, 1, 1), (3, 1), (6, 2))
 MARKERS = ("o", "s", "D", "^", "v", "P")
-FONTS = ["DejaVu Sans", "Verdana", "Arial", "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "sans-serif"]
+FONTS = "Arial, 'Liberation Sans', 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
+"""Of the page."""
+MEASURE = "DejaVu Sans"
+"""What matplotlib measures text with; it is wider than the fonts of the page, so what fits there fits here."""
 STYLE: dict[str, Any] = {
     "figure.dpi": 72,
     "font.size": 8.5,
@@ -97,11 +100,10 @@ def styled() -> Iterator[None]:
     """Draw in the style of the report."""
     with mpl.rc_context(), warnings.catch_warnings():
         sns.set_theme(style="whitegrid", rc=STYLE)
-        mpl.rcParams["font.family"] = FONTS
+        mpl.rcParams["font.family"] = MEASURE
         # The browser has its own fonts: what matplotlib cannot measure is no loss.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="Tight layout not applied")
-        mpl.set_loglevel("error")
         yield
 
 
@@ -123,6 +125,7 @@ def picture(figure: Figure, name: str, title: str, description: str, caption: st
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = text.replace(f"'{MEASURE}'", FONTS)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
     text = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{name}-\2"', text)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from experiments.report.drawing import (
     INK,
@@ -63,7 +65,7 @@ def forest(study: Study) -> Picture:
     for index, (group, metric, found) in enumerate(drawn):
         if index == 0 or drawn[index - 1][0] != group:
             axes.annotate(
-                group, (0, y), (-165, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                group, (0, y), (-150, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                 color=QUIET, va="center", style="italic",
             )  # fmt: skip
         middle = y + (len(found) - 1) / 2
@@ -82,10 +84,11 @@ def forest(study: Study) -> Picture:
     percent_axis(axes, "x")
     handles = [_handle(look[name]) for name in names]
     figure.legend(handles, names, loc="upper left", ncols=min(len(names), 6), bbox_to_anchor=(0.02, 1.0))
-    figure.subplots_adjust(left=0.24, right=0.83, top=1 - 0.34 / figure.get_figheight(), bottom=0.45 / figure.get_figheight())
+    figure.subplots_adjust(left=0.22, right=0.83, top=1 - 0.34 / figure.get_figheight(), bottom=0.45 / figure.get_figheight())
     caption = (
         "Dots are mean changes in percent, bars their 95% intervals over paired replicates, written out on the right. Full dots are settled: "
-        "the interval leaves zero out. Hollow dots are not settled yet. An arrow means that the interval goes on beyond the edge."
+        "the interval leaves zero out. Hollow dots are not settled yet. An arrow means that something lies beyond the edge. No interval: with these "
+        "replicates the base may as well be zero."
     )
     if left_out:
         caption += f" Not drawn, as {study.base.name} has none or there is no data: {listed([m.replace('_', ' ') for m in left_out])}."
@@ -98,15 +101,16 @@ def forest(study: Study) -> Picture:
 
 
 def _reach(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Return how far the axis goes: to all changes, and to most ends of the intervals."""
+    """Return how far the axis goes: to most changes and most ends of intervals, so that none dwarfs the rest."""
     changes = [abs(row["relative_difference"]) for row in rows]
     ends = [abs(row[key]) for row in rows for key in ("relative_low", "relative_high") if math.isfinite(row[key])]
-    return max(0.05, 1.15 * max(changes), 1.05 * float(np.quantile(ends, 0.75)) if ends else 0.0)
+    most = [1.15 * float(np.quantile(values, 0.8)) for values in (changes, ends) if values]
+    return max(0.05, min(max(most), 1.15 * max([*changes, *ends])))
 
 
 def _effect(axes: Any, y: float, row: Mapping[str, Any], look: Look, reach: float) -> None:
     change, low, high = row["relative_difference"], row["relative_low"], row["relative_high"]
-    settled = row["verdict"] in ("better", "worse", "same", "different")
+    settled = row["verdict"] in ("better", "worse", "same", "higher", "lower")
     text = percent(change, signed=True)
     if math.isfinite(low) and math.isfinite(high):
         axes.plot([max(low, -reach), min(high, reach)], [y, y], color=look.colour, linewidth=1.4, solid_capstyle="butt")
@@ -114,8 +118,12 @@ def _effect(axes: Any, y: float, row: Mapping[str, Any], look: Look, reach: floa
             if abs(end) > reach and np.sign(end) == np.sign(edge):
                 axes.plot([edge], [y], marker=marker, color=look.colour, markersize=5, clip_on=False)
         text += f"  ({percent(low).removesuffix('%')} to {percent(high)})"
+    else:
+        text += "  (no interval)"
+    beyond = abs(change) > reach
     axes.plot(
-        [change], [y], marker=look.marker, color=look.colour, markersize=6, markeredgewidth=1.4,
+        [np.clip(change, -reach, reach)], [y], marker=(">" if change > 0 else "<") if beyond else look.marker,
+        color=look.colour, clip_on=False, markersize=6, markeredgewidth=1.4,
         markerfacecolor=look.colour if settled else "white", linestyle="none",
     )  # fmt: skip
     axes.annotate(
@@ -124,9 +132,7 @@ def _effect(axes: Any, y: float, row: Mapping[str, Any], look: Look, reach: floa
     )  # fmt: skip
 
 
-def _handle(look: Look) -> Any:
-    from matplotlib.lines import Line2D
-
+def _handle(look: Look) -> Line2D:
     return Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.4)
 
 
@@ -161,9 +167,7 @@ def twins(study: Study) -> Picture:
     axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="real persons, mean of the replicates")
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(lambda value, _: short(abs(value)))
-    import matplotlib.patches as shapes
-
-    handles = [shapes.Patch(color=colour) for _, colour, _ in TWINS.values()]
+    handles = [Patch(color=colour) for _, colour, _ in TWINS.values()]
     labels = [label for label, _, _ in TWINS.values()]
     figure.legend(handles, labels, loc="upper left", ncols=3, bbox_to_anchor=(0.02, 1.0))
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
@@ -174,6 +178,10 @@ def twins(study: Study) -> Picture:
     parts = [", ".join(f"{counts.loc[n, k]:,.0f} {TWINS[k][0]}" for k in TWINS) for n in names]
     text = "; ".join(f"{name}: {part}" for name, part in zip(names, parts, strict=True))
     return picture(figure, "twins", "Who bought only because of it", text, caption)
+
+
+OPEN = "sign-ups"
+"""The stage that persons also reach without the one before."""
 
 
 def funnel(runs: Sequence[Run]) -> Picture:
@@ -194,13 +202,13 @@ def funnel(runs: Sequence[Run]) -> Picture:
         plain_axis(axes, "x")
         for row, (name, value) in enumerate(zip(names, values, strict=True)):
             before = funnels[name][stages[index - 1]] if index else 0.0
-            step = f" ({percent(value / before)})" if before > 0 else ""
+            step = f" ({percent(value / before)})" if before > 0 and stage != OPEN else ""
             axes.text(value + 0.04 * axes.get_xlim()[1], row, f"{short(value)}{step}", va="center", size=8)
     figure.tight_layout(w_pad=0.6)
     caption = (
-        "Means over replicates, each stage on a scale of its own; in brackets what is left of the stage before. Messages and clicks count "
-        "everyone; from sign-up on only real new members count, and some of them come by themselves, without any message: so more can "
-        "sign up than click."
+        "Means over replicates, each stage on a scale of its own; in brackets which part of the stage before it is. Messages and clicks "
+        "count everyone; from sign-up on only real new members count. Many sign up by themselves, without any message: so there is no such "
+        "part for sign-ups."
     )
     parts = [f"{n}: " + ", ".join(f"{short(v)} {s}" for s, v in funnels[n].items()) for n in names]
     return picture(figure, "funnel", "Funnel", "; ".join(parts), caption)

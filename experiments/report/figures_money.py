@@ -71,7 +71,7 @@ def _diagram(axes: Axes, table: pd.DataFrame, colours: dict[str, str], title: st
     axes.set_axis_off()
     axes.set(xlim=(-0.62, 1.62), ylim=(1, 0))
     if table.empty:
-        axes.text(0.5, 0.5, "nothing moved", ha="center", va="center", color=QUIET, style="italic")
+        axes.text(0.5, 0.5, "no scheme moved money", ha="center", va="center", color=QUIET, style="italic")
         return
     sides = {side: _places(table.groupby(side)["yuan"].sum().sort_values(ascending=False)) for side in ("source", "target")}
     used = {side: dict.fromkeys(places, 0.0) for side, places in sides.items()}

@@ -26,7 +26,8 @@ from experiments.report.folder import Run
 from experiments.wording import listed
 
 MANY_WEEKS = 14  # more cohorts than this are drawn without numbers in the cells
-BAND = ("pi", 95)  # holds 95% of the replicates; a percentile needs no random draws
+ENOUGH = 10  # new members, before a K-factor says anything
+BAND = (0.025, 0.975)
 
 
 def growth(runs: Sequence[Run]) -> Picture:
@@ -46,7 +47,7 @@ def growth(runs: Sequence[Run]) -> Picture:
             if key == "origin":
                 _line(axes, series[name]["all"], look, "")
                 _line(axes, series[name]["invited"], look, "", invited=True)
-            else:
+            elif series[name][key].notna().to_numpy().any():
                 _line(axes, series[name][key], look, name)
         axes.set(xlabel="day", ylabel="", xlim=(0, None), ylim=(None if key == "members" else 0, None))
         plain_axis(axes)
@@ -56,8 +57,8 @@ def growth(runs: Sequence[Run]) -> Picture:
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     caption = (
         "Real persons only: fake accounts are left out. Lines are means over replicates, bands hold 95% of the replicates. "
-        "The K-factor is how many new members a new member has brought so far; above 1 the shop would grow by itself, "
-        "and as late joiners have had little time to invite, it still rises when a run ends."
+        "The K-factor is how many new members a new member has brought so far; above 1 the shop would grow by itself. "
+        f"It starts with the {ENOUGH}th new member; late joiners have had little time to invite."
     )
     return picture(
         figure, "growth", "Growth over time", f"Line charts of members, new members and K-factor: {_ends(runs)}", caption
@@ -74,19 +75,20 @@ def _growth_of(run: Run) -> dict[str, pd.DataFrame]:
         "daily": every.rolling(7, min_periods=1).mean(),
         "all": so_far,
         "invited": invited.cumsum(),
-        "k": (by_new.cumsum() / so_far).where(so_far > 0),
+        "k": (by_new.cumsum() / so_far).where(so_far >= ENOUGH),
     }
 
 
 def _line(axes: Axes, table: pd.DataFrame, look: Look, label: str, *, invited: bool = False) -> None:
     """Draw the mean of a table of shape (days, replicates) with its band."""
-    long = table.rename_axis(index="day", columns="replicate").stack().rename("value").reset_index()
+    days, ends = table.index.to_numpy(), table.quantile(BAND, axis=1).to_numpy()
     sns.lineplot(
-        long, x="day", y="value", ax=axes, color=look.colour, errorbar=BAND, label=label or None, legend=False,
-        linewidth=1.0 if invited else 1.6, err_kws={"alpha": 0.12, "linewidth": 0},
+        x=days, y=table.mean(axis=1).to_numpy(), ax=axes, color=look.colour, errorbar=None, label=label or None,
+        legend=False, linewidth=1.0 if invited else 1.6, dashes=(1, 1.5) if invited else look.dashes or (None, None),
     )  # fmt: skip
-    if axes.lines:
-        axes.lines[-1].set_dashes((1, 1.5) if invited else look.dashes)
+    if invited:
+        return
+    axes.fill_between(days, ends[0], ends[1], color=look.colour, alpha=0.12, linewidth=0)
 
 
 def _legend(figure: Figure, axes: Axes, entries: int) -> None:
@@ -112,10 +114,11 @@ def cohorts(runs: Sequence[Run]) -> Picture:
     height = max(1.7, 0.24 * weeks + 0.8)
     figure = Figure(figsize=(WIDTH * (0.62 if columns == 1 else 1), rows * height))
     panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False).ravel())
-    top = max(0.05, float(np.nanmax([np.nanmax(share.to_numpy()) for share in shares.values()])))
+    cells = np.concatenate([share.to_numpy().ravel() for share in shares.values()])
+    low, high = float(np.nanmin(cells)), float(np.nanmax(cells))
     for axes, (name, share) in zip(panels, shares.items(), strict=False):
         sns.heatmap(
-            share, ax=axes, cmap="cividis", vmin=0, vmax=top, linewidths=0.6, linecolor="white",
+            share, ax=axes, cmap="crest", vmin=low, vmax=high, linewidths=0.6, linecolor="white",
             annot=share.to_numpy() * 100 if weeks <= MANY_WEEKS else False, fmt=".0f", annot_kws={"size": 7},
             cbar=False, mask=share.isna(),
         )  # fmt: skip
@@ -129,7 +132,7 @@ def cohorts(runs: Sequence[Run]) -> Picture:
     figure.tight_layout(h_pad=1.6)
     caption = (
         "Each row is the new members of a week (how many: n, mean of the replicates); each cell says which percentage of them came back "
-        "in a later week, lighter is more. Read down a column to see whether later cohorts are better or worse than early ones. "
+        "in a later week, darker is more (one scale for all maps). Read down a column to see whether later cohorts are better or worse than early ones. "
         "The week of sign-up is 100% and left out, as are weeks that the end of the run cuts short."
     )
     means = [f"{name}: {100 * np.nanmean(share.to_numpy()):.0f}%" for name, share in shares.items()]

@@ -120,8 +120,8 @@ class Table:
         start, stop = self._length, self._length + rows
         if stop > self._capacity:
             self._allocate(max(stop, self._capacity * 2))
-        for name, spec in self._specs.items():
-            self._buffers[name][start:stop] = values.get(name, spec.fill)
+        for name, value in values.items():  # the others hold their fill value already
+            self._buffers[name][start:stop] = value
         self._length = stop
         self._refresh()
         return np.arange(start, stop)
