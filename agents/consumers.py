@@ -91,27 +91,62 @@ def _taste_match(taste, topic, i, j):  # type: ignore[no-untyped-def]
     return match
 
 
+@nb.njit(inline="always", cache=True)
+def _times(bought, product):  # type: ignore[no-untyped-def]
+    """Count how often a product is among those that friends bought."""
+    count = 0
+    for r in range(bought.size):
+        count += bought[r] == product
+    return count
+
+
+@nb.njit(cache=True)
+def tell_friends(person, product, indptr, indices, heard, heard_next):  # type: ignore[no-untyped-def]
+    """Let friends of buyers notice what was bought; of many purchases each remembers the last.
+
+    Parameters
+    ----------
+    person, product : int32 ndarray, shape (n,)
+        Purchases. Persons beyond the network have no friends.
+    indptr, indices : ndarray
+        The network.
+    heard : int32 ndarray, shape (persons, memory)
+        What each person has noticed, a ring; changed in place.
+    heard_next : uint8 ndarray, shape (persons,)
+        Where the next one goes; changed in place.
+    """
+    size = heard.shape[1]
+    tied = indptr.size - 1
+    for n in range(person.size):
+        if person[n] >= tied:
+            continue
+        for e in range(indptr[person[n]], indptr[person[n] + 1]):
+            f = indices[e]
+            heard[f, heard_next[f]] = product[n]
+            heard_next[f] = (heard_next[f] + 1) % size
+
+
 @nb.njit(parallel=True, cache=True)
 def choose(  # type: ignore[no-untyped-def]
-    seed, tick, person, product, mode, pay, worth, appeal,
-    uid, taste, intercept, price_sensitivity, conformity, reference, orders, recent,
-    topic, quality, indptr, indices, strength, taste_weight, way_noise, memory,
+    seed, tick, slate, person, product, mode, pay, worth, appeal,
+    uid, taste, intercept, price_sensitivity, conformity, reference, heard,
+    topic, quality, taste_weight, way_noise, memory,
 ):  # fmt: skip
     """Let every visitor pick one option or none, and let reference prices drift.
 
     Parameters
     ----------
     seed, tick : uint32
+    slate : int
+        How many of the columns are the slate; an option ``slate`` columns further on is often the same product.
     person : int32 ndarray, shape (V,)
         Each at most once.
     product, mode, pay, worth, appeal : ndarray, shape (V, W)
         The options (:class:`sim.offers.Offers`); product -1 is no option.
-    uid ... recent : ndarray
+    uid ... heard : ndarray
         Columns of :class:`sim.people.People`; ``reference`` is changed in place.
     topic, quality : ndarray
         Columns of :class:`sim.catalog.Products`.
-    indptr, indices, strength : ndarray
-        The network. Persons beyond it have no friends.
     taste_weight, way_noise, memory : float
         Logits a standard deviation of taste match; scale of whim between ways of buying; weight of one visit in the
         reference price.
@@ -119,67 +154,52 @@ def choose(  # type: ignore[no-untyped-def]
     Returns
     -------
     tuple
-        ``picked`` int32 (V,), column of the pick or -1; ``buy_chance`` float64 (V,), the closed-form logit chance of buying
-        anything (exact when every product is offered in one way).
+        ``picked`` int32 (V,), column of the pick or -1; ``utility`` float32 (V, W), what each option is worth without shock
+        and whim, for checks against the closed form of the logit.
     """
     visits, width = product.shape
     picked = np.full(visits, -1, np.int32)
-    buy_chance = np.zeros(visits)
-    tied = indptr.size - 1
+    utilities = np.full((visits, width), -np.inf, np.float32)
     for v in nb.prange(visits):
         i = person[v]
-        friends = np.zeros(width)
-        if i < tied and conformity[i] > 0.0:
-            for e in range(indptr[i], indptr[i + 1]):
-                f = indices[e]
-                if orders[f] == 0:
-                    continue
-                for r in range(recent.shape[1]):
-                    bought = recent[f, r]
-                    if bought < 0:
-                        break
-                    for w in range(width):
-                        if product[v, w] == bought:
-                            friends[w] += 1.0
+        shocks = np.empty(width)  # of each product, and what it is worth at its normal price
+        values = np.empty(width)
         a, _, _, _ = philox(seed, _CHOICE, uid[i], _OUTSIDE, tick, 0)
         best = gumbel_of(a)
-        total = 0.0
-        seen = 0.0
+        normal = price_sensitivity[i] * math.log(reference[i])
+        ratios = 0.0
         options = 0
         for w in range(width):
             j = product[v, w]
             if j < 0:
                 continue
-            ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
-            seen += ratio
-            options += 1
-            utility = (
-                intercept[i]
-                + quality[j]
-                + taste_weight * _taste_match(taste, topic, i, j)
-                - price_sensitivity[i] * math.log(ratio / reference[i])
-                + conformity[i] * math.log1p(friends[w])
-                + appeal[v, w]
-            )
-            total += math.exp(min(utility, 700.0))
             m = mode[v, w]
-            words = philox(seed, _CHOICE, uid[i], j, tick, 0)
-            utility += gumbel_of(words[0])
-            if m > 0:
-                if m == 1:
-                    whim = unit(words[1])
-                elif m == 2:
-                    whim = unit(words[2])
-                else:
-                    whim = u01(seed, _CHOICE, uid[i], j, tick, m)
+            if w >= slate and product[v, w - slate] == j:
+                shocks[w], values[w] = shocks[w - slate], values[w - slate]
+            else:
+                shocks[w] = gumbel_of(philox(seed, _CHOICE, uid[i], j, tick, 0)[0])
+                values[w] = (
+                    intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
+                    + (conformity[i] * math.log1p(_times(heard[i], j)) if heard[i, 0] >= 0 else 0.0)
+                )  # fmt: skip
+            utility = values[w] + appeal[v, w]
+            ratio = 1.0
+            if pay[v, w] < worth[v, w]:
+                ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
+                utility -= price_sensitivity[i] * math.log(ratio)
+            ratios += ratio
+            options += 1
+            utilities[v, w] = utility
+            utility += shocks[w]
+            if m > 0 and way_noise > 0.0:
+                whim = u01(seed, _CHOICE, uid[i], j, tick, m)
                 utility += way_noise * math.log(whim / (1.0 - whim))
             if utility > best:
                 best = utility
                 picked[v] = w
-        buy_chance[v] = total / (1.0 + total)
         if options > 0:
-            reference[i] += memory * (seen / options - reference[i])
-    return picked, buy_chance
+            reference[i] += memory * (ratios / options - reference[i])
+    return picked, utilities
 
 
 @nb.njit(cache=True)

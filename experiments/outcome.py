@@ -11,7 +11,7 @@ ledger      ``day``, ``scheme``, ``source``, ``target``, ``amount_yuan``
 cohorts     ``cohort``, ``age`` (weeks), ``members``, ``active``
 funnel      ``stage``, ``count``
 journal     if the scenario records it: every posting
-events/...  if the scenario records them: ``orders``, ``signups``
+events/...  if the scenario records them: ``orders``, ``signups``, ``shares``
 ==========  ==========================================================================================================
 """
 
@@ -109,7 +109,11 @@ def observe(shop: Shop, elapsed_s: float) -> RunResult:
     if shop.ledger.journal is not None:
         tables["journal"] = _journal(shop)
     if record.events:
-        tables |= {"events/orders": _orders(shop), "events/signups": _signups(tables["people"])}
+        tables |= {
+            "events/orders": _orders(shop),
+            "events/signups": _signups(tables["people"]),
+            "events/shares": _shares(shop),
+        }
     metrics = {str(name): float(value) for name, value in shop.metrics().items()}
     facts = json.loads(to_json({scheme.name: scheme.facts() for scheme in shop.schemes}))
     return RunResult(shop.scenario.name, shop.scenario.digest, shop.seed, metrics, tables, facts, elapsed_s)
@@ -207,6 +211,25 @@ def _orders(shop: Shop) -> pd.DataFrame:
             "rewards_yuan": book.rewards / FEN_PER_YUAN,
             "status": _named(book.status, OrderStatus),
             **discounts,
+        }
+    )
+
+
+def _shares(shop: Shop) -> pd.DataFrame:
+    """Return every share that was sent: who, when, about what, and how many were told."""
+    from sim.offers import ShareKind
+
+    sent = shop.feed.sent
+    if sent is None:
+        raise ValueError("this run did not record its events")
+    return pd.DataFrame(
+        {
+            "day": _day(shop, sent.tick),
+            "sharer": shop.people.uid[sent.sharer],
+            "kind": _named(sent.kind, ShareKind),
+            "product": sent.product,
+            "team": sent.team,
+            "readers": sent.readers,
         }
     )
 

@@ -42,12 +42,28 @@ class Pending(Table):
     gift: Column = column(np.float32)
 
 
+class Sent(Table):
+    """Shares that were sent, one row each; kept if the scenario records events."""
+
+    tick: Column = column(np.int32)
+    sharer: Column = column(np.int32)
+    kind: Column = column(np.int8)
+    product: Column = column(np.int32)
+    team: Column = column(np.int32)
+    readers: Column = column(np.int32)
+
+
 class Feed:
     """Messages under way in one run.
 
     Parameters
     ----------
     shop : Shop
+
+    Attributes
+    ----------
+    sent : Sent or None
+        Every share, if the scenario records events.
     """
 
     def __init__(self, shop: Shop) -> None:
@@ -57,11 +73,11 @@ class Feed:
         self._team_audience = math.inf if sharing.team_audience == "all" else float(sharing.team_audience)
         self._delay = sharing.delay / shop.clock.tick_hours
         self._cooldown = math.ceil(sharing.cooldown / shop.clock.tick_hours)
+        self.sent = Sent() if shop.config.record.events else None
         self._pending: dict[int, list[Shares]] = {}
-        strength = shop.graph.strength
-        whole = np.zeros(shop.graph.persons)
-        np.add.at(whole, shop.graph.indices, strength)
-        self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
+        if sharing.response == "threshold":
+            whole = np.bincount(shop.graph.indices, shop.graph.strength, shop.graph.persons)
+            self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
 
     # Sending.
 
@@ -121,6 +137,9 @@ class Feed:
         people.last_share[sharer] = tick
         people.shares[sharer] += 1
         shop.count("shares", sharer.size)
+        if self.sent is not None:
+            readers = np.bincount(share, minlength=sharer.size)
+            self.sent.append(sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=readers)
         gift = np.zeros(sharer.size, np.float32)
         for k in ShareKind:
             rows = np.flatnonzero(kind == k) if shop.schemes else _NOBODY

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 FAKE_UID = 1 << 31  # uids of fake accounts start here, so that real persons keep theirs
-RECENT = 4  # how many of a person's last purchases their friends remember
+RECENT = 4  # how many of a person's last purchases are kept
+HEARD = 16  # how many of their friends' last purchases a person has noticed
 NEVER = np.iinfo(np.int32).min // 2
 
 
@@ -83,6 +84,8 @@ class People(Table):
     spend: Column = column(np.int64)  # paid during the run, refunds taken off
     benefit: Column = column(np.int64)  # discounts and rewards received during the run, claw-backs taken off
     recent: Column = column(np.int32, fill=-1, width=RECENT)  # products last bought, newest first
+    heard: Column = column(np.int32, fill=-1, width=HEARD)  # products that friends bought last, a ring
+    heard_next: Column = column(np.uint8)
     # Ground truth, for scoring only: no recommender and no control reads these.
     fake: Column = column(np.bool_)
     ring: Column = column(np.int16, fill=-1)

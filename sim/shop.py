@@ -319,12 +319,11 @@ class Shop(mesa.Model):
         people, products, visits = self.people, self.products, offers.visits
         # Waking threads costs more than a small batch takes. Bits do not depend on it.
         nb.set_num_threads(nb.config.NUMBA_NUM_THREADS if len(visits) >= WORTH_THREADS else 1)
-        picked, self.last_buy_chance = consumers.choose(
-            np.uint32(self.seed), np.uint32(self.clock.tick),
+        picked, self.last_utilities = consumers.choose(
+            np.uint32(self.seed), np.uint32(self.clock.tick), self.config.recommendation.slate,
             visits.person, offers.product, offers.mode, offers.pay, offers.worth, offers.appeal,
             people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
-            people.orders, people.recent, products.topic, products.quality,
-            self.graph.indptr, self.graph.indices, self.graph.strength,
+            people.heard, products.topic, products.quality,
             self.config.people.taste_weight, self.config.people.way_noise, self.config.people.reference_memory,
         )  # fmt: skip
         rows = np.flatnonzero(picked >= 0)
@@ -486,6 +485,8 @@ class Shop(mesa.Model):
         for back in range(RECENT - 1, 0, -1):
             people.recent[who, back] = people.recent[who, back - 1]
         people.recent[who, 0] = self.book.product[rows]
+        graph = self.graph
+        consumers.tell_friends(who, people.recent[who, 0], graph.indptr, graph.indices, people.heard, people.heard_next)
         u = draws.uniform(self.seed, Stream.DROPOUT, people.uid[who], people.purchases[who])
         unhappy = self.config.operations.satisfaction_effect * (1 - people.satisfaction[who])
         leaves = (people.purchases[who] > 0) & (u < shift(people.dropout[who], unhappy))

@@ -81,6 +81,10 @@ def live_through_history(shop: Shop, demand: Demand) -> tuple[Array, Array]:
     for back in range(RECENT):
         has = np.flatnonzero(count > back)
         people.recent[has, back] = product[start[has + 1] - 1 - back]
+    in_time = np.argsort(-days_ago, kind="stable")
+    consumers.tell_friends(
+        person[in_time], product[in_time], shop.graph.indptr, shop.graph.indices, people.heard, people.heard_next
+    )
     bought = np.flatnonzero(count)
     ticks = -np.ceil(days_ago * HOURS_A_DAY / shop.clock.tick_hours).astype(np.int32)
     people.first_order[bought] = ticks[start[bought]]

@@ -3,8 +3,8 @@
 Read in this order: ``folder`` (what is read back), ``tables`` and ``facts`` (what is said in words and numbers),
 ``drawing`` (how figures look) and the ``figures_`` modules, then :func:`render`, which fills ``template.html.j2``.
 
-Everything that came from a file is escaped: the template by jinja2, figures by matplotlib. The same folder gives the same
-bytes.
+Everything that came from a file is escaped: in the template by jinja2, in figures by matplotlib. The same folder gives
+the same bytes.
 """
 
 from __future__ import annotations

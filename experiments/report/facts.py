@@ -9,8 +9,7 @@ from typing import Any
 
 from experiments.report.folder import Run, Study
 from experiments.report.tables import words
-from experiments.tables import unit_of
-from experiments.wording import number
+from experiments.wording import number, yuan
 
 LAW = (
     "chain_levels_configured", "chain_levels_paid", "chain_headcount_max", "chain_depth_max", "pay_basis",
@@ -28,7 +27,7 @@ def schemes(study: Study) -> list[dict[str, Any]]:
             told = [by_scheme[scheme] for by_scheme in run.facts.values() if scheme in by_scheme]
             names = list(dict.fromkeys(name for facts in told for name in facts))
             rows = {name: _fact(name, [facts.get(name) for facts in told]) for name in names}
-            law = [{"name": words(name), "value": rows[name]} for name in LAW if name in rows]
+            law = [{"name": _without_unit(name), "value": rows[name]} for name in LAW if name in rows]
             rest = [{"name": _without_unit(name), "value": text} for name, text in rows.items() if name not in LAW]
             fired = any(facts.get("used") for facts in told)
             found.append({"run": run.name, "scheme": scheme, "fired": fired, "law": law, "rows": rest})
@@ -46,17 +45,18 @@ def _fact(name: str, values: Sequence[Any]) -> str:
         return "n/a: it never happened"
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         return "; ".join(dict.fromkeys(_plain(value) for value in known))
-    mean, low, high = math.fsum(known) / len(known), min(known), max(known)
-    text = _amount(name, mean)
-    return text if _amount(name, low) == _amount(name, high) else f"{text} (from {_amount(name, low)} to {_amount(name, high)})"
+    unit = "share" if name.endswith(SHARES) else "yuan" if name.endswith("_yuan") else "count"
+    if unit == "count" and not all(float(value).is_integer() for value in known):
+        unit = "measure"
+    mean, low, high = (_amount(amount, unit) for amount in (math.fsum(known) / len(known), min(known), max(known)))
+    text = mean if low == high else f"{mean} (from {low} to {high})"
+    return f"{text} yuan" if unit == "yuan" else text
 
 
-def _amount(name: str, amount: float) -> str:
-    if name.endswith(SHARES):
-        return number(amount, "share")
-    if name.endswith("_yuan"):
-        return f"{amount:,.2f} yuan"
-    return number(amount, unit_of(name) or "persons")
+def _amount(amount: float, unit: str) -> str:
+    if unit == "yuan":
+        return yuan(amount).removesuffix(" yuan").removesuffix(".00")
+    return number(amount, "persons" if unit == "count" else unit)
 
 
 def _plain(value: Any) -> str:
@@ -75,11 +75,12 @@ def assumptions(study: Study) -> list[dict[str, Any]]:
     In a comparison a value stands under the base; an arm lists what it has differently.
     """
     found = []
-    seen: set[tuple[str, str]] = set()
+    shared: set[tuple[str, str]] = set()
     for run in study.runs:
         rows = [_assumption(parameter) for parameter in run.parameters if _matters(parameter)]
-        new = [row for row in rows if (row["path"], row["value"]) not in seen]
-        seen |= {(row["path"], row["value"]) for row in rows}
+        new = [row for row in rows if (row["path"], row["value"]) not in shared]
+        if run is study.base:
+            shared = {(row["path"], row["value"]) for row in rows}
         found.append(
             {
                 "run": run.name,
@@ -91,14 +92,13 @@ def assumptions(study: Study) -> list[dict[str, Any]]:
 
 
 def _matters(parameter: dict[str, Any]) -> bool:
-    """Whether a value is a decision of the file or rests on a source; the rest of the defaults are plain technicalities."""
+    """Whether a value is a decision of the file or rests on a source; other defaults are technicalities."""
     section = parameter["path"].partition(".")[0]
     stated = not parameter["is_default"] and section not in ("name", "question", "sources", "guardrails")
     return stated or bool(parameter["source"])
 
 
 def _assumption(parameter: dict[str, Any]) -> dict[str, str]:
-    place = parameter["place"]
     source = parameter["source"]
     if source.startswith("set in "):
         source = "no source given"
@@ -110,7 +110,7 @@ def _assumption(parameter: dict[str, Any]) -> dict[str, str]:
         "value": "none" if value is None else _plain(value),
         "unit": parameter["unit"] or "–",
         "source": source or "a decision of the scenario",
-        "place": PurePath(place).name if place else "",
+        "place": "" if parameter["is_default"] else PurePath(parameter["place"]).name or "Python",
     }
 
 
@@ -127,12 +127,13 @@ def provenance(study: Study) -> dict[str, Any]:
         }
         for run in study.runs
     ]
+    took = f"{study.elapsed_s:,.1f} s" if math.isfinite(study.elapsed_s) else "n/a: not recorded"
     made = {
         "platform": manifest["platform"],
         "machine": manifest["machine"],
         "numba threads": str(manifest["numba_threads"]),
         "made": manifest["created"],
-        "time of the whole command": f"{study.elapsed_s:,.1f} s" if math.isfinite(study.elapsed_s) else "n/a: not recorded",
+        "time of the whole command": took,
     }
     failures = [{key: str(failure[key]) for key in ("scenario", "seed", "reason")} for failure in study.failures]
     return {"runs": runs, "engine": engine, "made": made, "failures": failures}

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,6 +26,7 @@ from experiments.report.drawing import (
     plain_axis,
 )
 from experiments.report.folder import Run, Study
+from experiments.report.tables import TOO_WIDE
 from experiments.tables import short
 from experiments.wording import listed, percent
 
@@ -36,7 +36,7 @@ FOREST = {
     "money": ("contribution", "incentive_cost", "subsidy_rate", "cac"),
     "fraud": ("fraud_loss", "fraud_loss_share"),
 }
-"""Metrics in the forest plot, by group; a metric that the base has none of has no relative difference, and is left out."""
+"""Metrics in the forest plot, by group; one that the base has none of has no relative difference, and is left out."""
 ROW = 0.19  # inches
 
 
@@ -52,7 +52,7 @@ def forest(study: Study) -> Picture:
     drawn = [
         (group, metric, found)
         for group, metric, all_found in rows
-        if (found := [(name, row) for name, row in all_found if math.isfinite(row["relative_difference"])])
+        if (found := [(name, row) for name, row in all_found if _tells(row)])
     ]
     left_out = [metric for _, metric, _ in rows if metric not in {metric for _, metric, _ in drawn}]
     if not drawn:
@@ -84,14 +84,16 @@ def forest(study: Study) -> Picture:
     percent_axis(axes, "x")
     handles = [_handle(look[name]) for name in names]
     figure.legend(handles, names, loc="upper left", ncols=min(len(names), 6), bbox_to_anchor=(0.02, 1.0))
-    figure.subplots_adjust(left=0.22, right=0.83, top=1 - 0.34 / figure.get_figheight(), bottom=0.45 / figure.get_figheight())
+    height = figure.get_figheight()
+    figure.subplots_adjust(left=0.22, right=0.83, top=1 - 0.34 / height, bottom=0.45 / height)
     caption = (
-        "Dots are mean changes in percent, bars their 95% intervals over paired replicates, written out on the right. Full dots are settled: "
-        "the interval leaves zero out. Hollow dots are not settled yet. An arrow means that something lies beyond the edge. No interval: with these "
-        "replicates the base may as well be zero."
+        "Dots are mean changes in percent, bars their 95% intervals over paired replicates, written out on the "
+        "right. Full dots are settled: the interval leaves zero out. Hollow dots are not settled yet. An arrow "
+        "means that something lies beyond the edge. No interval: with these replicates the base may as well be zero."
     )
     if left_out:
-        caption += f" Not drawn, as {study.base.name} has none or there is no data: {listed([m.replace('_', ' ') for m in left_out])}."
+        names_left_out = listed([metric.replace("_", " ") for metric in left_out])
+        caption += f" Not drawn, as {study.base.name} has none, too little or no data: {names_left_out}."
     parts = [
         f"{name} changes {metric.replace('_', ' ')} by {percent(row['relative_difference'], signed=True)}"
         for _, metric, found in drawn
@@ -100,12 +102,18 @@ def forest(study: Study) -> Picture:
     return picture(figure, "forest", "Relative changes with 95% intervals", "; ".join(parts) + ".", caption)
 
 
+def _tells(row: Mapping[str, Any]) -> bool:
+    """Whether the relative difference says anything: there is one, and its interval is not wider than any axis."""
+    known = math.isfinite(row["relative_difference"])
+    return known and not bool(row["relative_high"] - row["relative_low"] >= TOO_WIDE)
+
+
 def _reach(rows: Sequence[Mapping[str, Any]]) -> float:
     """Return how far the axis goes: to most changes and most ends of intervals, so that none dwarfs the rest."""
     changes = [abs(row["relative_difference"]) for row in rows]
     ends = [abs(row[key]) for row in rows for key in ("relative_low", "relative_high") if math.isfinite(row[key])]
     most = [1.15 * float(np.quantile(values, 0.8)) for values in (changes, ends) if values]
-    return max(0.05, min(max(most), 1.15 * max([*changes, *ends])))
+    return float(max(0.05, min(max(most), 1.15 * max([*changes, *ends]))))
 
 
 def _effect(axes: Any, y: float, row: Mapping[str, Any], look: Look, reach: float) -> None:
@@ -147,16 +155,16 @@ TWINS = {
 def twins(study: Study) -> Picture:
     """Draw who bought only because of an arm, who would have anyway, and who was put off."""
     names = [arm.name for arm in study.arms]
-    counts = pd.DataFrame({kind: [study.increments[name, kind]["mean"] for name in names] for kind in TWINS}, index=names)
-    if not counts.notna().to_numpy().any():
+    counts = {name: {kind: float(study.increments[name, kind]["mean"]) for kind in TWINS} for name in names}
+    if not any(math.isfinite(count) for kinds in counts.values() for count in kinds.values()):
         return nothing("n/a: no replicate finished in both the base and an arm.")
     figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.0))
     axes = figure.subplots()
-    span = float(counts.sum(axis=1).max()) or 1.0
+    span = max(sum(kinds.values()) for kinds in counts.values()) or 1.0
     for row, name in enumerate(names):
         left = 0.0
         for kind, (_, colour, side) in TWINS.items():
-            value = float(counts.loc[name, kind])
+            value = counts[name][kind]
             start = -value if side < 0 else left
             axes.barh(row, value, left=start, height=0.62, color=colour, edgecolor="white")
             left += value if side > 0 else 0.0
@@ -172,10 +180,11 @@ def twins(study: Study) -> Picture:
     figure.legend(handles, labels, loc="upper left", ncols=3, bbox_to_anchor=(0.02, 1.0))
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
     caption = (
-        f"Every person lives twice, once under {study.base.name} and once under the arm, with the same tastes and moods. Blue bought only "
-        "under the arm, grey bought under both, orange bought only without it. Those whom nothing moved are in the table below."
+        f"Every person lives twice, once under {study.base.name} and once under the arm, with the same tastes and "
+        "moods. Blue bought only under the arm, grey bought under both, orange bought only without it. Those whom "
+        "nothing moved are in the table below."
     )
-    parts = [", ".join(f"{counts.loc[n, k]:,.0f} {TWINS[k][0]}" for k in TWINS) for n in names]
+    parts = [", ".join(f"{short(count)} {TWINS[kind][0]}" for kind, count in counts[name].items()) for name in names]
     text = "; ".join(f"{name}: {part}" for name, part in zip(names, parts, strict=True))
     return picture(figure, "twins", "Who bought only because of it", text, caption)
 
@@ -194,7 +203,8 @@ def funnel(runs: Sequence[Run]) -> Picture:
     look = looks(names)
     for index, (axes, stage) in enumerate(zip(panels, stages, strict=True)):
         values = [funnels[name][stage] for name in names]
-        sns.barplot(x=values, y=names, hue=names, palette=[look[n].colour for n in names], ax=axes, legend=False, saturation=1)
+        colours = [look[name].colour for name in names]
+        sns.barplot(x=values, y=names, hue=names, palette=colours, ax=axes, legend=False, saturation=1)
         axes.set_title(stage)
         axes.set(xlabel="", ylabel="", xlim=(0, 1.85 * max(*values, 1.0)), xticks=[])
         axes.grid(visible=False)
@@ -206,9 +216,9 @@ def funnel(runs: Sequence[Run]) -> Picture:
             axes.text(value + 0.04 * axes.get_xlim()[1], row, f"{short(value)}{step}", va="center", size=8)
     figure.tight_layout(w_pad=0.6)
     caption = (
-        "Means over replicates, each stage on a scale of its own; in brackets which part of the stage before it is. Messages and clicks "
-        "count everyone; from sign-up on only real new members count. Many sign up by themselves, without any message: so there is no such "
-        "part for sign-ups."
+        "Means over replicates, each stage on a scale of its own; in brackets which part of the stage before it is. "
+        "Messages and clicks count everyone; from sign-up on only real new members count. Many sign up by "
+        "themselves, without any message: so there is no such part for sign-ups."
     )
     parts = [f"{n}: " + ", ".join(f"{short(v)} {s}" for s, v in funnels[n].items()) for n in names]
     return picture(figure, "funnel", "Funnel", "; ".join(parts), caption)

@@ -25,6 +25,7 @@ from experiments.report.drawing import (
 from experiments.report.folder import Run
 from experiments.wording import listed
 
+LEAST_RANGE = 0.2  # of the colours of a heat map, so that small differences look small
 MANY_WEEKS = 14  # more cohorts than this are drawn without numbers in the cells
 ENOUGH = 10  # new members, before a K-factor says anything
 BAND = (0.025, 0.975)
@@ -56,13 +57,12 @@ def growth(runs: Sequence[Run]) -> Picture:
     _legend(figure, panels[0, 0], len(runs))
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     caption = (
-        "Real persons only: fake accounts are left out. Lines are means over replicates, bands hold 95% of the replicates. "
-        "The K-factor is how many new members a new member has brought so far; above 1 the shop would grow by itself. "
-        f"It starts with the {ENOUGH}th new member; late joiners have had little time to invite."
+        "Real persons only: fake accounts are left out. Lines are means over replicates, bands hold 95% of the "
+        "replicates. The K-factor is how many new members a new member has brought so far; above 1 the shop would "
+        f"grow by itself. It starts with the {ENOUGH}th new member; late joiners have had little time to invite."
     )
-    return picture(
-        figure, "growth", "Growth over time", f"Line charts of members, new members and K-factor: {_ends(runs)}", caption
-    )
+    text = f"Line charts of members, new members and K-factor: {_ends(runs)}"
+    return picture(figure, "growth", "Growth over time", text, caption)
 
 
 def _growth_of(run: Run) -> dict[str, pd.DataFrame]:
@@ -116,6 +116,7 @@ def cohorts(runs: Sequence[Run]) -> Picture:
     panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False).ravel())
     cells = np.concatenate([share.to_numpy().ravel() for share in shares.values()])
     low, high = float(np.nanmin(cells)), float(np.nanmax(cells))
+    high = max(high, low + LEAST_RANGE)
     for axes, (name, share) in zip(panels, shares.items(), strict=False):
         sns.heatmap(
             share, ax=axes, cmap="crest", vmin=low, vmax=high, linewidths=0.6, linecolor="white",
@@ -131,9 +132,10 @@ def cohorts(runs: Sequence[Run]) -> Picture:
         axes.set_visible(False)
     figure.tight_layout(h_pad=1.6)
     caption = (
-        "Each row is the new members of a week (how many: n, mean of the replicates); each cell says which percentage of them came back "
-        "in a later week, darker is more (one scale for all maps). Read down a column to see whether later cohorts are better or worse than early ones. "
-        "The week of sign-up is 100% and left out, as are weeks that the end of the run cuts short."
+        "Each row is the new members of a week (how many: n, mean of the replicates); each cell says which "
+        "percentage of them came back in a later week, darker is more (one scale for all maps). Read down a column "
+        "to see whether later cohorts are better or worse than early ones. The week of sign-up is 100% and left "
+        "out, as are weeks that the end of the run cuts short."
     )
     means = [f"{name}: {100 * np.nanmean(share.to_numpy()):.0f}%" for name, share in shares.items()]
     text = f"Heat maps of the share of new members who came back; the mean over cells is {listed(means)}."
@@ -172,9 +174,9 @@ def fraud(runs: Sequence[Run]) -> Picture:
     _legend(figure, panels[0], len(runs))
     figure.tight_layout(rect=(0, 0, 1, 0.9))
     caption = (
-        "All since the first day. Refused sign-ups include those of real persons; what of all refusals was wrong is in the table "
-        "below. The share is what fake accounts got out of incentives, what was taken back taken off, over what incentives cost; "
-        "before the first subsidy there is none."
+        "All since the first day. Refused sign-ups include those of real persons; what of all refusals was wrong is "
+        "in the table below. The share is what fake accounts got out of incentives, what was taken back taken off, "
+        "over what incentives cost; before the first subsidy there is none."
     )
     parts = [f"{run.name}: {run.mean('fraud_accounts'):,.0f} fake accounts" for run in runs]
     return picture(figure, "fraud", "Fraud over time", f"Line charts; {listed(parts)} at the end.", caption)

@@ -1,4 +1,4 @@
-"""Reading a run folder or a comparison folder back, as the report needs it (see :mod:`experiments.runs` for the layout)."""
+"""Reading a run folder or a comparison folder back, as the report needs it; :mod:`experiments.runs` has the layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,15 @@ WEEK = 7
 def finite(value: Any) -> float:
     """Return a number of a JSON file, NaN for null."""
     return math.nan if value is None else float(value)
+
+
+class Flow(NamedTuple):
+    """Yuan that one party paid another under a scheme, or in the shop's own trade."""
+
+    scheme: str
+    source: str
+    target: str
+    yuan: float
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ class Run:
 
     @cached_property
     def cohorts(self) -> pd.DataFrame:
-        """Members and active members by ``cohort`` and ``age`` (weeks) in the mean of the replicates; whole weeks only."""
+        """Mean members and active members by ``cohort`` and ``age`` (weeks); only weeks that are whole."""
         table = self._table("cohorts")
         whole = (table["cohort"] + table["age"] + 1) * WEEK <= self.days
         sums = table[whole].groupby(["cohort", "age"])[["members", "active"]].sum()
@@ -138,12 +147,13 @@ class Run:
         return {str(stage): float(count) for stage, count in means.items()}
 
     @cached_property
-    def flows(self) -> pd.DataFrame:
-        """Yuan by ``scheme``, ``source`` and ``target``, in the mean of the replicates; largest first."""
+    def flows(self) -> list[Flow]:
+        """What parties paid each other in the mean of the replicates; largest first."""
         ledger = self._table("ledger").astype({"scheme": str, "source": str, "target": str})
         sums = ledger.groupby(["scheme", "source", "target"])["amount_yuan"].sum() / len(self.seeds)
-        table = sums.rename("yuan").reset_index()
-        return table[table["yuan"] > 0].sort_values(["yuan", "scheme", "source", "target"], ascending=[False, True, True, True])
+        rows = sums.reset_index().itertuples(index=False, name=None)
+        flows = [Flow(scheme, source, target, yuan) for scheme, source, target, yuan in rows if yuan > 0]
+        return sorted(flows, key=lambda flow: (-flow.yuan, flow))
 
     @property
     def schemes(self) -> list[str]:

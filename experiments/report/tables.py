@@ -78,12 +78,18 @@ def why_not(metric: str) -> str:
     return "n/a: " + WHY_NOT.get(metric.rpartition(".")[2], "it never happened in these runs")
 
 
+def plain(amount: float, metric: str) -> str:
+    """Write a metric's value in its unit; a whole number of what nobody has given a unit stays whole."""
+    counted = not unit_of(metric) and math.isfinite(amount) and amount.is_integer()
+    return number(amount, "persons" if counted else unit_of(metric))
+
+
 def value(amount: float, metric: str) -> str:
     """Write a metric's value with a unit where the name does not say it."""
     unit = unit_of(metric)
     if not math.isfinite(amount):
         return "n/a"
-    return yuan(amount).replace(".00 yuan", " yuan") if unit in MONEY else number(amount, unit)
+    return yuan(amount).replace(".00 yuan", " yuan") if unit in MONEY else plain(amount, metric)
 
 
 def change(amount: float, metric: str) -> str:
@@ -118,7 +124,7 @@ def lead(study: Study) -> str:
     lengths = sorted({run.days for run in study.runs})
     days = listed([f"{length:g}" for length in lengths])
     missing = f"; {len(study.failures)} runs failed and are left out" if study.failures else ""
-    return f"{replicates}, {days} days each{missing}"
+    return f"{replicates} of {days} days{missing}"
 
 
 def verdicts(study: Study) -> list[dict[str, str]]:
@@ -128,10 +134,9 @@ def verdicts(study: Study) -> list[dict[str, str]]:
         return [{"name": arm.name, "question": arm.question, "text": str(found[arm.name])} for arm in study.arms]
     run = study.base
     gained, earned, spent = (run.mean(metric) for metric in ("new_members", "contribution", "incentive_cost"))
-    text = f"In {run.days:g} days {run.name} brings {number(gained, 'persons')} new members"
-    verb = "earns" if earned >= 0 else "loses"
-    text += f", spends {yuan(spent)} on incentives" if spent else ", spends nothing on incentives"
-    text += f" and {verb} a contribution of {yuan(abs(earned))}" if earned >= 0 else f" and loses {yuan(-earned)}"
+    costs = f"spends {yuan(spent)} on incentives" if spent else "spends nothing on incentives"
+    result = f"earns a contribution of {yuan(earned)}" if earned >= 0 else f"loses {yuan(-earned)}"
+    text = f"In {run.days:g} days {run.name} brings {number(gained, 'persons')} new members, {costs} and {result}"
     return [{"name": run.name, "question": run.question, "text": text + "."}]
 
 
@@ -183,13 +188,17 @@ def key_figures(study: Study) -> list[dict[str, Any]]:
     groups = []
     for group, metrics in KEY.items() if study.is_comparison else ():
         rows = []
-        for metric in metrics:
+        for metric in (metric for metric in metrics if _is_known(study, metric)):
             cells = [_key_cell(study, arm, metric) for arm in study.arms]
             base = "–" if metric in INCREMENTS else value(study.base.mean(metric), metric)
             base = base if base != "n/a" else why_not(metric)
             rows.append({"metric": words(metric), "formula": formula(metric), "base": base, "cells": cells})
         groups.append({"name": group.replace("the base", study.base.name), "rows": rows})
     return groups
+
+
+def _is_known(study: Study, metric: str) -> bool:
+    return metric in INCREMENTS or all((arm.name, metric) in study.effects for arm in study.arms)
 
 
 def _key_cell(study: Study, arm: Run, metric: str) -> dict[str, str]:
@@ -207,7 +216,8 @@ def _key_cell(study: Study, arm: Run, metric: str) -> dict[str, str]:
         return {"value": value(row["arm_mean"], metric), "change": "as in the base", "state": "same"}
     relative = unit_of(metric) != "share" and row["relative_high"] - row["relative_low"] < TOO_WIDE
     if relative:
-        text = f"{percent(row['relative_difference'], signed=True)} ({percent(row['relative_low']).removesuffix('%')} to {percent(row['relative_high'])})"
+        limits = f"{percent(row['relative_low']).removesuffix('%')} to {percent(row['relative_high'])}"
+        text = f"{percent(row['relative_difference'], signed=True)} ({limits})"
     else:
         text = f"{change(row['mean_difference'], metric)} ({changes(row['ci_low'], row['ci_high'], metric)})"
     return {"value": value(row["arm_mean"], metric), "change": text, "state": str(row["verdict"])}
@@ -245,27 +255,30 @@ def _effect(row: Mapping[str, Any], metric: str) -> dict[str, str]:
     if not reason and not row["pairs"]:
         reason = "n/a: no pair of runs has both"
     known = not reason
+    undecided = row["verdict"] == "undecided"
     chance = row["p_better"]
     reduction = row["variance_reduction"]
     return {
         "metric": words(metric),
         "formula": formula(metric),
         "unit": unit(metric),
-        "base": number(base, unit_of(metric)),
-        "arm": number(arm, unit_of(metric)),
+        "base": plain(base, metric),
+        "arm": plain(arm, metric),
         "difference": change(row["mean_difference"], metric) if known else reason,
         "interval": changes(row["ci_low"], row["ci_high"], metric) if known else "n/a",
         "chance": percent(chance) if math.isfinite(chance) else ("–" if not direction_of(metric) else "n/a"),
         "reduction": f"{reduction:,.1f}×" if math.isfinite(reduction) and reduction < 1e6 else "n/a",
         "state": str(row["verdict"]),
         "verdict": VERDICTS[row["verdict"]],
-        "needed": f"{needed:,}" if needed is not None else ("more than can be told" if row["verdict"] == "undecided" else "–"),
+        "needed": f"{needed:,}" if needed is not None else "more than can be told" if undecided else "–",
     }
 
 
 def twins(study: Study) -> list[dict[str, Any]]:
     """Return a row for each kind of person that twins tell apart, a cell an arm."""
-    kinds = ("persuaded", "anyway", "anyway_benefit_share", "put_off", "unmoved", "incremental_members", "incremental_gmv")
+    kinds = (
+        "persuaded", "anyway", "anyway_benefit_share", "put_off", "unmoved", "incremental_members", "incremental_gmv",
+    )  # fmt: skip
     labels = {"anyway": "would have bought anyway", "anyway_benefit_share": "their share of the benefits"}
     rows = []
     for kind in kinds if study.is_comparison else ():
@@ -296,8 +309,8 @@ def values(study: Study) -> list[dict[str, Any]]:
             "metric": words(metric),
             "formula": formula(metric),
             "unit": unit(metric),
-            "mean": number(mean, unit_of(metric)) if math.isfinite(mean) else why_not(metric),
-            "interval": interval(low, high, unit_of(metric)) or ("n/a: needs two replicates" if math.isfinite(mean) else "n/a"),
+            "mean": plain(mean, metric) if math.isfinite(mean) else why_not(metric),
+            "interval": interval(low, high, unit_of(metric)) or "n/a",
         }
         groups.setdefault(known.group if known else "told by schemes and risk control", []).append(row)
     return [{"name": name, "rows": rows} for name, rows in groups.items()]
@@ -308,8 +321,8 @@ def flows(study: Study) -> list[dict[str, Any]]:
     found = []
     for run in study.runs:
         rows = [
-            {"scheme": row.scheme, "source": words(str(row.source)), "target": words(str(row.target)), "yuan": f"{row.yuan:,.2f}"}
-            for row in run.flows.itertuples()
+            {"scheme": scheme, "source": words(source), "target": words(target), "yuan": f"{amount:,.2f}"}
+            for scheme, source, target, amount in run.flows
         ]
         found.append({"name": run.name, "rows": rows})
     return found
