@@ -28,7 +28,10 @@ _CHOICE = np.uint32(Stream.CHOICE)
 _HISTORY = np.uint32(Stream.HISTORY)
 _DROPOUT = np.uint32(Stream.DROPOUT)
 _OUTSIDE = np.uint32(0xFFFFFFFF)  # the address of buying nothing
+_SURELY = 1.0 + 1e-6  # above one by more than rounding
 _CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
+_BLOCK = 1024  # persons whose draws are made in one go, which the compiler turns into vector instructions
+_GROUP = 64  # visits that one thread takes in one go
 MEMBER = 1
 PROSPECT = 0
 
@@ -60,26 +63,35 @@ def scan(seed, tick, status, uid, visit_rate, talk_rate, days, factor, organic, 
     talkers = np.empty(status.size, np.int32)
     joiners = np.empty(status.size, np.int32)
     v = t = j = 0
-    for i in range(status.size):
-        if uid[i] >= first_fake:
-            continue
-        if status[i] == MEMBER:
-            expected = visit_rate[i] * days * factor
-            spoken = talk_rate[i] * days
-            if expected <= 0.0 and spoken <= 0.0:
+    to_come = np.empty(_BLOCK)
+    to_talk = np.empty(_BLOCK)
+    may_act = np.empty(_BLOCK, np.bool_)
+    for first in range(0, status.size, _BLOCK):
+        size = min(_BLOCK, status.size - first)
+        # Nobody does anything whose draw exceeds the rate, so these loops without branches leave few persons to look at.
+        for n in range(size):
+            a, b, _, _ = philox(seed, _VISIT, uid[first + n], 0, tick, 0)
+            to_come[n], to_talk[n] = unit(a), unit(b)
+        for n in range(size):
+            i = first + n
+            is_member, is_prospect = status[i] == MEMBER, status[i] == PROSPECT
+            comes = to_come[n] < is_member * (visit_rate[i] * days * factor) + is_prospect * organic
+            talks = to_talk[n] < is_member * (talk_rate[i] * days)
+            may_act[n] = (comes | talks) & (uid[i] < first_fake)
+        for n in range(size):
+            if not may_act[n]:
                 continue
-            a, b, _, _ = philox(seed, _VISIT, uid[i], 0, tick, 0)
-            u = unit(a)
-            if u < expected and u < -math.expm1(-expected):
+            i = first + n
+            if status[i] == PROSPECT:
+                joiners[j] = i
+                j += 1
+                continue
+            if to_come[n] < -math.expm1(-visit_rate[i] * days * factor):
                 visitors[v] = i
                 v += 1
-            u = unit(b)
-            if u < spoken and u < -math.expm1(-spoken):
+            if to_talk[n] < -math.expm1(-talk_rate[i] * days):
                 talkers[t] = i
                 t += 1
-        elif status[i] == PROSPECT and organic > 0.0 and u01(seed, _VISIT, uid[i], 0, tick, 0) < organic:
-            joiners[j] = i
-            j += 1
     return visitors[:v].copy(), talkers[:t].copy(), joiners[:j].copy()
 
 
@@ -92,11 +104,28 @@ def _taste_match(taste, topic, i, j):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(inline="always", cache=True)
-def _times(bought, product):  # type: ignore[no-untyped-def]
-    """Count how often a product is among those that friends bought."""
+def _is_hopeless(gap, left):  # type: ignore[no-untyped-def]
+    """Whether a shock cannot reach ``gap``, told without logarithms.
+
+    Notes
+    -----
+    A Gumbel or logistic shock from the uniform u is at most ``-ln(1 - u)``, and ``ln(1 / left) < gap`` follows from
+    ``left (1 + gap / 8)^8 > 1``. With ``left`` the product of several ``1 - u``, it holds for the sum of their shocks.
+    """
+    room = 1.0 + gap / 8.0
+    if room <= 0.0:
+        return False
+    room *= room
+    room *= room
+    return left * room * room > _SURELY
+
+
+@nb.njit(inline="always", cache=True)
+def _times(heard, i, j):  # type: ignore[no-untyped-def]
+    """Count how often product j is among those that i's friends bought."""
     count = 0
-    for r in range(bought.size):
-        count += bought[r] == product
+    for r in range(heard.shape[1]):
+        count += heard[i, r] == j
     return count
 
 
@@ -160,45 +189,54 @@ def choose(  # type: ignore[no-untyped-def]
     visits, width = product.shape
     picked = np.full(visits, -1, np.int32)
     utilities = np.full((visits, width), -np.inf, np.float32)
-    for v in nb.prange(visits):
-        i = person[v]
-        shocks = np.empty(width)  # of each product, and what it is worth at its normal price
-        values = np.empty(width)
-        a, _, _, _ = philox(seed, _CHOICE, uid[i], _OUTSIDE, tick, 0)
-        best = gumbel_of(a)
-        normal = price_sensitivity[i] * math.log(reference[i])
-        ratios = 0.0
-        options = 0
-        for w in range(width):
-            j = product[v, w]
-            if j < 0:
-                continue
-            m = mode[v, w]
-            if w >= slate and product[v, w - slate] == j:
-                shocks[w], values[w] = shocks[w - slate], values[w - slate]
-            else:
-                shocks[w] = gumbel_of(philox(seed, _CHOICE, uid[i], j, tick, 0)[0])
-                values[w] = (
-                    intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
-                    + (conformity[i] * math.log1p(_times(heard[i], j)) if heard[i, 0] >= 0 else 0.0)
-                )  # fmt: skip
-            utility = values[w] + appeal[v, w]
-            ratio = 1.0
-            if pay[v, w] < worth[v, w]:
-                ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
-                utility -= price_sensitivity[i] * math.log(ratio)
-            ratios += ratio
-            options += 1
-            utilities[v, w] = utility
-            utility += shocks[w]
-            if m > 0 and way_noise > 0.0:
-                whim = u01(seed, _CHOICE, uid[i], j, tick, m)
-                utility += way_noise * math.log(whim / (1.0 - whim))
-            if utility > best:
-                best = utility
-                picked[v] = w
-        if options > 0:
-            reference[i] += memory * (ratios / options - reference[i])
+    loudest = max(1.0, way_noise)
+    for group in nb.prange(-(-visits // _GROUP)):
+        values = np.empty(width)  # what each product is worth at its normal price
+        shocks, whims = np.empty(width), np.empty(width)  # uniforms
+        for v in range(group * _GROUP, min(visits, (group + 1) * _GROUP)):
+            i = person[v]
+            who = uid[i]
+            for w in range(width):
+                shocks[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, 0)
+            for w in range(width):
+                whims[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))
+            best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, 0)[0])
+            normal = price_sensitivity[i] * math.log(reference[i])
+            knows_friends = heard[i, 0] >= 0
+            ratios = 0.0
+            options = 0
+            for w in range(width):
+                j = product[v, w]
+                if j < 0:
+                    continue
+                if w >= slate and product[v, w - slate] == j:
+                    values[w] = values[w - slate]
+                else:
+                    times = _times(heard, i, j) if knows_friends else 0
+                    values[w] = (
+                        intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
+                        + (conformity[i] * math.log1p(times) if times > 0 else 0.0)
+                    )  # fmt: skip
+                utility = values[w] + appeal[v, w]
+                ratio = 1.0
+                if pay[v, w] < worth[v, w]:
+                    ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
+                    utility -= price_sensitivity[i] * math.log(ratio)
+                ratios += ratio
+                options += 1
+                utilities[v, w] = utility
+                has_whim = mode[v, w] > 0 and way_noise > 0.0
+                left = (1.0 - shocks[w]) * (1.0 - whims[w] if has_whim else 1.0)
+                if _is_hopeless((best - utility) / loudest, left):
+                    continue
+                utility += -math.log(-math.log(shocks[w]))
+                if has_whim:
+                    utility += way_noise * math.log(whims[w] / (1.0 - whims[w]))
+                if utility > best:
+                    best = utility
+                    picked[v] = w
+            if options > 0:
+                reference[i] += memory * (ratios / options - reference[i])
     return picked, utilities
 
 

@@ -224,12 +224,12 @@ def _shares(shop: Shop) -> pd.DataFrame:
         raise ValueError("this run did not record its events")
     return pd.DataFrame(
         {
-            "day": _day(shop, sent.tick),
-            "sharer": shop.people.uid[sent.sharer],
+            "tick": sent.tick.copy(),
+            "sharer": shop.people.uid[sent.sharer].astype(np.int64),
             "kind": _named(sent.kind, ShareKind),
-            "product": sent.product,
-            "team": sent.team,
-            "readers": sent.readers,
+            "product": sent.product.copy(),
+            "team": sent.team.copy(),
+            "readers": sent.readers.copy(),
         }
     )
 

@@ -43,6 +43,8 @@ class Twins:
     anyway_benefit_share : float
         Share of the discounts and rewards of real persons that went to those who would have bought anyway; NaN if
         there were none.
+    anyway_subsidised : int
+        Bought in both, and got discounts or rewards in the arm.
     """
 
     persons: int
@@ -54,6 +56,7 @@ class Twins:
     incremental_gmv: float
     incremental_members: int
     anyway_benefit_share: float
+    anyway_subsidised: int
 
 
 def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
@@ -85,6 +88,7 @@ def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
         incremental_gmv=_yuan(arm["gmv_yuan"].to_numpy() - base["gmv_yuan"].to_numpy()),
         incremental_members=_count(_joined(arm)) - _count(_joined(base)),
         anyway_benefit_share=_yuan(benefit[bought_base]) / total if total > 0 else math.nan,
+        anyway_subsidised=_count(bought_arm & bought_base & (benefit > 0)),
     )
 
 

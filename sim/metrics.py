@@ -201,8 +201,23 @@ def invited_share(f: Facts) -> float:
     return ratio(float((f.new & (f.people.source >= 1)).sum()), new_members(f))
 
 
-@_metric("growth", "invited per person", 1, "new members invited by new members / new members: the reproduction number of invitations; above 1 the shop grows by itself. Late joiners have had less time to invite, so short runs understate it")
+@_metric(
+    "growth", "invited per member", 1,
+    "sign-ups by invitation that a member brought in during the run: invitations sent a member x their conversion = new "
+    "members invited by real members / all who were members",
+)
 def k_factor(f: Facts) -> float:
+    ever = f.real & (f.people.status != Status.PROSPECT)
+    inviter = f.people.inviter[f.new]
+    return ratio(float(f.real[inviter[inviter >= 0]].sum()), float(ever.sum()))
+
+
+@_metric(
+    "growth", "invited per new member", 1,
+    "new members invited by new members / new members: above 1 invitations alone keep the shop growing. Late joiners "
+    "have had less time to invite, so short runs understate it",
+)
+def reproduction(f: Facts) -> float:
     inviter = f.people.inviter[f.new]
     return ratio(float(f.new[inviter[inviter >= 0]].sum()), new_members(f))
 

@@ -82,10 +82,10 @@ def _growth_of(run: Run) -> dict[str, pd.DataFrame]:
 def _line(axes: Axes, table: pd.DataFrame, look: Look, label: str, *, invited: bool = False) -> None:
     """Draw the mean of a table of shape (days, replicates) with its band."""
     days, ends = table.index.to_numpy(), table.quantile(BAND, axis=1).to_numpy()
-    sns.lineplot(
-        x=days, y=table.mean(axis=1).to_numpy(), ax=axes, color=look.colour, errorbar=None, label=label or None,
-        legend=False, linewidth=1.0 if invited else 1.6, dashes=(1, 1.5) if invited else look.dashes or (None, None),
-    )  # fmt: skip
+    (line,) = axes.plot(days, table.mean(axis=1), color=look.colour, linewidth=1.0 if invited else 1.6)
+    line.set_label(label or "_unnamed")
+    if invited or look.dashes:
+        line.set_dashes((1, 1.5) if invited else look.dashes)
     if invited:
         return
     axes.fill_between(days, ends[0], ends[1], color=look.colour, alpha=0.12, linewidth=0)
@@ -180,5 +180,3 @@ def fraud(runs: Sequence[Run]) -> Picture:
     )
     parts = [f"{run.name}: {run.mean('fraud_accounts'):,.0f} fake accounts" for run in runs]
     return picture(figure, "fraud", "Fraud over time", f"Line charts; {listed(parts)} at the end.", caption)
-
-

@@ -98,7 +98,8 @@ def change(amount: float, metric: str) -> str:
         return "n/a"
     if unit_of(metric) != "share":
         return f"{amount:+,.0f}" if abs(amount) >= 100 else number(amount, unit_of(metric), signed=True)
-    return f"{100 * amount:+.1f} pt"
+    text = f"{100 * amount:+.1f}"
+    return "0 pt" if float(text) == 0 else f"{text} pt"
 
 
 def changes(low: float, high: float, metric: str) -> str:
@@ -106,7 +107,7 @@ def changes(low: float, high: float, metric: str) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return "n/a: needs two replicates"
     if unit_of(metric) == "share":
-        return f"{100 * low:+.1f} to {100 * high:+.1f} pt"
+        return f"{change(low, metric).removesuffix(' pt')} to {change(high, metric)}"
     return f"{change(low, metric)} to {change(high, metric)}"
 
 
@@ -252,6 +253,8 @@ def _effect(row: Mapping[str, Any], metric: str) -> dict[str, str]:
     base, arm = row["base_mean"], row["arm_mean"]
     needed = row["replicates_needed"]
     reason = "" if math.isfinite(base) and math.isfinite(arm) else why_not(metric)
+    if math.isfinite(base) != math.isfinite(arm):
+        reason += " in the base" if math.isfinite(arm) else " in this arm"
     if not reason and not row["pairs"]:
         reason = "n/a: no pair of runs has both"
     known = not reason

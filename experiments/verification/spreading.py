@@ -11,7 +11,7 @@ Otter (1949), "The multiplicative process", Ann. Math. Stat. 20; Tanner (1961), 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from sim import Shop
 from sim.core.graph import Graph
 
 Array = npt.NDArray[Any]
-_GROUP, _GROUPS, _CONTACTS = 5000, 4, 1000  # of the Bass case: persons a group, groups a shop, whom everyone knows
+_GROUP, _GROUPS, _CONTACTS = 5000, 8, 500  # of the Bass case: persons a group, groups a shop, whom everyone knows
 _LEAST_TICKS = 50  # a period of the Bass case
 _MISJUDGED = 1e-5  # chains that die although they were taken to live for ever
 _LARGE = 0.05  # an outbreak: share of all persons
@@ -45,23 +45,25 @@ def bass(p: float = 0.03, q: float = 0.38, runs: int | None = None, seed: int = 
 
     Notes
     -----
-    A tick is so short that the shop's curve is off the continuous one by about a thousandth. Everyone knows one in five
-    of their group, drawn anew for each shop, so that few are told the same by the same person twice. Members who sign
-    up come to look at the shop, and members who look do not talk unprompted in that tick; so signing up leads to a talk
-    with the chance of any other tick.
+    Ticks are so short that the shop's curve is off the continuous one by less than a thousandth. Everyone knows one in ten
+    of their group, drawn anew for each shop, so that hardly anyone is told twice by the same person. Who signs up comes to
+    look at the shop, and who looks does not talk unprompted in that tick. The ticks that a newcomer thus says nothing are
+    made good by a chance to talk when signing up: half a tick for those who come of their own, one and a half for those
+    who are told in one tick and sign up in the next. ``p / q ln(1 + q / p)`` of all come of their own.
     """
     must(0 < p <= 1, "p must be above 0 and at most 1", p)
     must(0 < q <= 2, "q must be above 0 and at most 2", q)
     must_be_runs(runs)
     runs = runs or 60
-    ticks = max(_LEAST_TICKS, math.ceil(500 * (p + q)))
+    ticks = max(_LEAST_TICKS, math.ceil(300 * (p + q)))
     peak = math.log(q / p) / (p + q) if q > p else 0.0
     horizon = math.ceil(max(10.0, 1.4 * peak) * ticks)
+    silent = 1.5 - p / q * math.log1p(q / p)
     scenario = worlds.spread(
         horizon=f"{horizon + 1}h",
         people={"size": _GROUPS * _GROUP},
         sharing={
-            "organic": p * 24 / ticks, "word_of_mouth": q * 24 / ticks, "on_sign_up": -math.expm1(-q / ticks), "audience": 1,
+            "organic": p * 24 / ticks, "word_of_mouth": q * 24 / ticks, "on_sign_up": -math.expm1(-q * silent / ticks), "audience": 1,
             "cooldown": "0h", "click": {"base": 1},
         },
     )  # fmt: skip
@@ -107,7 +109,7 @@ def borel(k: float = 0.6, runs: int | None = None, seed: int = 1) -> list[Check]
     must_be_runs(runs)
     runs = runs or math.ceil(20_000 * max(1.0, k / (1 - k)))
     accept = math.sqrt(k)
-    sizes, _ = _chains(k, accept, runs, limit=2**40, persons=1 / (1 - accept), seed=seed, case="borel")
+    sizes, _ = _chains(run_seeds(seed, "borel"), k, accept, runs, None, np.random.default_rng([seed, 2]))
     given = {"k": k, "runs": runs, "seed": seed}
     mean, alone = mean_and_error(sizes), mean_and_error((sizes == 1).astype(float))
     return [
@@ -119,46 +121,49 @@ def borel(k: float = 0.6, runs: int | None = None, seed: int = 1) -> list[Check]
 def extinction(r: float = 1.5, runs: int | None = None, seed: int = 1) -> list[Check]:
     """Referral chains in which everyone brings a Poisson number of others, r > 1 on average: the share that dies out.
 
-    As ``borel``, with chance ``r ** -0.25`` of signing up. A chain that reaches the last generation of a tree of contacts
-    that was cut off counts as one that lives for ever; trees are so large that fewer than one in 100,000 of these would die.
+    As ``borel``, with chance .8 of signing up. A shop shows three generations; the last generation of a chain that still
+    lives starts the next shop, until a chain has so many members that it will die with a chance below one in 100,000.
 
     Parameters
     ----------
     r : float
-        In [1.1, 4].
+        In [1.05, 4].
     runs : int, optional
         Chains; default: so many that the standard error is below 1% of the target.
     seed : int
     """
-    must(1.1 <= r <= 4, "r must be from 1.1 to 4; at 1 and below every chain dies out", r)
+    must(1.05 <= r <= 4, "r must be from 1.05 to 4; at 1 and below every chain dies out", r)
     must_be_runs(runs)
     q = float(optimize.brentq(lambda x: math.exp(r * (x - 1)) - x, 0.0, 1 - 1e-3))
-    runs = runs or math.ceil(20_000 * max(1.0, (1 - q) / q))
-    accept = r**-0.25
-    alive = math.log(_MISJUDGED) / math.log(q)
-    # A generation of n contacts has about n ** .8 in the chain, because accept is r ** -.25. Twice that for bad luck.
-    limit = math.ceil(2 * alive**1.25 / (1 - accept / r))
-    _, living = _chains(r, accept, runs, limit, persons=limit * (1 - q) * r / accept, seed=seed, case="extinction")
-    found = mean_and_error((~living).astype(float))
+    runs = runs or max(5000, math.ceil(20_000 * (1 - q) / q))
+    enough = math.log(_MISJUDGED) / math.log(q)
+    seeds, rng = run_seeds(seed, "extinction"), np.random.default_rng([seed, 3])
+    living = np.ones(runs, np.int64)
+    while (undecided := np.flatnonzero((living > 0) & (living < enough))).size:
+        chain = np.repeat(undecided, living[undecided])
+        _, last = _chains(seeds, r, 0.8, chain.size, 3, rng)
+        living[undecided] = np.bincount(chain, last, runs)[undecided]
+    found = mean_and_error((living == 0).astype(float))
     given = {"r": r, "runs": runs, "seed": seed}
     return [Check("extinction", "chains that die out, share", q, *found, "smallest root of q = exp(r (q - 1))", given)]
 
 
 def _chains(
-    reproduction: float, accept: float, runs: int, limit: int, persons: float, seed: int, case: str
+    seeds: Iterator[int], reproduction: float, accept: float, runs: int, generations: int | None, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Run chains on contact trees of about so many persons; return their sizes, and which ones reach where a tree was cut."""
-    rng = np.random.default_rng([seed, 2])
+    """Run chains on contact trees of so many generations; return their sizes, and their members in the last generation."""
+    mean = reproduction / accept
+    persons = 1 / (1 - mean) if generations is None else sum(mean**g for g in range(generations + 1))
     scenario = worlds.spread(sharing={"click": {"base": accept}})
-    sizes, living = [], []
-    for rng_seed, count in zip(run_seeds(seed, case), worlds.parts(runs, persons), strict=False):
-        graph, frontier = worlds.contact_trees(count, reproduction / accept, limit, rng)
+    sizes, last = [], []
+    for count, rng_seed in zip(worlds.parts(runs, persons), seeds, strict=False):
+        graph, is_last = worlds.contact_trees(count, mean, generations, rng)
         people = worlds.run_cascade(scenario, graph, np.arange(count), rng_seed).people
         root = worlds.roots(people.inviter)
         joined = people.joined >= 0
         sizes.append(np.bincount(root[joined], minlength=count)[:count])
-        living.append(np.bincount(root[joined & frontier], minlength=count)[:count] > 0)
-    return np.concatenate(sizes), np.concatenate(living)
+        last.append(np.bincount(root[joined & is_last], minlength=count)[:count])
+    return np.concatenate(sizes), np.concatenate(last)
 
 
 def ic(

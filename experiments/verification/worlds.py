@@ -139,7 +139,9 @@ def acquaintances(groups: int, persons: int, contacts: int, rng: np.random.Gener
     return Graph(contacts * np.arange(everyone + 1), drawn.reshape(-1), "equal", directed=True)
 
 
-def contact_trees(count: int, mean: float, limit: int, rng: np.random.Generator) -> tuple[Graph, Array]:
+def contact_trees(
+    count: int, mean: float, generations: int | None, rng: np.random.Generator
+) -> tuple[Graph, Array]:
     """Return a forest of Poisson contact trees: everyone knows a Poisson number of people whom nobody else knows.
 
     Parameters
@@ -148,36 +150,28 @@ def contact_trees(count: int, mean: float, limit: int, rng: np.random.Generator)
         Trees. Their roots are persons 0 to ``count - 1``.
     mean : float
         Contacts of a person.
-    limit : int
-        A tree is not grown further from the generation in which it has more than so many persons.
+    generations : int or None
+        After the root; None: until there are no more contacts, for means below 1.
     rng : numpy.random.Generator
 
     Returns
     -------
     graph : Graph
         Directed from each person to their contacts.
-    frontier : ndarray of bool, shape (persons,)
-        The last generation of trees that were cut off.
+    is_last : ndarray of bool, shape (persons,)
+        Those of the last generation, who know nobody because trees were cut off there.
     """
-    tree = np.arange(count)
-    generation = np.arange(count)
-    size = np.ones(count, np.int64)
-    degrees, cut = [], []
-    persons = count
-    while generation.size:
-        growing = size[tree] <= limit
-        cut.append(generation[~growing])
-        contacts = np.where(growing, rng.poisson(mean, generation.size), 0)
-        degrees.append(contacts)
-        tree = np.repeat(tree, contacts)
-        generation = persons + np.arange(tree.size)
-        persons += tree.size
-        size += np.bincount(tree, minlength=count)
-    frontier = np.zeros(persons, bool)
-    frontier[np.concatenate(cut)] = True
-    # Persons are numbered generation by generation in the order of those who know them, so contacts come in order.
+    degrees = []
+    generation, living = 0, count
+    while living and generation != generations:
+        degrees.append(rng.poisson(mean, living))
+        generation, living = generation + 1, int(degrees[-1].sum())
+    degrees.append(np.zeros(living, np.int64))
+    # Persons are numbered generation by generation, in the order of those who know them: so contacts come in order.
     indptr = np.concatenate([[0], np.cumsum(np.concatenate(degrees))])
-    return Graph(indptr, np.arange(count, persons, dtype=np.int32), "equal", directed=True), frontier
+    persons = indptr.size - 1
+    graph = Graph(indptr, np.arange(count, persons, dtype=np.int32), "equal", directed=True)
+    return graph, np.arange(persons) >= persons - living
 
 
 def read_network(name: str) -> Graph:
