@@ -202,7 +202,9 @@ def choose(  # type: ignore[no-untyped-def]
                 whims[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))
             best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, 0)[0])
             normal = price_sensitivity[i] * math.log(reference[i])
-            knows_friends = heard[i, 0] >= 0
+            known = np.uint64(0)  # what friends bought, one bit for 64 products: tells quickly that nobody bought one
+            for r in range(heard.shape[1]):
+                known |= np.uint64(1) << np.uint64(heard[i, r] & 63)
             ratios = 0.0
             options = 0
             for w in range(width):
@@ -212,7 +214,7 @@ def choose(  # type: ignore[no-untyped-def]
                 if w >= slate and product[v, w - slate] == j:
                     values[w] = values[w - slate]
                 else:
-                    times = _times(heard, i, j) if knows_friends else 0
+                    times = _times(heard, i, j) if (known >> np.uint64(j & 63)) & np.uint64(1) else 0
                     values[w] = (
                         intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
                         + (conformity[i] * math.log1p(times) if times > 0 else 0.0)

@@ -132,7 +132,7 @@ def _named(codes: npt.NDArray[Any], names: type[IntEnum]) -> pd.Categorical[str]
 def _day(shop: Shop, ticks: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return the days of moments; negative before the start, NaN for never."""
     days = (ticks // shop.clock.ticks_a_day).astype(np.float32)
-    days[ticks < BEFORE] = math.nan
+    days[ticks <= BEFORE] = math.nan
     return days
 
 

@@ -173,7 +173,7 @@ class Feed:
         starts = np.flatnonzero(np.diff(due, prepend=due[0] - 1))
         for start, stop in zip(starts, [*starts[1:], due.size], strict=True):
             if due[start] < horizon:
-                self._pending.setdefault(int(due[start]), []).append(messages.take(slice(start, stop)))
+                self._pending.setdefault(int(due[start]), []).append(messages.cut(start, stop))
 
     # Reading.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Self
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -52,7 +53,12 @@ class Batch:
 
     def take(self, rows: Array) -> Self:
         """Return the chosen rows (a mask or row numbers)."""
-        return type(self)(*[getattr(self, name)[rows] for name in self.__slots__])
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return type(self)(*[getattr(self, name).take(rows, axis=0) for name in self.__slots__])
+
+    def cut(self, start: int, stop: int) -> Self:
+        """Return the rows from ``start`` to before ``stop``, as views."""
+        return type(self)(*[getattr(self, name)[start:stop] for name in self.__slots__])
 
     def keep(self, mask: Array) -> Self:
         """Return the rows of a mask; the batch itself if that is all of them."""
@@ -188,12 +194,12 @@ class Offers:
     def add(self, product: Array, mode: Array, ref: Array, worth: Array, appeal: Array) -> slice:
         """Append columns of options at their list price and return where they stand."""
         start = self.product.shape[1]
-        self.product = np.hstack([self.product, product])
-        self.mode = np.hstack([self.mode, mode.astype(np.int8)])
-        self.ref = np.hstack([self.ref, ref.astype(np.int32)])
-        self.worth = np.hstack([self.worth, worth])
-        self.pay = np.hstack([self.pay, worth])
-        self.appeal = np.hstack([self.appeal, appeal.astype(np.float32)])
+        self.product = np.concatenate([self.product, product], axis=1)
+        self.mode = np.concatenate([self.mode, mode.astype(np.int8, copy=False)], axis=1)
+        self.ref = np.concatenate([self.ref, ref.astype(np.int32, copy=False)], axis=1)
+        self.worth = np.concatenate([self.worth, worth], axis=1)
+        self.pay = np.concatenate([self.pay, worth], axis=1)
+        self.appeal = np.concatenate([self.appeal, appeal.astype(np.float32, copy=False)], axis=1)
         return slice(start, self.product.shape[1])
 
     def take_off(self, scheme: int, discount: Array, columns: slice = slice(None)) -> None:
@@ -208,15 +214,23 @@ class Offers:
         columns : slice
             The columns it holds for.
         """
-        applied = np.minimum(discount, self.pay[:, columns])
-        self.pay[:, columns] -= applied
         whole = self.discounts.get(scheme)
         if whole is None or whole.shape != self.pay.shape:
             fresh = np.zeros(self.pay.shape, np.int64)
             if whole is not None:
                 fresh[:, : whole.shape[1]] = whole
             whole = self.discounts[scheme] = fresh
-        whole[:, columns] += applied
+        _take_off(discount, self.pay[:, columns], whole[:, columns])
+
+
+@nb.njit(cache=True)
+def _take_off(discount, pay, whole):  # type: ignore[no-untyped-def]
+    """Lower ``pay`` by ``discount``, never below zero, and add what was applied to ``whole``; all of shape (V, W)."""
+    for v in range(pay.shape[0]):
+        for w in range(pay.shape[1]):
+            applied = min(discount[v, w], pay[v, w])
+            pay[v, w] -= applied
+            whole[v, w] += applied
 
 
 @dataclass(slots=True)

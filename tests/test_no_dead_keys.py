@@ -32,6 +32,8 @@ BUSY: dict[str, Any] = {
 }
 SCHEMES = [merged(GROUP_BUY, {"merchant_share": 0.5}), COUPON, merged(REFERRAL, {"freeze": "24h"})]
 
+SEEN = {"kols": {"click": 0.5, "reach": 0.8, "audience": {"sigma": 1.0}, "post_every": "2d"}}
+
 # key -> another value; where the key matters only in some world, (value, changes that make that world)
 CHANGES: dict[str, Any] = {
     "horizon": "19d", "tick": "6h",
@@ -45,7 +47,7 @@ CHANGES: dict[str, Any] = {
     "demand.rate.shape": 2.0, "demand.rate.mean": 1.2, "demand.dropout": "none", "demand.units": 3.0, "demand.conversion": 0.15,
     "catalog.merchants": 5, "catalog.products": 31, "catalog.categories": 5, "catalog.price.median": 50,
     "catalog.price.sigma": 0.7, "catalog.margin": 0.3, "catalog.quality": 0.9, "catalog.take_rate": 0.1,
-    "catalog.stock.initial": 30, "catalog.stock.cover": "30d", "catalog.stock.lead_time": "96h",
+    "catalog.stock.initial": 30, "catalog.stock.cover": ("30d", {"catalog": {"stock": {"initial": 4}}}), "catalog.stock.lead_time": "96h",
     "sharing.word_of_mouth": 0.3, "sharing.per_visit": 0.05, "sharing.after_order": 0.2, "sharing.team": 0.5,
     "sharing.on_sign_up": 0.3, "sharing.activity_sigma": 0.5, "sharing.audience": 3, "sharing.team_audience": 3,
     "sharing.cooldown": "72h", "sharing.reward_weight": 1.0, "sharing.social_cost.mean": 1.0, "sharing.social_cost.sigma": 1.0,
@@ -55,7 +57,7 @@ CHANGES: dict[str, Any] = {
     "sharing.sign_up": 0.5, "sharing.response": "threshold", "sharing.fatigue_half_life": "1d", "sharing.organic": 0.01,
     "sharing.win_back": 0.9,
     "kols.count": 6, "kols.audience.median": 9000, "kols.audience.sigma": 1.0, "kols.market": 10000, "kols.affinity": 0.0,
-    "kols.post_every": "2d", "kols.reach": 0.4, "kols.fee": 90, "kols.commission": 0.3, "kols.click": 0.2, "kols.decline": 0.0,
+    "kols.post_every": "2d", "kols.reach": 0.4, "kols.fee": 90, "kols.commission": (0.3, SEEN), "kols.click": 0.2, "kols.decline": (0.0, SEEN),
     "kols.endorsement": 3.0, "kols.fake_followers": 0.5,
     "merchants.review_every": "5d", "merchants.margin_floor": 0.3, "merchants.price_step": 0.1, "merchants.price_band": 0.01,
     "merchants.promotion_budget": 0.3,
@@ -72,9 +74,9 @@ CHANGES: dict[str, Any] = {
     "calendar": [{"name": "week", "start": "2d", "end": "9d", "demand": 1.5, "schemes": ["group_buy"]}],
     "fraud.rings": 3, "fraud.capacity": 20, "fraud.batch": 4, "fraud.enter": "4d", "fraud.decide_every": "48h",
     "fraud.account_cost": 6, "fraud.action_cost": 3, "fraud.devices": 10, "fraud.device_cost": 5, "fraud.resale": 0.5,
-    "fraud.learning": 0.9, "fraud.caution": 5.0,
+    "fraud.learning": 0.9, "fraud.caution": (1.0, {"fraud": {"account_cost": 14}}),
     "risk.accounts_per_device": 1, "risk.accounts_per_address": 2, "risk.invites_per_day": 1, "risk.payout_freeze": "96h",
-    "risk.freeze_check": False,
+    "risk.freeze_check": (False, {"risk": {"accounts_per_device": None, "accounts_per_address": None, "invites_per_day": 3}}),
 }  # fmt: skip
 # What describes a scenario, judges its outcome or says what to keep; other tests see to these.
 NOT_OF_THE_WORLD = {"name", "question", "sources", "guardrails", "record", "schemes"}

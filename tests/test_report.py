@@ -208,12 +208,12 @@ def test_money_is_in_yuan_and_shares_are_in_percent():
     assert change(1234.5, "gmv") == "+1,234"
 
 
-def test_growth_counts_real_persons_only_and_k_counts_whom_new_members_brought(study_folder):
+def test_growth_counts_real_persons_only_and_k_counts_whom_members_brought(study_folder):
     run = read(study_folder).base
     joined = run.joined
     assert run.joins(~joined["fake"]).sum().tolist() == [10.0] * 3
     assert run.joins(~joined["fake"] & joined["invited"]).sum().tolist() == [3.0] * 3
-    assert run.joins(~joined["fake"] & joined["by_new"]).sum().tolist() == [1.0] * 3
+    assert run.joins(~joined["fake"] & joined["by_member"]).sum().tolist() == [3.0] * 3
     assert run.joins(joined["fake"]).shape == (DAYS, 3)
 
 

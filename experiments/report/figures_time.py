@@ -58,8 +58,8 @@ def growth(runs: Sequence[Run]) -> Picture:
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     caption = (
         "Real persons only: fake accounts are left out. Lines are means over replicates, bands hold 95% of the "
-        "replicates. The K-factor is how many new members a new member has brought so far; above 1 the shop would "
-        f"grow by itself. It starts with the {ENOUGH}th new member; late joiners have had little time to invite."
+        "replicates. The K-factor is how many sign-ups a member has brought by invitation so far, members at the start "
+        f"included; it is drawn from the {ENOUGH}th new member on."
     )
     text = f"Line charts of members, new members and K-factor: {_ends(runs)}"
     return picture(figure, "growth", "Growth over time", text, caption)
@@ -68,14 +68,14 @@ def growth(runs: Sequence[Run]) -> Picture:
 def _growth_of(run: Run) -> dict[str, pd.DataFrame]:
     joined = run.joined
     every, invited = run.joins(~joined["fake"]), run.joins(~joined["fake"] & joined["invited"])
-    by_new, fakes = run.joins(~joined["fake"] & joined["by_new"]), run.joins(joined["fake"])
+    by_member, fakes = run.joins(~joined["fake"] & joined["by_member"]), run.joins(joined["fake"])
     so_far = every.cumsum()
     return {
         "members": run.daily("members") - fakes.cumsum(),
         "daily": every.rolling(7, min_periods=1).mean(),
         "all": so_far,
         "invited": invited.cumsum(),
-        "k": (by_new.cumsum() / so_far).where(so_far >= ENOUGH),
+        "k": (by_member.cumsum() / (so_far + run.members_at_start)).where(so_far >= ENOUGH),
     }
 
 

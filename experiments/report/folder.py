@@ -107,23 +107,29 @@ class Run:
 
     @cached_property
     def joined(self) -> pd.DataFrame:
-        """Those who signed up during the run: ``replicate``, ``day``, ``fake``, ``invited``, and ``by_new``: whether
-        the inviter is a real person who signed up during the run too.
+        """Those who signed up during the run: ``replicate``, ``day``, ``fake``, ``invited`` (by a share or a post) and
+        ``by_member`` (by a real member's share).
         """
         columns = ["replicate", "uid", "fake", "joined_day", "inviter", "source"]
-        people = self._table("people", columns)
-        people = people[people["joined_day"] >= 0].reset_index(drop=True)
-        real = people.loc[~people["fake"], ["replicate", "uid"]].rename(columns={"uid": "inviter"})
-        by_new = people.merge(real.assign(by_new=True), "left", ["replicate", "inviter"])["by_new"].notna()
+        everyone = self._table("people", columns)
+        people = everyone[everyone["joined_day"] >= 0].reset_index(drop=True)
+        real = everyone.loc[~everyone["fake"], ["replicate", "uid"]].rename(columns={"uid": "inviter"})
+        by_member = people.merge(real.assign(by_member=True), "left", ["replicate", "inviter"])["by_member"].notna()
         return pd.DataFrame(
             {
                 "replicate": people["replicate"],
                 "day": people["joined_day"].astype(int),
                 "fake": people["fake"],
                 "invited": people["source"].isin(["share", "kol"]),
-                "by_new": by_new.to_numpy(),
+                "by_member": by_member.to_numpy(),
             }
         )
+
+    @cached_property
+    def members_at_start(self) -> pd.Series[float]:
+        """Persons who had signed up before the start, for each replicate."""
+        people = self._table("people", ["replicate", "joined_day"])
+        return people[people["joined_day"] < 0].groupby("replicate").size().reindex(self.seeds, fill_value=0).astype(float)
 
     def joins(self, which: pd.Series[bool]) -> pd.DataFrame:
         """Count sign-ups of each day, shape (days, replicates), over some rows of ``joined``."""

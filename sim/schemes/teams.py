@@ -291,9 +291,15 @@ def lay_out(  # type: ignore[no-untyped-def]
     worth = np.zeros(shape, np.int64)
     discount = np.zeros(shape, np.int64)
     appeal = np.zeros(shape, np.float32)
+    looks, which = np.empty(width), np.empty(width)  # uniforms: whether one sees the lobby, and which team there
     for v in range(visits):
         if not may_buy[v]:
             continue
+        sees_lobby = lobby > 0.0 and may_join[v]
+        if sees_lobby:
+            for k in range(width):
+                first, second, _, _ = philox(seed, _LOBBY, uid[v], nb.uint32(slates[v, k]), tick, rank)
+                looks[k], which[k] = unit(first), unit(second)
         for k in range(width + 1):
             team = -1
             if k == width:
@@ -308,12 +314,10 @@ def lay_out(  # type: ignore[no-untyped-def]
                 if p < 0:
                     continue
                 shown = start[p + 1] - start[p]
-                if lobby > 0.0 and shown > 0 and may_join[v]:
-                    first, second, _, _ = philox(seed, _LOBBY, uid[v], nb.uint32(p), tick, rank)
-                    if unit(first) < lobby:
-                        team = open_rows[start[p] + nb.int64(unit(second) * shown)]
-                        if _holds_place(person[v], team, latest, previous, holder):
-                            team = -1
+                if sees_lobby and looks[k] < lobby and shown > 0:
+                    team = open_rows[start[p] + nb.int64(which[k] * shown)]
+                    if _holds_place(person[v], team, latest, previous, holder):
+                        team = -1
                 if team < 0 and not may_open[p]:
                     continue
             product[v, k] = p
