@@ -54,7 +54,8 @@ def build(config: CatalogConfig, demand: Demand, dimensions: int, rng: np.random
 
     Notes
     -----
-    Products cluster by category: a topic is the category's centre plus noise of half its length, scaled to unit length, so
+    Products cluster by category: a topic is the category's centre plus noise of half its length, scaled to unit
+    length, so
     that the taste match of a standard normal person is standard normal. Margins are Beta with the stated mean and
     precision 20.
     """

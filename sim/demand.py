@@ -142,8 +142,8 @@ class Demand:
 def unit_price(basket: BasketFigures, units: float) -> tuple[float, float]:
     """Return median (fen) and log-sd of unit prices so that baskets of ``1 + Poisson(units - 1)`` units match.
 
-    The basket is taken as log-normal: log-variance ``2 ln(mean / median)``. What the number of units does not explain of it
-    is the price's.
+    The basket is taken as log-normal: log-variance ``2 ln(mean / median)``. What the number of units does
+    not explain of it is the price's.
     """
     variance = 2 * math.log(basket.mean / basket.median)
     counts = np.arange(1, 65)

@@ -1,7 +1,7 @@
 """Every metric, defined once: name, group, unit, direction, formula, and how it is computed from a run.
 
-``docs/metrics.md`` is generated from :data:`METRICS` (``python -m sim.metrics``). Real people only, unless a metric says otherwise:
-fake accounts are counted in the fraud group. Money is in yuan. A metric without enough data is NaN.
+``docs/metrics.md`` is generated from :data:`METRICS` (``python -m sim.metrics``). Real people only, unless a metric says
+otherwise: fake accounts are counted in the fraud group. Money is in yuan. A metric without enough data is NaN.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Facts:
     @cached_property
     def real(self) -> Array:
         """Mask of persons who are not fake accounts."""
-        return ~self.people.fake
+        mask: Array = ~self.people.fake
+        return mask
 
     @cached_property
     def new(self) -> Array:
@@ -122,7 +123,8 @@ class Facts:
         """Size of the invitation tree below each person, themselves included, and their depth in it; real persons."""
         inviter = np.where(self.real & self.real[self.people.inviter], self.people.inviter, -1)
         order = np.argsort(self.people.joined, kind="stable")
-        return invitation_trees(inviter, order)
+        size, depth = invitation_trees(inviter, order)
+        return size, depth
 
     @cached_property
     def kol_cost(self) -> float:
@@ -147,7 +149,8 @@ class Facts:
     def of_schemes(self) -> dict[str, float]:
         """Figures that schemes and risk control report of themselves.
 
-        A scheme that has a name of its own reports under ``name.metric`` as well, so that two of a kind can be told apart; the
+        A scheme that has a name of its own reports under ``name.metric`` as well, so that two of a kind can be told
+        apart; the
         plain metric is then the first one's.
         """
         found: dict[str, float] = {}
@@ -202,8 +205,10 @@ def invited_share(f: Facts) -> float:
 
 
 @_metric(
-    "growth", "invited per member", 1,
-    "sign-ups by invitation that a member brought in during the run: invitations sent a member x their conversion = new "
+    "growth",
+    "invited per member",
+    1,
+    "sign-ups by invitation that a member brought in during the run (invitations a member x their conversion): new "
     "members invited by real members / all who were members",
 )
 def k_factor(f: Facts) -> float:
@@ -213,7 +218,9 @@ def k_factor(f: Facts) -> float:
 
 
 @_metric(
-    "growth", "invited per new member", 1,
+    "growth",
+    "invited per new member",
+    1,
     "new members invited by new members / new members: above 1 invitations alone keep the shop growing. Late joiners "
     "have had less time to invite, so short runs understate it",
 )
@@ -230,7 +237,9 @@ def viral_cycle_days(f: Facts) -> float:
     return float(np.median(gap)) * f.clock.days_a_tick if gap.size else NAN
 
 
-@_metric("growth", "persons", 1, "mean over days of persons who came that day (fake accounts included, as a platform counts)")
+@_metric(
+    "growth", "persons", 1, "mean over days of persons who came that day (fake accounts included, as a platform counts)"
+)
 def dau(f: Facts) -> float:
     return ratio(f.shop.recorder.total("dau"), f.days)
 
@@ -295,7 +304,9 @@ def _returned_on_day(f: Facts, bit: int, day: int) -> float:
     return ratio(float((seen & (f.people.visit_days >> bit & 1).astype(bool)).sum()), float(seen.sum()))
 
 
-@_metric("retention", "share", 1, "new members who came on the day after their sign-up / new members observed that long")
+@_metric(
+    "retention", "share", 1, "new members who came on the day after their sign-up / new members observed that long"
+)
 def retention_d1(f: Facts) -> float:
     return _returned_on_day(f, 0, 1)
 
@@ -321,7 +332,13 @@ def churn_rate(f: Facts) -> float:
     return ratio(float((f.people.status[ever] == Status.CHURNED).sum()), float(ever.sum()))
 
 
-@_metric("retention", "yuan", 1, "mean margin of goods less discounts and rewards in a member's first 90 days under observation (from the start or from joining), over those observed so long")
+@_metric(
+    "retention",
+    "yuan",
+    1,
+    "mean margin of goods less discounts and rewards in a member's first 90 days under observation (from the start or "
+    "from joining), over those observed so long",
+)
 def ltv_90d(f: Facts) -> float:
     span = 90 * f.clock.ticks_a_day
     start = np.maximum(f.people.joined, 0)
@@ -339,7 +356,12 @@ def ltv_90d(f: Facts) -> float:
 # Money.
 
 
-@_metric("money", "yuan", -1, "what platform and merchants paid under schemes (discounts, bonuses, commissions), claw-backs and refunds taken off")
+@_metric(
+    "money",
+    "yuan",
+    -1,
+    "what platform and merchants paid under schemes (discounts, bonuses, commissions), less claw-backs and refunds",
+)
 def incentive_cost(f: Facts) -> float:
     return f.incentive_cost
 
@@ -349,7 +371,13 @@ def subsidy_rate(f: Facts) -> float:
     return ratio(f.incentive_cost, f.gmv)
 
 
-@_metric("money", "yuan", 1, "platform and merchants together: list price less cost of goods kept, less incentive_cost, shipping and kol_cost; fake accounts' orders included")
+@_metric(
+    "money",
+    "yuan",
+    1,
+    "platform and merchants together: list price less cost of goods kept, less incentive_cost, shipping and kol_cost; "
+    "fake accounts' orders included",
+)
 def contribution(f: Facts) -> float:
     return f.contribution
 
@@ -364,7 +392,12 @@ def cac(f: Facts) -> float:
     return ratio(f.incentive_cost + f.kol_cost, new_members(f))
 
 
-@_metric("money", "days", -1, "cac / mean daily margin (paid less cost of goods, returns taken off) of a new member since joining")
+@_metric(
+    "money",
+    "days",
+    -1,
+    "cac / mean daily margin (paid less cost of goods, returns taken off) of a new member since joining",
+)
 def payback_days(f: Facts) -> float:
     rows = f.order_rows[f.new[f.book.person[f.order_rows]]]
     rows = rows[f.book.status[rows] != OrderStatus.RETURNED]
@@ -383,9 +416,18 @@ def _needs_base(name: str, unit: str, formula: str, direction: int = 1, group: G
     METRICS[name] = Metric(name, group, unit, direction, formula + " (needs a base arm)", None)
 
 
-_needs_base("incremental_gmv", "yuan", "sum over real persons of what they paid in this arm less what their twins paid in the base arm")
+_needs_base(
+    "incremental_gmv",
+    "yuan",
+    "sum over real persons of what they paid in this arm less what their twins paid in the base arm",
+)
 _needs_base("incremental_contribution", "yuan", "contribution less the base arm's")
-_needs_base("incremental_members", "persons", "real persons who became members in this arm and not in the base, less the reverse", group="growth")
+_needs_base(
+    "incremental_members",
+    "persons",
+    "real persons who became members in this arm and not in the base, less the reverse",
+    group="growth",
+)
 _needs_base("roi", "yuan a yuan", "incremental_contribution / (incentive_cost + kol_cost less the base arm's)")
 
 
@@ -431,15 +473,29 @@ def fraud_order_share(f: Facts) -> float:
     return ratio(fake, fake + orders(f))
 
 
-_reported("detection_auc", "fraud", "probability", 1, "chance that a random fake account has a higher risk score than a random real person who joined during the run")
+_reported(
+    "detection_auc",
+    "fraud",
+    "probability",
+    1,
+    "chance that a random fake account has a higher risk score than a random real person who joined during the run",
+)
 _reported("detection_precision", "fraud", "share", 1, "fake accounts among those refused or caught")
 _reported("detection_recall", "fraud", "share", 1, "fake accounts refused or caught / fake accounts that tried")
-_reported("false_intercept_rate", "fraud", "share", -1, "sign-ups, orders and rewards of real persons that were refused / those that were judged")
+_reported(
+    "false_intercept_rate",
+    "fraud",
+    "share",
+    -1,
+    "sign-ups, orders and rewards of real persons that were refused / those that were judged",
+)
 _reported("detection_delay_days", "fraud", "days", -1, "mean time from a fake account's sign-up until it is caught")
 
 _reported("honest_hit", "fraud", "persons", -1, "real persons who were refused or caught at least once")
 _reported("ring_profit", "fraud", "yuan", -1, "what all fraud rings earned, their costs taken off")
-_reported("ring_return", "fraud", "yuan a yuan", -1, "ring_profit over what the rings spent on accounts, devices and orders")
+_reported(
+    "ring_return", "fraud", "yuan a yuan", -1, "ring_profit over what the rings spent on accounts, devices and orders"
+)
 _reported("rings_active", "fraud", "rings", -1, "rings whose last decision was to open accounts")
 
 
@@ -456,7 +512,9 @@ def gini(values: Array) -> float:
     return float((2 * rank - x.size - 1) @ x / (x.size * total))
 
 
-@_metric("fairness", "gini", -1, "Gini coefficient of what real members got out of incentives, those with nothing included")
+@_metric(
+    "fairness", "gini", -1, "Gini coefficient of what real members got out of incentives, those with nothing included"
+)
 def reward_gini(f: Facts) -> float:
     ever = f.real & (f.people.status != Status.PROSPECT)
     return gini(np.maximum(f.people.benefit[ever], 0))
@@ -530,11 +588,21 @@ def history(shop: Shop) -> pd.DataFrame:
     """Return one row a day so far; counters are the day's, levels are of its end, money in yuan."""
     done = math.ceil(shop.clock.tick / shop.clock.ticks_a_day)
     recorder = shop.recorder
-    frame = pd.DataFrame({name: recorder.daily(name)[:done] for name in recorder.names()}, index=pd.RangeIndex(done, name="day"))
+    frame = pd.DataFrame(
+        {name: recorder.daily(name)[:done] for name in recorder.names()}, index=pd.RangeIndex(done, name="day")
+    )
     for name in _IN_FEN & set(frame):
         frame[name] /= FEN
-    paid = [shop.ledger.total(source=a, scheme=s.number) for s in shop.schemes for a in (Account.PLATFORM, Account.MERCHANTS)]
-    back = [shop.ledger.total(target=a, scheme=s.number) for s in shop.schemes for a in (Account.PLATFORM, Account.MERCHANTS)]
+    paid = [
+        shop.ledger.total(source=a, scheme=s.number)
+        for s in shop.schemes
+        for a in (Account.PLATFORM, Account.MERCHANTS)
+    ]
+    back = [
+        shop.ledger.total(target=a, scheme=s.number)
+        for s in shop.schemes
+        for a in (Account.PLATFORM, Account.MERCHANTS)
+    ]
     frame["incentive_cost"] = (np.sum(paid, axis=0) - np.sum(back, axis=0))[:done] / FEN if paid else 0.0
     return frame
 
@@ -577,12 +645,19 @@ def document() -> str:
     lines = [
         "# Metrics",
         "",
-        "Generated from `sim/metrics.py` by `python -m sim.metrics`; do not edit. Real people only, unless a formula says otherwise.",
+        "Generated from `sim/metrics.py` by `python -m sim.metrics`; do not edit. Real people only, unless a formula "
+        "says otherwise.",
         "Money is in yuan. A metric without enough data is reported as n/a.",
     ]
     arrows = {1: "more is better", -1: "less is better", 0: "neither"}
     for group in ("growth", "retention", "money", "schemes", "fraud", "fairness", "service"):
-        lines += ["", f"## {group.capitalize()}", "", "| metric | unit | direction | formula |", "| --- | --- | --- | --- |"]
+        lines += [
+            "",
+            f"## {group.capitalize()}",
+            "",
+            "| metric | unit | direction | formula |",
+            "| --- | --- | --- | --- |",
+        ]
         chosen = (m for m in METRICS.values() if m.group == group)
         lines += [f"| `{m.name}` | {m.unit} | {arrows[m.direction]} | {m.formula} |" for m in chosen]
     return "\n".join(lines) + "\n"

@@ -67,9 +67,21 @@ class Batch:
     @classmethod
     def join(cls, parts: list[Self]) -> Self:
         """Return several batches as one."""
+        parts = [p for p in parts if len(p)] or parts[:1]
         if len(parts) == 1:
             return parts[0]
         return cls(*[np.concatenate([getattr(p, name) for p in parts]) for name in cls.__slots__])
+
+
+def first_of_each(values: Array) -> Array:
+    """Return where each value comes first, in ascending order of the values."""
+    order = values.argsort(kind="stable")
+    ordered = values[order]
+    is_first = np.empty(values.size, bool)
+    is_first[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    first: Array = order[is_first]
+    return first
 
 
 @dataclass(slots=True)

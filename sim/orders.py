@@ -56,7 +56,9 @@ class OrderBook(Table):
     delivered: Column = column(np.int32, fill=NOT_YET)
     closed: Column = column(np.int32, fill=NOT_YET)  # tick of confirmation, refund or return
 
-    def record(self, orders: Orders, tick: int, merchant: Array, cost: Array, status: Array, merchant_part: Array) -> None:
+    def record(
+        self, orders: Orders, tick: int, merchant: Array, cost: Array, status: Array, merchant_part: Array
+    ) -> None:
         """Add accepted orders and write their rows into ``orders.row``.
 
         Parameters

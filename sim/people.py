@@ -93,7 +93,8 @@ class People(Table):
     @property
     def is_member(self) -> Array:
         """Mask of current members."""
-        return self.status == Status.MEMBER
+        mask: Array = self.status == Status.MEMBER
+        return mask
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,7 @@ def lognormal(seed: int, stream: int, subject: Array, spread: Spread, k: int = 0
     return spread.mean * np.exp(spread.sigma * z - spread.sigma**2 / 2)
 
 
-def populate(
-    graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand: Demand, seed: int
-) -> People:
+def populate(graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand: Demand, seed: int) -> People:
     """Draw everyone on a network.
 
     Parameters

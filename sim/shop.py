@@ -38,7 +38,18 @@ from sim.core.draws import Stream
 from sim.core.graph import Graph
 from sim.core.ledger import Account, Ledger, share_of
 from sim.feed import Feed
-from sim.offers import NONE, Mode, Offers, Orders, ShareKind, Shares, Signups, Source, Visits
+from sim.offers import (
+    NONE,
+    Mode,
+    Offers,
+    Orders,
+    ShareKind,
+    Shares,
+    Signups,
+    Source,
+    Visits,
+    first_of_each,
+)
 from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus
 from sim.people import FAKE_UID, RECENT, Person, Status, draw_traits, shift
@@ -114,6 +125,7 @@ class Shop(mesa.Model):
         self.recommender = create_recommender(self)
         self.schemes = [self._scheme(s, i) for i, s in enumerate(config.schemes)]
         self._offer_order = _in_order(self.schemes, config.stacking.order)
+        self._merchant_share = np.array([s.config.merchant_share for s in self.schemes] or [0.0])
         self.feed = Feed(self)
         self._queued_signups: list[Signups] = []
         self._queued_visits: list[Visits] = []
@@ -197,12 +209,13 @@ class Shop(mesa.Model):
         queued, self._queued_signups = self._queued_signups, []
         wanting = Signups.join([signups, *queued])
         if len(wanting):
-            wanting = wanting.take(self.people.status[wanting.person] == Status.PROSPECT)
-            wanting = wanting.take(np.unique(wanting.person, return_index=True)[1])
+            wanting = wanting.keep(self.people.status[wanting.person] == Status.PROSPECT)
+            wanting = wanting.take(first_of_each(wanting.person))
         if len(clicks):
-            known = clicks.take(self.people.status[clicks.recipient] != Status.PROSPECT)
-            self.people.status[known.recipient] = Status.MEMBER  # those who had left are back
-            self.recommender.observe_clicks(known.recipient, known.product)
+            known = np.flatnonzero(self.people.status[clicks.recipient] != Status.PROSPECT)
+            who = clicks.recipient[known]
+            self.people.status[who] = Status.MEMBER  # those who had left are back
+            self.recommender.observe_clicks(who, clicks.product[known])
             for scheme in self.schemes:
                 if scheme.is_open:
                     scheme.on_click(clicks)
@@ -212,7 +225,7 @@ class Shop(mesa.Model):
         """Make those members whom risk control lets in, and tell the schemes."""
         if len(signups) == 0:
             return signups
-        signups = signups.take(self.risk.admit_signups(signups))
+        signups = signups.keep(self.risk.admit_signups(signups))
         people, who = self.people, signups.person
         people.status[who] = Status.MEMBER
         people.joined[who] = self.clock.tick
@@ -235,22 +248,22 @@ class Shop(mesa.Model):
             np.uint32(self.seed), np.uint32(tick), people.status, people.uid, people.visit_rate, people.talk_rate,
             clock.days_a_tick, self.operations.demand, organic, np.uint32(FAKE_UID),
         )  # fmt: skip
-        none = np.full(joiners.size, NONE, np.int32)
-        unprompted = self._admit(Signups(joiners, none, np.full(joiners.size, Source.OWN, np.int8)))
-        clicked = clicks.take(people.status[clicks.recipient] == Status.MEMBER)
+        unprompted = Signups(joiners, _all(NONE, joiners, np.int32), _all(Source.OWN, joiners, np.int8))
+        unprompted = self._admit(unprompted)
         parts, self._queued_visits = self._queued_visits, []
-        source = np.where(clicked.kind == ShareKind.POST, Source.KOL, Source.SHARE)
-        parts.append(_visits(clicked.recipient, source, clicked.sharer, clicked.product, clicked.team, clicked.kol))
+        source = np.where(clicks.kind == ShareKind.POST, Source.KOL, Source.SHARE)
+        parts.append(_visits(clicks.recipient, source, clicks.sharer, clicks.product, clicks.team, clicks.kol))
         # Fake accounts come only when they are sent.
         newcomers = joined.person[joined.source != Source.RING]
         parts.append(_visits(np.concatenate([newcomers, unprompted.person, own]), Source.OWN))
         visits = Visits.join(parts)
-        visits = visits.take(np.unique(visits.person, return_index=True)[1])
-        visits = visits.take(people.status[visits.person] == Status.MEMBER)
+        rows = np.flatnonzero(people.status[visits.person] == Status.MEMBER)
+        visits = visits.take(rows[first_of_each(visits.person[rows])])
         who = visits.person
-        u = draws.uniform(self.seed, Stream.QUANTITY, people.uid[who], 0, tick)
-        visits.quantity[:] = np.where(visits.source == Source.RING, 1, self.demand.quantities(u))
-        self._note_presence(who)
+        if who.size:
+            u = draws.uniform(self.seed, Stream.QUANTITY, people.uid[who], 0, tick)
+            visits.quantity[:] = np.where(visits.source == Source.RING, 1, self.demand.quantities(u))
+            self._note_presence(who)
         return visits, talkers
 
     def _note_presence(self, who: Array) -> None:
@@ -268,12 +281,14 @@ class Shop(mesa.Model):
     def _recommend(self, visits: Visits) -> Array:
         """Return the slates, with what a visitor clicked on in the first place if it is not among them."""
         slates = self.recommender.slates(visits)
-        missing = (visits.product >= 0) & ~(slates == visits.product[:, None]).any(axis=1)
-        slates[missing, 0] = visits.product[missing]
+        rows = np.flatnonzero(visits.product >= 0)
+        product = visits.product[rows]
+        missing = ~(slates[rows] == product[:, None]).any(axis=1)
+        slates[rows[missing], 0] = product[missing]
         # An account that was sent to buy one thing looks at nothing else.
-        sent = visits.source == Source.RING
+        sent = rows[visits.source[rows] == Source.RING]
         slates[sent, 0], slates[sent, 1:] = visits.product[sent], NONE
-        np.add.at(self.products.views, slates[slates >= 0], 1)
+        _count_views(slates, self.products.views)
         return slates
 
     def _offer(self, visits: Visits, slates: Array) -> Offers:
@@ -286,7 +301,8 @@ class Shop(mesa.Model):
                     self._withdraw_unfunded(scheme, offers, width)
         # An account that was sent to buy does not wait for a team, unless it was sent to join one.
         alone = np.flatnonzero((visits.source == Source.RING) & (visits.team == NONE))
-        offers.product[alone] = np.where(offers.mode[alone] == Mode.SOLO, offers.product[alone], NONE)
+        if alone.size:
+            offers.product[alone] = np.where(offers.mode[alone] == Mode.SOLO, offers.product[alone], NONE)
         self._endorse(offers)
         return offers
 
@@ -335,7 +351,7 @@ class Shop(mesa.Model):
         return Orders(
             visits.person[rows], offers.product[at], visits.quantity[rows], offers.mode[at], offers.ref[at],
             offers.worth[at], offers.pay[at], discount, visits.source[rows], visits.sharer[rows], visits.kol[rows],
-            np.full(rows.size, NONE, np.int64),
+            _all(NONE, rows, np.int64),
         )  # fmt: skip
 
     def _screen(self, orders: Orders) -> Orders:
@@ -376,9 +392,10 @@ class Shop(mesa.Model):
         self.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
         for scheme in self.schemes:
             column = scheme.number - 1
-            scheme.used += int((orders.discount[:, column] > 0).sum())
-            scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
-            scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
+            if used := np.count_nonzero(orders.discount[:, column]):
+                scheme.used += used
+                scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
+                scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
         np.subtract.at(products.stock, orders.product, units)
         np.add.at(products.sold, orders.product, units)
         people.orders[who] += 1
@@ -396,9 +413,9 @@ class Shop(mesa.Model):
 
     def _merchant_part(self, discount: Array) -> Array:
         """Return the part of each order's discounts, by scheme, that its merchant pays; fen."""
-        share = np.zeros(discount.shape[1])
-        share[: len(self.schemes)] = [s.config.merchant_share for s in self.schemes]
-        return share_of(discount, share[None, :])
+        if not self._merchant_share.any():
+            return np.zeros(discount.shape, np.int64)
+        return share_of(discount, self._merchant_share)
 
     def _share(self, visits: Visits, orders: Orders, talkers: Array) -> None:
         """Let buyers, visitors, newcomers and talkers pass something on, each person at most once."""
@@ -468,6 +485,8 @@ class Shop(mesa.Model):
 
     def _take_effect(self) -> None:
         """Send paid orders to the warehouse; their buyers' friends may notice, and after a repeat purchase some leave."""
+        if self._unpaid.size == 0:
+            return
         status = self.book.status[self._unpaid]
         rows = self._unpaid[status == OrderStatus.PAID]
         self._unpaid = self._unpaid[status == OrderStatus.WAITING]
@@ -476,7 +495,7 @@ class Shop(mesa.Model):
         self.operations.fulfil(rows)
         # A person can have several orders paid in one tick (a team filled while they bought); take them in turn.
         while rows.size:
-            _, first = np.unique(self.book.person[rows], return_index=True)
+            first = first_of_each(self.book.person[rows])
             self._remember_purchase(rows[first])
             rows = np.delete(rows, first)
 
@@ -557,8 +576,9 @@ class Shop(mesa.Model):
         for scheme in self.schemes:
             column = scheme.number - 1
             back = discount[:, column]
-            scheme.pay(Account.PLATFORM, back - merchant_part[:, column], who, source=Account.ESCROW)
-            scheme.pay(Account.MERCHANTS, merchant_part[:, column], who, source=Account.ESCROW)
+            if back.any():
+                scheme.pay(Account.PLATFORM, back - merchant_part[:, column], who, source=Account.ESCROW)
+                scheme.pay(Account.MERCHANTS, merchant_part[:, column], who, source=Account.ESCROW)
         book.status[rows] = status
         book.closed[rows] = self.clock.tick
         np.subtract.at(people.spend, who, book.pay[rows])
@@ -661,13 +681,25 @@ def _in_order(schemes: list[Scheme], kinds: list[str]) -> list[Scheme]:
 def _visits(
     person: Array, source: Any, sharer: Any = NONE, product: Any = NONE, team: Any = NONE, kol: Any = NONE
 ) -> Visits:
-    def full(value: Any, dtype: npt.DTypeLike) -> Array:
-        return np.broadcast_to(np.asarray(value), person.shape).astype(dtype)
-
     return Visits(
-        person.astype(np.int32), full(source, np.int8), full(sharer, np.int32), full(product, np.int32),
-        full(team, np.int32), full(kol, np.int32), np.ones(person.size, np.int32),
+        person.astype(np.int32), _all(source, person, np.int8), _all(sharer, person, np.int32),
+        _all(product, person, np.int32), _all(team, person, np.int32), _all(kol, person, np.int32),
+        np.ones(person.size, np.int32),
     )  # fmt: skip
+
+
+def _all(value: Any, persons: Array, dtype: npt.DTypeLike) -> Array:
+    """Return a value, or one each, as an array of the length of ``persons``."""
+    return value.astype(dtype) if isinstance(value, np.ndarray) else np.full(persons.size, value, dtype)
+
+
+@nb.njit(cache=True)
+def _count_views(slates, views):  # type: ignore[no-untyped-def]
+    """Count each product of each slate as seen."""
+    for v in range(slates.shape[0]):
+        for k in range(slates.shape[1]):
+            if slates[v, k] >= 0:
+                views[slates[v, k]] += 1
 
 
 @nb.njit(cache=True)

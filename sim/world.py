@@ -1,6 +1,7 @@
 """The world before the first day: network, catalogue, people, and what members have bought so far.
 
-Everything is drawn from the seed alone, so two arms of a comparison start from the same world unless they say otherwise.
+Everything is drawn from the seed alone, so two arms of a comparison start from the same world unless they say
+otherwise.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def live_through_history(shop: Shop, demand: Demand) -> tuple[Array, Array]:
     rows = np.flatnonzero(people.status == Status.MEMBER).astype(np.int32)
     age = -people.joined[rows] * shop.clock.tick_hours / HOURS_A_DAY
     person, product, days_ago, left = consumers.past_orders(
-        np.uint32(shop.seed), rows, people.uid, people.visit_rate.astype(np.float64) * demand.conversion, people.dropout,
+        np.uint32(shop.seed), rows, people.uid,
+        people.visit_rate.astype(np.float64) * demand.conversion, people.dropout,
         age, min(config.recommendation.slate, len(products)), len(products),
         people.taste, products.topic, products.quality, config.people.taste_weight,
     )  # fmt: skip
@@ -98,7 +100,9 @@ def chosen_seeds(seeds: Seeds, shop: Shop) -> Array:
     if seeds.persons is not None:
         chosen = np.array(sorted(set(seeds.persons)), np.int32)
         if chosen.size and chosen[-1] >= n:
-            raise ValueError(f"people.seeds.persons must be numbers below {n}, the number of persons. Got {chosen[-1]}.")
+            raise ValueError(
+                f"people.seeds.persons must be numbers below {n}, the number of persons. Got {chosen[-1]}."
+            )
         return chosen
     if seeds.by == "degree":
         score = graph.degree.astype(np.float64)

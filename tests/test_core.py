@@ -66,12 +66,14 @@ def test_simpy_processes_run_when_their_hour_has_come():
 
 
 def test_a_tick_must_divide_the_day():
-    with pytest.raises(ValueError, match="divisor of 24. Got 5"):
+    with pytest.raises(ValueError, match=r"divisor of 24\. Got 5"):
         Clock(5, 48)
 
 
 moves = st.lists(
-    st.tuples(st.sampled_from(list(Account)), st.sampled_from(list(Account)), st.lists(st.integers(0, 10**9), max_size=5))
+    st.tuples(
+        st.sampled_from(list(Account)), st.sampled_from(list(Account)), st.lists(st.integers(0, 10**9), max_size=5)
+    )
 )
 
 
@@ -99,7 +101,8 @@ def test_the_ledger_refuses_negative_and_fractional_amounts():
 
 
 @pytest.mark.parametrize(
-    ("amount", "share", "expected"), [(50, 0.15, 8), (10, 0.25, 3), (9, 0.5, 5), (100, 0.0, 0), (1_000_000, 0.1, 100_000)]
+    ("amount", "share", "expected"),
+    [(50, 0.15, 8), (10, 0.25, 3), (9, 0.5, 5), (100, 0.0, 0), (1_000_000, 0.1, 100_000)],
 )
 def test_shares_round_half_a_fen_up(amount, share, expected):
     assert share_of(amount, share) == expected

@@ -63,7 +63,7 @@ def result(own, seed, facts, **metrics):
             "fake": uid == 10,
             "status": np.where(uid == 11, "prospect", "member"),
             "joined_day": np.where(uid == 11, np.nan, uid),
-            "inviter": np.where(uid == 9, 8, np.where((uid == 7) | (uid == 8), 300, -1)),
+            "inviter": np.where(uid == 9, 8, np.where((uid == 7) | (uid == 8), 0, -1)),
             "source": np.where(uid == 10, "ring", np.where((uid >= 7) & (uid < 10), "share", "own")),
             "orders": (uid % 3 == seed % 2).astype(int),
             "gmv_yuan": 12.5 * (uid % 3 == seed % 2),

@@ -19,7 +19,9 @@ from tests.worlds import COUPON, GROUP_BUY, REFERRAL, merged, run, scenario
 
 
 def everything(shop: Shop) -> str:
-    return json.dumps([shop.metrics().to_dict(), shop.ledger.balances()["balance"].to_dict(), shop.history().to_dict("list")])
+    return json.dumps(
+        [shop.metrics().to_dict(), shop.ledger.balances()["balance"].to_dict(), shop.history().to_dict("list")]
+    )
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():
@@ -47,9 +49,13 @@ def test_one_isolated_person_more_changes_no_other_persons_history(schemes):
 
 
 def test_an_active_stranger_changes_nobody_else_where_nothing_is_shared():
-    """A member without ties who buys touches only what all share; with chance slates and endless stock, that is nothing."""
+    """A member without ties touches only what all share; with chance slates and endless stock, that is nothing."""
     graph = Graph.of(nx.connected_watts_strogatz_graph(500, 8, 0.1, seed=3))
-    sections = {"recommendation": {"model": "random"}, "people": {"members_at_start": 1.0}, "merchants": {"price_step": 0}}
+    sections = {
+        "recommendation": {"model": "random"},
+        "people": {"members_at_start": 1.0},
+        "merchants": {"price_step": 0},
+    }
     few, more = run(graph=graph, **sections), run(graph=graph.with_isolated(1), **sections)
     assert more.people.orders[500] > 0
     for name in few.people:
@@ -71,7 +77,9 @@ def conserves(shop: Shop) -> None:
         if scheme.kind == "coupon":
             facts = scheme.metrics()
             assert facts["coupons_issued"] == facts["coupons_used"] + facts["coupons_live"] + facts["coupons_expired"]
-    paid = np.bincount(book.person, np.where(np.isin(book.status, (OrderStatus.REFUNDED, OrderStatus.RETURNED)), 0, book.pay))
+    paid = np.bincount(
+        book.person, np.where(np.isin(book.status, (OrderStatus.REFUNDED, OrderStatus.RETURNED)), 0, book.pay)
+    )
     assert (shop.people.spend[: paid.size] == paid).all()
 
 
@@ -79,12 +87,32 @@ schemes = st.lists(
     st.sampled_from(
         [
             GROUP_BUY,
-            merged(GROUP_BUY, {"team_size": 3, "virtual_places": 1, "leader": "rebate", "leader_rate": 0.1, "name": "rebates"}),
+            merged(
+                GROUP_BUY,
+                {"team_size": 3, "virtual_places": 1, "leader": "rebate", "leader_rate": 0.1, "name": "rebates"},
+            ),
             merged(GROUP_BUY, {"leader": "free", "name": "free", "budget": 200, "merchant_share": 0.5}),
             merged(COUPON, {"budget": 100}),
-            {"kind": "coupon", "name": "percent", "coupon": "general", "percent": 0.3, "cap": 15, "valid_for": "3d", "merchant_share": 1.0},
+            {
+                "kind": "coupon",
+                "name": "percent",
+                "coupon": "general",
+                "percent": 0.3,
+                "cap": 15,
+                "valid_for": "3d",
+                "merchant_share": 1.0,
+            },
             REFERRAL,
-            merged(REFERRAL, {"name": "spender", "base": "profit", "merchant_share": 0.3, "budget": 150, "own_purchase_rebate": 0.02}),
+            merged(
+                REFERRAL,
+                {
+                    "name": "spender",
+                    "base": "profit",
+                    "merchant_share": 0.3,
+                    "budget": 150,
+                    "own_purchase_rebate": 0.02,
+                },
+            ),
         ]
     ),
     max_size=3,

@@ -23,7 +23,8 @@ SMALL: dict[str, Any] = {
 GROUP_BUY = {"kind": "group_buy", "team_size": 2, "discount": 0.2, "window": "24h", "lobby": 0.3}
 COUPON = {"kind": "coupon", "coupon": "newcomer", "amount": 10, "threshold": 40, "valid_for": "7d"}
 REFERRAL = {
-    "kind": "referral", "bonus": {"inviter": 9, "invitee": 9, "on": "first_order"}, "rates": [0.05, 0.02], "freeze": "3d",
+    "kind": "referral", "bonus": {"inviter": 9, "invitee": 9, "on": "first_order"}, "rates": [0.05, 0.02], "freeze":
+    "3d",
 }  # fmt: skip
 
 
@@ -32,7 +33,9 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) and "kind" not in value else value
+        result[key] = (
+            merged(old, value) if isinstance(old, dict) and isinstance(value, dict) and "kind" not in value else value
+        )
     return result
 
 

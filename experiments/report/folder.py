@@ -129,7 +129,8 @@ class Run:
     def members_at_start(self) -> pd.Series[float]:
         """Persons who had signed up before the start, for each replicate."""
         people = self._table("people", ["replicate", "joined_day"])
-        return people[people["joined_day"] < 0].groupby("replicate").size().reindex(self.seeds, fill_value=0).astype(float)
+        counts = people[people["joined_day"] < 0].groupby("replicate").size()
+        return counts.reindex(self.seeds, fill_value=0).astype(float)
 
     def joins(self, which: pd.Series[bool]) -> pd.DataFrame:
         """Count sign-ups of each day, shape (days, replicates), over some rows of ``joined``."""

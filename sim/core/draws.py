@@ -144,7 +144,12 @@ def _words(seed, stream, subject, obj, tick, k, out):  # type: ignore[no-untyped
 
 
 def words(
-    seed: int, stream: int, subject: npt.ArrayLike, obj: npt.ArrayLike = 0, tick: npt.ArrayLike = 0, k: npt.ArrayLike = 0
+    seed: int,
+    stream: int,
+    subject: npt.ArrayLike,
+    obj: npt.ArrayLike = 0,
+    tick: npt.ArrayLike = 0,
+    k: npt.ArrayLike = 0,
 ) -> npt.NDArray[np.uint32]:
     """Return the raw words at many addresses.
 

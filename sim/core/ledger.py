@@ -124,13 +124,14 @@ class Ledger:
         ValueError
             If an amount is negative: a refund is a transfer the other way.
         """
-        values = np.atleast_1d(np.asarray(amounts))
+        values = np.asarray(amounts)
         if values.size == 0:
             return 0
         if values.dtype.kind not in "iu":
             raise ValueError(f"amounts must be whole fen. Got {values.dtype}.")
-        if values.min() < 0:
-            raise ValueError(f"amounts must not be negative. Got {values.min()}; post the other way to refund.")
+        least = values.min()
+        if least < 0:
+            raise ValueError(f"amounts must not be negative. Got {least}; post the other way to refund.")
         total = int(values.sum())
         if total == 0:
             return 0
@@ -138,6 +139,7 @@ class Ledger:
         self._balance[target] += total
         self._flow[day, scheme, source, target] += total
         if self.journal is not None:
+            values = np.atleast_1d(values)
             paid = values > 0
             who = np.broadcast_to(np.asarray(persons), values.shape)[paid]
             self.journal.append(
@@ -167,9 +169,7 @@ class Ledger:
             }
         )
 
-    def total(
-        self, source: Account | None = None, target: Account | None = None, scheme: int | None = None
-    ) -> Fen:
+    def total(self, source: Account | None = None, target: Account | None = None, scheme: int | None = None) -> Fen:
         """Return fen moved a day, shape (days,), between the given accounts and under the given scheme (None: any)."""
         chosen = self._flow
         chosen = chosen if scheme is None else chosen[:, scheme : scheme + 1]

@@ -70,9 +70,7 @@ class Table:
         cls.columns = {**cls.columns, **own}
 
     def __init__(self, rows: int = 0, **widths: int) -> None:
-        self._specs = {
-            name: ColumnSpec(s.dtype, s.fill, widths.get(name, s.width)) for name, s in self.columns.items()
-        }
+        self._specs = {name: ColumnSpec(s.dtype, s.fill, widths.get(name, s.width)) for name, s in self.columns.items()}
         self._length = 0
         self._buffers: dict[str, Column] = {}
         self._allocate(max(rows, 16))
@@ -112,8 +110,8 @@ class Table:
         ndarray of int64
             Numbers of the new rows.
         """
-        unknown = values.keys() - self._specs.keys()
-        if unknown:
+        if not values.keys() <= self._specs.keys():
+            unknown = values.keys() - self._specs.keys()
             raise KeyError(f"{type(self).__name__} has no column {sorted(unknown)}; it has {list(self._specs)}")
         if rows is None:
             rows = max((len(v) for v in map(np.atleast_1d, values.values())), default=0)
@@ -148,5 +146,5 @@ class Table:
         self._refresh()
 
     def _refresh(self) -> None:
-        for name, buffer in self._buffers.items():
-            setattr(self, name, buffer[: self._length])
+        length = self._length
+        self.__dict__.update({name: buffer[:length] for name, buffer in self._buffers.items()})

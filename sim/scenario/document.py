@@ -18,9 +18,9 @@ _HEAD = """\
 
 Generated from the schema by `python -m sim.scenario.document`; do not edit.
 
-Every key that a scenario file may hold. Money is in yuan, durations carry a unit (`30min`, `24h`, `90d`, `2w`), shares are
-`15%` or `0.15`, rates are per day. A default of — means that the key is not set; `N` stands for a place in a list. A key
-without a source is a decision and not an assumption. How files extend and override one another is in
+Every key that a scenario file may hold. Money is in yuan, durations carry a unit (`30min`, `24h`, `90d`, `2w`), shares
+are `15%` or `0.15`, rates are per day. A default of — means that the key is not set; `N` stands for a place in a list.
+A key without a source is a decision and not an assumption. How files extend and override one another is in
 [Scenario files](scenario_files.md), what the numbers do is in [The model](odd.md).
 """
 
@@ -64,14 +64,16 @@ def keys_of(section: type[BaseModel], values: Mapping[str, Any] | None = None, p
     yield from _keys(section, values, path, "", "")
 
 
-def _keys(section: type[BaseModel], values: Mapping[str, Any] | None, path: str, unit: str, source: str) -> Iterator[Key]:
+def _keys(
+    section: type[BaseModel], values: Mapping[str, Any] | None, path: str, unit: str, source: str
+) -> Iterator[Key]:
     """Do what `keys_of` says; `unit` and `source` are those of the key that holds the section."""
     values = section.model_construct().model_dump(mode="json", warnings=False) if values is None else values
     for name, field in section.model_fields.items():
         if name != "kind":
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-            own_unit, own_source = str(extra.get("unit", unit)), str(extra.get("source", source))
-            yield from _key(f"{path}{name}", field, values.get(name), own_unit, own_source)
+            own_unit = str(extra.get("unit", "" if field.description else unit))
+            yield from _key(f"{path}{name}", field, values.get(name), own_unit, str(extra.get("source", source)))
 
 
 def _key(path: str, field: FieldInfo, default: Any, unit: str, source: str) -> Iterator[Key]:
@@ -81,7 +83,7 @@ def _key(path: str, field: FieldInfo, default: Any, unit: str, source: str) -> I
     inner = sections[0] if len(sections) == 1 else None
     if inner is None or not isinstance(default, Mapping):
         meaning = "; ".join(part for part in (field.description, unit) if part)
-        shown = "required" if field.is_required() else _shown(default)
+        shown = "required" if field.is_required() and default is None else _shown(default)
         yield Key(path, shown, _allowed(found, items, inner), meaning, source)
     if inner is not None:
         below = f"{path}.N." if items else f"{path}."
@@ -95,10 +97,19 @@ def _items(found: Iterable[Form]) -> list[Form]:
 
 def _allowed(found: list[Form], items: list[Form], inner: type[BaseModel] | None) -> str:
     if kinds := kinds_of(items or found):
-        return f"{'each ' if items else ''}one of the kinds {', '.join(map(str, kinds))}, which follow"
-    if inner is not None:
-        return "a list, each with the keys that follow" if items else "the keys that follow"
-    return allowed([form for form in found if form.type is not type(None)])
+        return f"{'a list of' if items else 'one of'} the kinds {', '.join(map(str, kinds))}, which follow"
+    if items and inner is not None:
+        return "a list of mappings with the keys that follow"
+    others = [form for form in found if form.type is not type(None) and (inner is None or form.section is not inner)]
+    plain = ", or ".join(map(_form, others))
+    return ", or ".join(part for part in (plain, "the keys that follow" if inner is not None else "") if part)
+
+
+def _form(form: Form) -> str:
+    """Say what one form allows; how its unit is written is said once, above all tables."""
+    if form.unit is None:
+        return allowed([form])
+    return allowed([form]).replace(form.unit.allowed, form.unit.name + (" above 0" if form.unit.above_low else ""))
 
 
 def _shown(value: Any) -> str:
@@ -118,11 +129,18 @@ def document() -> str:
     """Return ``docs/parameters.md``."""
     top = ScenarioConfig.model_fields
     sections = {name: field for name, field in top.items() if isinstance(field.default, BaseModel)}
-    single = [key for key in keys_of(ScenarioConfig) if key.path.partition(".")[0] not in sections]
+    defaults = ScenarioConfig.model_construct().model_dump(mode="json", warnings=False) | {"name": "the file's name"}
+    single = [key for key in keys_of(ScenarioConfig, defaults) if key.path.partition(".")[0] not in sections]
     lines = [_HEAD, "## Top level", *_table(single)]
     for name, field in sections.items():
         values = field.default.model_dump(mode="json")
-        lines += ["", f"## {name}", "", *_about(type(field.default)), *_table(keys_of(type(field.default), values, f"{name}."))]
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            *_about(type(field.default)),
+            *_table(keys_of(type(field.default), values, f"{name}.")),
+        ]
         for inner, inner_field in type(field.default).model_fields.items():
             lines += _kinds(f"{name}.{inner}", forms_of_field(inner_field))
     for name, field in top.items():

@@ -31,9 +31,9 @@ class Spread(Section):
 class Seeds(Section):
     """Persons who are invited by the shop itself and sign up in the first tick."""
 
-    persons: list[Annotated[int, Field(ge=0)]] | None = None
+    persons: list[Annotated[int, Field(ge=0)]] | None = Field(None, description="row numbers; give these or count")
     count: int | None = Field(None, ge=1, le=1_000_000)
-    by: Literal["degree", "random", "betweenness"] = "degree"
+    by: Literal["degree", "random", "betweenness"] = Field("degree", description="with count: who comes first")
 
     @model_validator(mode="after")
     def _one_way_of_choosing(self) -> Seeds:
@@ -45,15 +45,21 @@ class Seeds(Section):
 class PeopleConfig(Section):
     """Who there is, how they are tied, and what they are like."""
 
-    size: int | None = Field(None, ge=1, le=5_000_000, description="persons; default: those of the network file, or 10000")
+    size: int | None = Field(
+        None, ge=1, le=5_000_000, description="persons; default: those of the network file, or 10000"
+    )
     network: NetworkConfig = PowerLawCluster(kind="power_law_cluster", mean_degree=12, clustering=0.2)
     members_at_start: Share = assume(0.2, source=ASSUMED, unit="share of persons")
     tenure: Hours = assume(26 * 168.0, source=ASSUMED, unit="members at start joined at most so long ago, uniformly")
-    seeds: Seeds | None = None
+    seeds: Seeds | None = Field(None, description="persons whom the shop itself invites, who sign up in the first tick")
     homophily: Annotated[float, Field(ge=0, le=0.9)] = assume(
-        0.3, source="assumption; likeness along ties is the rule (McPherson et al. 2001)", unit="correlation of tastes along ties"
+        0.3,
+        source="assumption; likeness along ties is the rule (McPherson et al. 2001)",
+        unit="correlation of tastes along ties",
     )
-    taste_dimensions: Annotated[int, Field(ge=1, le=32)] = assume(8, source=ASSUMED)
+    taste_dimensions: Annotated[int, Field(ge=1, le=32)] = assume(
+        8, source=ASSUMED, unit="of the space of tastes and topics"
+    )
     taste_weight: Annotated[float, Field(ge=0, le=5)] = assume(0.8, source=ASSUMED, unit="logits, standard deviation")
     price_sensitivity: Spread = assume(
         Spread(mean=2.62, sigma=0.3),
@@ -67,7 +73,9 @@ class PeopleConfig(Section):
     )
     trust: Spread = assume(Spread(mean=0.5, sigma=0.3), source=ASSUMED, unit="trust in friends' word, capped at 1")
     reference_memory: Share = assume(
-        0.05, source="exponential smoothing of prices seen (Briesch et al. 1997 find slow adaptation)", unit="weight of one visit"
+        0.05,
+        source="exponential smoothing of prices seen (Briesch et al. 1997 find slow adaptation)",
+        unit="weight of one visit",
     )
     hassle: Spread = assume(Spread(mean=0.6, sigma=0.5), source=ASSUMED, unit="logits lost by waiting for a team")
     way_noise: Annotated[float, Field(ge=0, le=10)] = assume(
@@ -79,7 +87,7 @@ class PeopleConfig(Section):
 class GammaRate(Section):
     """Purchase rates differ between persons by a Gamma distribution (NBD)."""
 
-    shape: float = Field(gt=0, le=100)
+    shape: float = Field(gt=0, le=100, description="of the Gamma distribution; small: few buy most")
     mean: float = Field(gt=0, le=50, description="purchases a customer-week while active")
 
 
@@ -96,9 +104,11 @@ class DemandConfig(Section):
     profile: Literal["media", "grocery"] | FilePath = Field(
         "media", description="media, grocery, or a file like scenarios/profiles/media.yaml"
     )
-    rate: GammaRate | None = None
-    dropout: BetaDropout | Literal["none"] | None = None
-    units: float | None = Field(None, ge=1, le=100, description="mean units an order")
+    rate: GammaRate | None = Field(None, description="default: the profile's")
+    dropout: BetaDropout | Literal["none"] | None = Field(
+        None, description="default: the profile's; none: nobody leaves"
+    )
+    units: float | None = Field(None, ge=1, le=100, description="mean units an order; default: the profile's")
     conversion: Share = assume(
         0.04, source="assumption; web shops convert 2-4% of visits", unit="orders a visit, without schemes"
     )
@@ -107,8 +117,8 @@ class DemandConfig(Section):
 class PriceConfig(Section):
     """List prices: log-normal."""
 
-    median: Fen
-    sigma: float = Field(0.8, ge=0, le=3)
+    median: Fen = Field(description="of a unit")
+    sigma: float = Field(0.8, ge=0, le=3, description="standard deviation of the logarithm")
 
 
 class StockConfig(Section):
@@ -116,18 +126,20 @@ class StockConfig(Section):
 
     initial: int | None = Field(None, ge=0, le=100_000_000, description="units of each product; default: never short")
     cover: Hours = assume(28 * 24.0, source=ASSUMED, unit="sales that a reorder covers")
-    lead_time: Hours = assume(72.0, source=ASSUMED)
+    lead_time: Hours = assume(72.0, source=ASSUMED, unit="from a reorder to its arrival")
 
 
 class CatalogConfig(Section):
     """What there is to buy."""
 
-    merchants: int = Field(20, ge=1, le=10_000)
-    products: int = Field(500, ge=1, le=100_000)
-    categories: int = Field(10, ge=1, le=1000)
+    merchants: int = Field(20, ge=1, le=10_000, description="number of merchants")
+    products: int = Field(500, ge=1, le=100_000, description="number of products")
+    categories: int = Field(10, ge=1, le=1000, description="number of categories, around which tastes cluster")
     price: PriceConfig | None = Field(None, description="default: so that baskets are like the demand profile's")
     margin: Share = assume(0.25, source=ASSUMED, unit="(price - cost) / price, mean over products")
-    quality: Annotated[float, Field(ge=0, le=5)] = assume(0.5, source=ASSUMED, unit="logits, standard deviation over products")
+    quality: Annotated[float, Field(ge=0, le=5)] = assume(
+        0.5, source=ASSUMED, unit="logits, standard deviation over products"
+    )
     take_rate: Share = assume(0.05, source=ASSUMED, unit="platform's commission on the list price")
     stock: StockConfig = StockConfig()
 
@@ -136,11 +148,19 @@ class ClickConfig(Section):
     """How a recipient responds to one exposure: a logit, each term in logits."""
 
     base: Share = assume(0.05, source=ASSUMED, unit="click probability of a first exposure from an average tie")
-    strength: Annotated[float, Field(ge=-5, le=5)] = assume(1.0, source="personalised messages work better (Aral & Walker 2011)", unit="logits from weakest to strongest tie")
+    strength: Annotated[float, Field(ge=-5, le=5)] = assume(
+        1.0,
+        source="personalised messages work better (Aral & Walker 2011)",
+        unit="logits from weakest to strongest tie",
+    )
     trust: Annotated[float, Field(ge=-5, le=5)] = assume(1.0, source=ASSUMED, unit="logits from no trust to full trust")
-    relevance: Annotated[float, Field(ge=-5, le=5)] = assume(0.4, source=ASSUMED, unit="logits a standard deviation of taste match")
+    relevance: Annotated[float, Field(ge=-5, le=5)] = assume(
+        0.4, source=ASSUMED, unit="logits a standard deviation of taste match"
+    )
     fatigue: Annotated[float, Field(ge=0, le=5)] = assume(
-        0.5, source="repeated recommendations help little, then hurt (Leskovec, Adamic & Huberman 2007)", unit="logits lost per ln(1 + recent exposures)"
+        0.5,
+        source="repeated recommendations help little, then hurt (Leskovec, Adamic & Huberman 2007)",
+        unit="logits lost per ln(1 + recent exposures)",
     )
     invitation: Annotated[float, Field(ge=-5, le=5)] = assume(
         0.68,
@@ -150,7 +170,9 @@ class ClickConfig(Section):
     team_call: Annotated[float, Field(ge=-5, le=10)] = assume(
         2.8, source="calibrated; see friend_appeal of group_buy", unit="logits for being called to join a friend's team"
     )
-    gift: Annotated[float, Field(ge=0, le=5)] = assume(0.25, source=ASSUMED, unit="logits per ln(1 + yuan promised); of signing up too")
+    gift: Annotated[float, Field(ge=0, le=5)] = assume(
+        0.25, source=ASSUMED, unit="logits per ln(1 + yuan promised); of signing up too"
+    )
 
 
 class SharingConfig(Section):
@@ -164,20 +186,29 @@ class SharingConfig(Section):
     )
     on_sign_up: Share = assume(0.05, source=ASSUMED, unit="chance that signing up ends in a share")
     activity_sigma: Annotated[float, Field(ge=0, le=5)] = assume(
-        1.5, source="between nothing and 3.0, where 1% of members send 75% (van Mierlo 2014)", unit="log-sd of members' inclination to share"
+        1.5,
+        source="between nothing and 3.0, where 1% of members send 75% (van Mierlo 2014)",
+        unit="log-sd of members' inclination to share",
     )
-    audience: Annotated[int, Field(ge=1, le=100_000)] | Literal["all"] = assume(5, source=ASSUMED, unit="friends told by a share, mean")
+    audience: Annotated[int, Field(ge=1, le=100_000)] | Literal["all"] = assume(
+        5, source=ASSUMED, unit="friends told by a share, mean"
+    )
     team_audience: Annotated[int, Field(ge=1, le=100_000)] | Literal["all"] = assume(
         15, source=ASSUMED, unit="friends told by a call to join a team, mean; such calls go to chat groups"
     )
     cooldown: Hours = assume(24.0, source=ASSUMED, unit="a member shares at most once in")
-    reward_weight: Annotated[float, Field(ge=0, le=5)] = assume(0.5, source=ASSUMED, unit="logits per ln(1 + yuan expected)")
-    social_cost: Spread = assume(Spread(mean=0.3, sigma=0.5), source=ASSUMED, unit="logits lost per ln(1 + recent own shares)")
+    reward_weight: Annotated[float, Field(ge=0, le=5)] = assume(
+        0.5, source=ASSUMED, unit="logits per ln(1 + yuan expected)"
+    )
+    social_cost: Spread = assume(
+        Spread(mean=0.3, sigma=0.5), source=ASSUMED, unit="logits lost per ln(1 + recent own shares)"
+    )
     delay: Hours = assume(6.0, source=ASSUMED, unit="mean time until a message is read")
     click: ClickConfig = ClickConfig()
     interest: Annotated[float, Field(ge=0, le=10)] = assume(
         3.45,
-        source="who clicks wants it: with endorsement, 10% of those without trust and 50% of those with full trust buy (a claim)",
+        source="who clicks wants it: with endorsement, 10% of those without trust and 50% of those with full trust buy "
+        "(a claim)",
         unit="logits for a product clicked on",
     )
     endorsement: Annotated[float, Field(ge=0, le=10)] = assume(
@@ -186,8 +217,10 @@ class SharingConfig(Section):
     sign_up: Share = assume(0.25, source=ASSUMED, unit="prospects who click and sign up")
     response: Literal["independent", "threshold"] = Field(
         "independent",
-        description="of prospects. independent: each exposure has its own chance of a click; threshold: a prospect clicks once "
-        "the exposures so far, each weighing its tie's part of all their ties' strength, reach a threshold that is uniform "
+        description="of prospects. independent: each exposure has its own chance of a click; threshold: a prospect "
+        "clicks once "
+        "the exposures so far, each weighing its tie's part of all their ties' strength, reach a threshold that is "
+        "uniform "
         "on (0, 1) (linear threshold model)",
     )
     fatigue_half_life: PositiveHours = assume(168.0, source=ASSUMED, unit="recent exposures and shares fade by half in")
@@ -200,14 +233,17 @@ class AudienceConfig(Section):
 
     median: float = assume(5000, source="median views of 7126 streamers: 4840 (Twitch English network)", gt=0, le=1e9)
     sigma: float = assume(
-        3.2, source="top 1% of streamers hold 80.2%: Phi(sigma - 2.326); their 5.4% partners hold 91.2%, which gives 2.96", ge=0, le=4
+        3.2,
+        source="top 1% of streamers hold 80.2%: Phi(sigma - 2.326); their 5.4% partners hold 91.2%, which gives 2.96",
+        ge=0,
+        le=4,
     )
 
 
 class KolsConfig(Section):
     """Opinion leaders who post about products to followers beyond their own ties."""
 
-    count: int = Field(0, ge=0, le=10_000)
+    count: int = Field(0, ge=0, le=10_000, description="number of opinion leaders")
     audience: AudienceConfig = assume(
         AudienceConfig(), source="views of streamers, taken for followers", unit="followers, at most the whole market"
     )
@@ -217,15 +253,23 @@ class KolsConfig(Section):
     affinity: Annotated[float, Field(ge=0, le=0.95)] = assume(
         0.5, source=ASSUMED, unit="correlation of following a KOL with a taste for the KOL's field"
     )
-    post_every: PositiveHours = assume(168.0, source=ASSUMED)
+    post_every: PositiveHours = assume(168.0, source=ASSUMED, unit="between posts of one KOL")
     reach: Share = assume(0.15, source=ASSUMED, unit="followers who see a post")
-    fee: Fen = assume(4000, source=ASSUMED, unit="a post and thousand followers claimed, paid by the product's merchant")
-    commission: Share = assume(0.1, source=ASSUMED, unit="of what buyers pay through the KOL's link, paid by the merchant")
+    fee: Fen = assume(
+        4000, source=ASSUMED, unit="a post and thousand followers claimed, paid by the product's merchant"
+    )
+    commission: Share = assume(
+        0.1, source=ASSUMED, unit="of what buyers pay through the KOL's link, paid by the merchant"
+    )
     click: Share = assume(0.03, source=ASSUMED, unit="click probability for an audience of a thousand")
     decline: Annotated[float, Field(ge=0, le=2)] = assume(
-        0.3, source="assumption; small influencers persuade more per head (Bakshy et al. 2011)", unit="fall of click odds per ln(audience / 1000)"
+        0.3,
+        source="assumption; small influencers persuade more per head (Bakshy et al. 2011)",
+        unit="fall of click odds per ln(audience / 1000)",
     )
-    endorsement: Annotated[float, Field(ge=0, le=5)] = assume(0.4, source=ASSUMED, unit="logits for the endorsed product")
+    endorsement: Annotated[float, Field(ge=0, le=5)] = assume(
+        0.4, source=ASSUMED, unit="logits for the endorsed product"
+    )
     fake_followers: Share = assume(
         0.1005, source="hand-labelled followers of 975 accounts (SRF)", unit="followers who are not people", lt=1
     )
@@ -234,11 +278,15 @@ class KolsConfig(Section):
 class MerchantsConfig(Section):
     """How merchants react to their margin."""
 
-    review_every: PositiveHours = assume(168.0, source=ASSUMED)
+    review_every: PositiveHours = assume(168.0, source=ASSUMED, unit="between reviews of prices, budget and stock")
     margin_floor: Share = assume(0.05, source=ASSUMED, unit="below it a merchant stops paying for promotions")
-    price_step: Share = assume(0.03, source=ASSUMED, unit="price change of one review, up when sales rise or margin is low")
+    price_step: Share = assume(
+        0.03, source=ASSUMED, unit="price change of one review, up when sales rise or margin is low"
+    )
     price_band: Share = assume(0.2, source=ASSUMED, unit="prices stay within this of where they began")
-    promotion_budget: Share = assume(0.15, source=ASSUMED, unit="of usual sales a review period, for promotions they pay")
+    promotion_budget: Share = assume(
+        0.15, source=ASSUMED, unit="of usual sales a review period, for promotions they pay"
+    )
 
 
 class HybridWeights(Section):
@@ -264,7 +312,9 @@ class RecommendationConfig(Section):
     refresh: PositiveHours = assume(168.0, source=ASSUMED, unit="retraining interval")
     explore: Share = assume(0.1, source=ASSUMED, unit="places filled by products drawn at random")
     half_life: PositiveHours = assume(336.0, source=ASSUMED, unit="an order counts half for popularity after")
-    click_weight: Share = assume(0.2, source=ASSUMED, unit="of an order, that a click on a shared product tells of a taste")
+    click_weight: Share = assume(
+        0.2, source=ASSUMED, unit="of an order, that a click on a shared product tells of a taste"
+    )
     algorithm: Literal["als", "item_knn"] = Field("als", description="of the collaborative part")
     factors: int = Field(16, ge=1, le=256, description="latent factors of als")
     neighbours: int = Field(50, ge=1, le=1000, description="neighbours of item_knn")
@@ -274,7 +324,9 @@ class RecommendationConfig(Section):
 class StackingConfig(Section):
     """Which schemes combine, and in what order prices fall."""
 
-    order: list[str] = Field(["group_buy", "coupon"], description="kinds; each works on the price that the earlier left")
+    order: list[str] = Field(
+        ["group_buy", "coupon"], description="kinds; each works on the price that the earlier left"
+    )
     combine: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
         [["group_buy", "coupon"]], description="pairs of kinds that may fall on one order; others exclude each other"
     )
@@ -287,10 +339,16 @@ class OperationsConfig(Section):
     dispatch_every: PositiveHours = assume(24.0, source=ASSUMED, unit="parcels leave in batches")
     lead_time: Hours = assume(48.0, source=ASSUMED, unit="mean time from dispatch to delivery")
     shipping: Fen = assume(500, source=ASSUMED, unit="a parcel, either way, paid by the merchant")
-    return_window: Hours = assume(168.0, source="seven days without reasons: consumer protection law of the PRC, art. 25")
+    return_window: Hours = assume(
+        168.0,
+        source="seven days without reasons: consumer protection law of the PRC, art. 25",
+        unit="from delivery; then an order is final",
+    )
     return_rate: Share = assume(0.06, source=ASSUMED, unit="parcels returned by a satisfied customer")
     late_after: Hours = assume(96.0, source=ASSUMED, unit="from order; later parcels disappoint")
-    disappointment: Share = assume(0.15, source=ASSUMED, unit="satisfaction lost by a late parcel, a return or a failed team")
+    disappointment: Share = assume(
+        0.15, source=ASSUMED, unit="satisfaction lost by a late parcel, a return or a failed team"
+    )
     recovery: Share = assume(0.1, source=ASSUMED, unit="way back to full satisfaction by a parcel in time")
     satisfaction_effect: Annotated[float, Field(ge=0, le=10)] = assume(
         2.0, source=ASSUMED, unit="logits of dropout from full to no satisfaction"
@@ -300,9 +358,9 @@ class OperationsConfig(Section):
 class CampaignConfig(Section):
     """An entry of the campaign calendar."""
 
-    name: str
-    start: Hours
-    end: PositiveHours
+    name: str = Field(description="for readers")
+    start: Hours = Field(description="since the start of the run")
+    end: PositiveHours = Field(description="the same")
     schemes: list[str] = Field([], description="names of schemes that run only within campaigns which list them")
     demand: float = Field(1.0, gt=0, le=100, description="factor on visits while it lasts")
 
@@ -316,11 +374,13 @@ class CampaignConfig(Section):
 class FraudConfig(Section):
     """Rings of accounts that farm bonuses and newcomer coupons while it pays."""
 
-    rings: int = Field(0, ge=0, le=10_000)
+    rings: int = Field(0, ge=0, le=10_000, description="number of rings")
     capacity: int = Field(200, ge=1, le=60_000, description="accounts a ring can open in all")
     batch: int = Field(10, ge=1, le=60_000, description="accounts a ring opens at a decision")
     enter: Hours = assume(72.0, source=ASSUMED, unit="rings discover the shop within")
-    decide_every: PositiveHours = assume(24.0, source=ASSUMED, description="at least four ticks, until a batch has gone through")
+    decide_every: PositiveHours = assume(
+        24.0, source=ASSUMED, description="at least four ticks, until a batch has gone through"
+    )
     account_cost: Fen = assume(300, source=ASSUMED, unit="an account: number, identity, warming up")
     action_cost: Fen = assume(50, source=ASSUMED, unit="an order placed by hand")
     devices: int = Field(4, ge=1, le=100_000, description="devices a ring owns, all at one address")
@@ -333,20 +393,24 @@ class FraudConfig(Section):
 class RiskConfig(Section):
     """Controls. What is not set is not done."""
 
-    accounts_per_device: int | None = Field(None, ge=1, le=1000)
-    accounts_per_address: int | None = Field(None, ge=1, le=1000)
-    invites_per_day: int | None = Field(None, ge=1, le=100_000, description="rewarded invitations a member-day; velocity")
-    payout_freeze: Hours = assume(0.0, source="no freeze unless the scenario says so", unit="rewards wait at least so long")
+    accounts_per_device: int | None = Field(None, ge=1, le=1000, description="sign-ups beyond are refused, and flagged")
+    accounts_per_address: int | None = Field(None, ge=1, le=1000, description="the same for addresses")
+    invites_per_day: int | None = Field(
+        None, ge=1, le=100_000, description="rewarded invitations a member-day; velocity"
+    )
+    payout_freeze: Hours = assume(
+        0.0, source="no freeze unless the scenario says so", unit="rewards wait at least so long"
+    )
     freeze_check: bool = Field(True, description="cancel frozen rewards whose account was caught meanwhile")
 
 
 class Guardrail(Section):
     """A metric that must stay within bounds, with confidence."""
 
-    metric: str
-    min: Level | None = None
-    max: Level | None = None
-    confidence: Share = Field(0.95, gt=0.5, lt=1)
+    metric: str = Field(description="a metric, or name.metric of a scheme that has a name")
+    min: Level | None = Field(None, description="at least; give this, max or both")
+    max: Level | None = Field(None, description="at most")
+    confidence: Share = Field(0.95, gt=0.5, lt=1, description="one-sided, of the mean over replicates")
 
 
 class RecordConfig(Section):
@@ -370,10 +434,10 @@ else:
 class ScenarioConfig(Section):
     """A scenario, complete."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")
-    question: str = ""
-    horizon: PositiveHours = Field(90 * 24.0, le=10 * 365 * 24.0)
-    tick: PositiveHours = Field(1.0, le=24.0, description="1h, 2h, 3h, 4h, 6h, 8h, 12h or 1d")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$", description="what reports call the scenario")
+    question: str = Field("", description="what the scenario is to find out, for the report")
+    horizon: PositiveHours = Field(90 * 24.0, le=10 * 365 * 24.0, description="length of the run")
+    tick: PositiveHours = Field(1.0, le=24.0, description="one step of the clock: 1h, 2h, 3h, 4h, 6h, 8h, 12h or 1d")
     people: PeopleConfig = PeopleConfig()
     demand: DemandConfig = DemandConfig()
     catalog: CatalogConfig = CatalogConfig()
@@ -381,12 +445,14 @@ class ScenarioConfig(Section):
     kols: KolsConfig = KolsConfig()
     merchants: MerchantsConfig = MerchantsConfig()
     recommendation: RecommendationConfig = RecommendationConfig()
-    schemes: list[SchemeSection] = []
+    schemes: list[SchemeSection] = Field([])
     stacking: StackingConfig = StackingConfig()
     operations: OperationsConfig = OperationsConfig()
-    calendar: list[CampaignConfig] = []
+    calendar: list[CampaignConfig] = Field([])
     fraud: FraudConfig = FraudConfig()
     risk: RiskConfig = RiskConfig()
-    guardrails: list[Guardrail] = []
-    sources: dict[str, str] = {}
+    guardrails: list[Guardrail] = Field([])
+    sources: dict[str, str] = Field(
+        {}, description="dotted key path: where its value comes from; holds for keys below it too"
+    )
     record: RecordConfig = RecordConfig()

@@ -1,6 +1,7 @@
 """Incentive schemes, one file each, and the registry that scenario files choose from.
 
-Third parties register a scheme under the entry point group ``shopsim.schemes``; its ``kind`` then works in scenario files.
+Third parties register a scheme under the entry point group ``shopsim.schemes``; its ``kind`` then works in scenario
+files.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def registry() -> dict[str, type[Scheme]]:
     found: dict[str, type[Scheme]] = {}
     for cls in classes:
         if cls.kind in found:
-            raise ValueError(f"two schemes call themselves {cls.kind!r}: {found[cls.kind].__module__}, {cls.__module__}")
+            raise ValueError(
+                f"two schemes call themselves {cls.kind!r}: {found[cls.kind].__module__}, {cls.__module__}"
+            )
         found[cls.kind] = cls
     return found

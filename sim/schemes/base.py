@@ -1,7 +1,7 @@
 """What every incentive scheme is: a config, its tables, and the hooks it needs.
 
-A scheme subclasses :class:`Scheme`, declares a pydantic ``Config`` (a :class:`SchemeConfig` with a literal ``kind``) and
-implements only the hooks it needs. The shop calls them in the order of a day:
+A scheme subclasses :class:`Scheme`, declares a pydantic ``Config`` (a :class:`SchemeConfig` with a literal ``kind``)
+and implements only the hooks it needs. The shop calls them in the order of a day:
 
 =================  ====================================================================================
 hook               when, and what for
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from sim.core.config import Section, assume
 from sim.core.ledger import Account
@@ -48,11 +48,13 @@ class SchemeConfig(Section):
     """What every scheme can be told."""
 
     kind: str
-    name: str | None = None
-    start: Hours = assume(0.0, source="scheme opens with the run")
-    end: Hours | None = None
-    budget: Fen | None = None
-    merchant_share: Share = assume(0.0, source="the platform pays unless the scenario says otherwise")
+    name: str | None = Field(None, description="what reports, calendar and --set call it; default: its kind")
+    start: Hours = assume(0.0, source="scheme opens with the run", unit="since the start of the run")
+    end: Hours | None = Field(None, description="since the start of the run; default: the end of the run")
+    budget: Fen | None = Field(None, description="most that it may cost, never overspent; default: no limit")
+    merchant_share: Share = assume(
+        0.0, source="the platform pays unless the scenario says otherwise", unit="of the cost that merchants pay"
+    )
 
     @model_validator(mode="after")
     def _opens_before_it_closes(self) -> SchemeConfig:
@@ -105,7 +107,9 @@ class Scheme:
             return np.ones(len(amounts), bool)
         return np.cumsum(amounts) <= self.budget_left
 
-    def pay(self, target: Account, amounts: Array, persons: Array | int = -1, *, source: Account = Account.PLATFORM) -> int:
+    def pay(
+        self, target: Account, amounts: Array, persons: Array | int = -1, *, source: Account = Account.PLATFORM
+    ) -> int:
         """Move money on behalf of this scheme; what the platform or merchants pay counts against the budget.
 
         Parameters

@@ -62,8 +62,10 @@ class CouponConfig(SchemeConfig):
         description="who may have it, by what the platform knows. new: signed up less than new_within ago; active, "
         "lapsed: bought before, and for the last time less than lapsed_after ago, or longer ago",
     )
-    new_within: PositiveHours = assume(720.0, source="published platform practice: at most a month ago")
-    lapsed_after: PositiveHours = assume(1440.0, source=ASSUMED)
+    new_within: PositiveHours = assume(
+        720.0, source="published platform practice: at most a month ago", unit="for segment: new"
+    )
+    lapsed_after: PositiveHours = assume(1440.0, source=ASSUMED, unit="for segment: active and lapsed")
     code_known: Share = assume(0.01, source=ASSUMED, unit="persons who know the code at the start")
     code_passed_on: Share = assume(0.5, source=ASSUMED, unit="messages of those who know the code that carry it")
     member_after: Hours | None = Field(None, description="member coupon: with the shop for so long, or with min_orders")

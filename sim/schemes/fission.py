@@ -37,7 +37,9 @@ class FissionConfig(Section):
         description="equal: odd fen go to the sharer and the first helpers; random: uniform cuts, at least a fen each",
     )
     total: PositiveFen = Field(description="value of all coupons of a packet together")
-    window: PositiveHours = assume(24.0, source="published platform practice for shared packets and teams")
+    window: PositiveHours = assume(
+        24.0, source="published platform practice for shared packets and teams", unit="from the order to the deadline"
+    )
 
     @model_validator(mode="after")
     def _a_fen_for_everybody(self) -> FissionConfig:

@@ -44,8 +44,8 @@ class Appointed(Section):
     """Promoters whom the shop chooses at the start: a list, or a number or share of all persons."""
 
     persons: list[Annotated[int, Field(ge=0)]] | None = Field(None, description="row numbers")
-    count: PositiveCount | None = None
-    share: Share | None = None
+    count: PositiveCount | None = Field(None, description="number of persons")
+    share: Share | None = Field(None, description="of all persons")
     by: Literal["degree", "random"] | None = Field(None, description="degree: most ties first")
 
     @model_validator(mode="after")

@@ -47,8 +47,8 @@ MAX_LEVELS = 10
 class Bonus(Section):
     """A reward for each invited member, for either side."""
 
-    inviter: Fen = assume(1000, source=ASSUMED)
-    invitee: Fen = assume(1000, source=ASSUMED)
+    inviter: Fen = assume(1000, source=ASSUMED, unit="an invited member, to who invited")
+    invitee: Fen = assume(1000, source=ASSUMED, unit="to the invited member")
     on: Literal["sign_up", "first_order"] = assume("first_order", source=ASSUMED, unit="what earns it")
     min_order: Fen = assume(0, source="any order counts", unit="paid; smaller orders do not count")
 
@@ -66,7 +66,9 @@ class ReferralConfig(SchemeConfig):
     """Rules of a referral programme."""
 
     kind: Literal["referral"]
-    promoters: Literal["everyone", "appointed", "spenders", "application"] = assume("everyone", source=ASSUMED)
+    promoters: Literal["everyone", "appointed", "spenders", "application"] = assume(
+        "everyone", source=ASSUMED, unit="who may earn by referring"
+    )
     appointed: Appointed | None = Field(None, description="with promoters: appointed")
     min_spend: PositiveFen | None = Field(
         None, description="with promoters: spenders; paid during the run, refunds taken off"
@@ -78,7 +80,9 @@ class ReferralConfig(SchemeConfig):
         source=ASSUMED,
         description="any_time: a click on a promoter's message binds who has none; override: the last click wins",
     )
-    binding_expires: PositiveHours | None = assume(None, source="bound for good unless the scenario says otherwise")
+    binding_expires: PositiveHours | None = assume(
+        None, source="bound for good unless the scenario says otherwise", unit="from being bound"
+    )
     rates: Annotated[list[Share], Field(max_length=MAX_LEVELS)] = assume(
         [0.10, 0.05], source="assumption; platform rules allow two levels", unit="of the base, for each level"
     )
