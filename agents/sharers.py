@@ -23,9 +23,52 @@ from sim.core.draws import Stream, exponential_of, philox, u01, unit
 
 _RECIPIENT = np.uint32(Stream.RECIPIENT)
 _CLICK = np.uint32(Stream.CLICK)
+_SHARE = np.uint32(Stream.SHARE)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
 PROSPECT, MEMBER, CHURNED = 0, 1, 2
 TEAM, INVITE, POST = 1, 2, 3
+
+
+@nb.njit(cache=True, error_model="numpy")
+def takers(  # type: ignore[no-untyped-def]
+    seed, tick, person, kind, reward, chance,
+    uid, social_cost, shares, talk_rate, last_share, log_activity, reward_weight, days, cap, cooldown,
+):  # fmt: skip
+    """Decide who takes an occasion to share; for the rule see :meth:`sim.feed.Feed.takers`.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    person, kind, reward, chance : ndarray, shape (n,)
+        The occasions. The chance is NaN for those who may talk unprompted.
+    uid ... last_share : ndarray
+        Columns of :class:`sim.people.People`.
+    log_activity : float32 ndarray, shape (n,)
+        Logarithm of each person's activity.
+    reward_weight, days, cap, cooldown : float
+        Logits per ``ln(1 + yuan)``; length of the tick; most that rewards can multiply unprompted talk by; ticks between a
+        person's shares.
+
+    Returns
+    -------
+    bool ndarray, shape (n,)
+    """
+    takes = np.zeros(person.size, np.bool_)
+    for n in range(person.size):
+        i = person[n]
+        if tick - last_share[i] < cooldown:
+            continue
+        unprompted = math.isnan(chance[n])
+        u = u01(seed, _SHARE, uid[i], kind[n], tick, unprompted)
+        keenness = reward_weight * math.log1p(reward[n]) - social_cost[i] * np.log1p(shares[i])
+        if unprompted:
+            dense = -talk_rate[i] * np.float32(days)
+            thinned = dense * math.exp(min(keenness, math.log(cap))) / cap
+            takes[n] = u < math.expm1(thinned) / np.expm1(dense)
+        else:
+            logit = math.log(chance[n]) - math.log1p(-chance[n]) + log_activity[n] + keenness
+            takes[n] = u < 1.0 / (1.0 + math.exp(-logit))
+    return takes
 
 
 @nb.njit(cache=True)
@@ -72,6 +115,13 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
             due[n] = 1 + int(exponential_of(b) * delay_ticks)
             n += 1
     return share[:n].copy(), recipient[:n].copy(), tie[:n].copy(), due[:n].copy()
+
+
+@nb.njit(cache=True)
+def tire(exposures, recipient):  # type: ignore[no-untyped-def]
+    """Count a message read by each recipient named, again for each."""
+    for r in recipient:
+        exposures[r] += np.float32(1)
 
 
 @nb.njit(cache=True)

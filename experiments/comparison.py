@@ -252,6 +252,7 @@ class Comparison:
             members={**row, "replicates_needed": None if pd.isna(needed) else int(needed)},
             cost=self.increment(arm, "incremental_cost"),
             cost_per_member=self.increment(arm, "cost_per_extra_member"),
+            contribution=self.increment(arm, "incremental_contribution"),
             fraud_share=stats.mean_estimate(runs.values("fraud_loss_share", list(runs.runs))),
             broken=[c.metric for c in self.checks if c.scenario == arm and c.state == "fail"],
         )

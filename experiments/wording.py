@@ -106,6 +106,8 @@ class Finding:
         The row of the arm's effect on ``new_members``.
     cost, cost_per_member : Estimate
         Yuan more than in the base arm, in all and for each member gained.
+    contribution : Estimate
+        Yuan more than in the base arm.
     fraud_share : Estimate
         Share of the subsidy that went to fake accounts.
     broken : list of str
@@ -118,6 +120,7 @@ class Finding:
     members: Mapping[str, Any]
     cost: Estimate
     cost_per_member: Estimate
+    contribution: Estimate
     fraud_share: Estimate
     broken: Sequence[str]
 
@@ -157,7 +160,19 @@ def sentence(finding: Finding) -> str:
     text = f"{subject[0].upper()}{subject[1:]} {listed([clause for clause in clauses if clause])}"
     if finding.broken:
         text += f"; the guardrail on {listed(finding.broken)} is broken"
-    return text + "."
+    return f"{text}.{_earnings(finding.contribution)}"
+
+
+def _earnings(contribution: Estimate) -> str:
+    """Say in a sentence of its own what an arm does to contribution; nothing if there is no interval."""
+    low, high = contribution.low, contribution.high
+    if not (math.isfinite(low) and math.isfinite(high)) or low == high:
+        return ""
+    interval = f"95% CI {number(low, 'yuan', signed=True)} to {number(high, 'yuan', signed=True)} yuan"
+    if low <= 0 <= high:
+        return f" Whether contribution gains or suffers is open ({interval})."
+    change = "rises" if low > 0 else "falls"
+    return f" Contribution {change} by {yuan(abs(contribution.mean))} ({interval})."
 
 
 def _growth(finding: Finding) -> str:
@@ -196,9 +211,9 @@ def _cost(finding: Finding) -> str:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """Say in a sentence what a comparison found: of several arms, about the best.
+    """Say in a sentence what a comparison found: of several arms, about one.
 
-    The best arm is the one that brings most new members beyond doubt and breaks no guardrail.
+    That is the one that brings most new members beyond doubt and breaks no guardrail.
     """
     if len(findings) == 1:
         return sentence(findings[0])
@@ -206,7 +221,7 @@ def verdict(findings: Sequence[Finding]) -> str:
     allowed = [finding for finding in gaining if not finding.broken]
     if allowed:
         best = max(allowed, key=lambda finding: float(finding.members["mean_difference"]))
-        rest = f"Best of {in_words(len(findings))} arms"
+        rest = f"Most growth of {in_words(len(findings))} arms"
         return f"{rest}: {_lower(sentence(best))}"
     base = findings[0].other
     if gaining:

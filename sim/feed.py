@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _NOBODY = np.zeros(0, np.int64)
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
-_LOG_CAP = math.log(TALK_CAP)
 
 
 class Pending(Table):
@@ -110,17 +109,13 @@ class Feed:
         ``TALK_CAP`` times too dense; of these a part is kept, so that what remains comes with
         ``1 - exp(-rate dt exp(keenness) / TALK_CAP)``.
         """
-        people, shop, sharing = self.shop.people, self.shop, self.shop.config.sharing
-        keenness = sharing.reward_weight * np.log1p(reward) - people.social_cost[persons] * np.log1p(people.shares[persons])
-        unprompted = np.isnan(chance)
-        u = draws.uniform(shop.seed, Stream.SHARE, people.uid[persons], kind, shop.clock.tick, unprompted)
-        dense = -people.talk_rate[persons] * shop.clock.days_a_tick
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            logit = np.log(chance) - np.log1p(-chance) + np.log(people.activity[persons]) + keenness
-            kept = np.expm1(dense * np.exp(np.minimum(keenness, _LOG_CAP)) / TALK_CAP) / np.expm1(dense)
-            accepted = u < np.where(unprompted, kept, 1.0 / (1.0 + np.exp(-logit)))
-        result: Array = accepted & (shop.clock.tick - people.last_share[persons] >= self._cooldown)
-        return result
+        people, shop = self.shop.people, self.shop
+        taken: Array = sharers.takers(
+            np.uint32(shop.seed), shop.clock.tick, persons, kind, reward, chance,
+            people.uid, people.social_cost, people.shares, people.talk_rate, people.last_share,
+            np.log(people.activity[persons]), shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP, self._cooldown,
+        )  # fmt: skip
+        return taken
 
     def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:
         """Pass on a message each: choose the friends who are told, and when they read it."""
@@ -197,7 +192,7 @@ class Feed:
                 scheme.on_exposure(seen)
         keenness = self._respond(seen)
         shop.count("exposures", len(seen))
-        np.add.at(shop.people.exposures, seen.recipient, np.float32(1))
+        sharers.tire(shop.people.exposures, seen.recipient)
         hit = np.flatnonzero(keenness <= 1.0)
         hit = hit[np.lexsort((keenness[hit], seen.recipient[hit]))]
         first = np.ones(hit.size, bool)

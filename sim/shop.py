@@ -392,7 +392,7 @@ class Shop(mesa.Model):
         self.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
         for scheme in self.schemes:
             column = scheme.number - 1
-            if used := np.count_nonzero(orders.discount[:, column]):
+            if used := int(np.count_nonzero(orders.discount[:, column])):
                 scheme.used += used
                 scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
                 scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
@@ -544,7 +544,7 @@ class Shop(mesa.Model):
 
     def benefit(self, persons: Array, amounts: npt.ArrayLike) -> None:
         """Note what persons got out of incentives, in fen; negative for claw-backs."""
-        np.add.at(self.people.benefit, persons, amounts)
+        np.add.at(self.people.benefit, persons, np.asarray(amounts, np.int64))
 
     def disappoint(self, persons: Array) -> None:
         """Lower persons' satisfaction after something went wrong."""
@@ -586,7 +586,7 @@ class Shop(mesa.Model):
         np.add.at(products.stock, book.product[rows], book.quantity[rows])
         np.subtract.at(products.sold, book.product[rows], book.quantity[rows])
         if status == OrderStatus.REFUNDED:
-            np.subtract.at(people.orders, who, 1)
+            np.subtract.at(people.orders, who, np.int32(1))
             people.first_order[who] = np.where(people.orders[who] == 0, np.iinfo(np.int32).min // 2, people.first_order[who])
             self.disappoint(who)
         self.count("refunded" if status == OrderStatus.REFUNDED else "returned", rows.size)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[1] / "docs" / "write_a_scheme.md"
 
 
@@ -51,13 +52,11 @@ def shopsim(folder, *arguments):
     return python(folder, "-c", "from experiments.cli import app; app()", *arguments)
 
 
-@pytest.mark.slow
 def test_the_tutorials_own_tests_pass(plug_in):
     done = python(plug_in, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_full_reduction.py")
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
 def test_the_command_line_runs_a_registered_scheme_and_names_its_package(plug_in):
     done = shopsim(plug_in, "run", "ladder.yaml", "--set", "schemes.full_reduction.tiers.0.off=5", "--json", "--out", "out")
     assert done.returncode == 0, done.stderr
@@ -70,5 +69,4 @@ def test_the_command_line_runs_a_registered_scheme_and_names_its_package(plug_in
 def test_a_registered_schemes_mistakes_are_reported_like_any_others(plug_in):
     done = shopsim(plug_in, "validate", "ladder.yaml", "--set", "schemes.0.tiers=[{spend: 100, of: 8}]")
     assert done.returncode == 2
-    assert "schemes.0.tiers.0.of: unknown key" in done.stderr
-    assert "Did you mean 'off'?" in done.stderr
+    assert "schemes.0.tiers.0.of: is not a key here. Did you mean 'off'?" in done.stderr

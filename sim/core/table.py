@@ -12,6 +12,8 @@ A subclass declares its columns as class annotations; an instance has each as an
 
 Columns are views on over-allocated buffers, so reading them costs nothing; an append may move the buffers, so do not
 keep a column across an append.
+
+``np.add.at`` on a column must add values of the column's own type: of another type, numpy copies the whole column.
 """
 
 from __future__ import annotations

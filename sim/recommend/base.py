@@ -11,6 +11,7 @@ exploration are done here and are the same for all:
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -45,7 +46,7 @@ class Recommender:
         self.config = shop.config.recommendation
         self.log = Log()
         self.available = np.zeros(0, np.int32)
-        self._ranked = self.available
+        self.ranked = self.available
         self._stored = np.zeros((0, self.config.slate), _smallest_integer(len(shop.products)))
 
     # What a model implements.
@@ -101,10 +102,14 @@ class Recommender:
     def fit_new(self, persons: Array) -> None:
         """Store slates for persons from what was learnt at the last retraining: those who just signed up, say."""
         self._make_room()
+        self._store(np.asarray(persons, np.int64))
+
+    def _store(self, persons: Array) -> None:
+        """Rank products for the persons and store the best; a model may know a faster way."""
         block = max(1, _BLOCK // len(self.shop.products))
         for start in range(0, len(persons), block):
             part = persons[start : start + block]
-            _keep_best(self.scores(part), self._ranked, part, self._stored)
+            keep_best(self.scores(part), self.ranked, part, self._stored)
 
     def stored(self, persons: Array) -> Array:
         """Return persons' slates before exploration, int32 (persons, slate), -1 for empty places."""
@@ -140,7 +145,7 @@ class Recommender:
         impressions = np.where(orders > 0, 0, products.views)
         tie_break = draws.uniform(self.shop.seed, Stream.SLATE, 0, self.available, k=1)
         keys = (tie_break, impressions[self.available], -orders[self.available])
-        self._ranked = self.available[np.lexsort(keys)]
+        self.ranked = self.available[np.lexsort(keys)]
 
     def _blank(self, rows: int) -> Array:
         return np.full((rows, self.config.slate), UNKNOWN, self._stored.dtype)
@@ -162,26 +167,23 @@ def _smallest_integer(products: int) -> type[np.signedinteger[Any]]:
     return np.int16 if products <= np.iinfo(np.int16).max else np.int32
 
 
-@nb.njit(cache=True)
-def _keep_best(scores, ranked, persons, stored):  # type: ignore[no-untyped-def]
+@nb.njit(cache=True, nogil=True)
+def keep_best(scores, ranked, persons, stored):  # type: ignore[no-untyped-def]
     """Write the best-scored products into the persons' stored slates; among equals the earlier in ``ranked`` wins."""
-    places = stored.shape[1]
+    places = min(stored.shape[1], ranked.size)
     best = np.empty(places, np.float32)
-    lowest = np.float32(0.0)
     for i in range(persons.size):
         slate = stored[persons[i]]
-        for rank in range(ranked.size):
-            product = ranked[rank]
+        best[:] = -np.inf
+        slate[:] = NONE
+        for product in ranked:
             score = scores[i, product]
-            if rank >= places and score <= lowest:
-                continue
-            place = min(rank, places - 1)
-            while place > 0 and best[place - 1] < score:
-                best[place], slate[place] = best[place - 1], slate[place - 1]
-                place -= 1
-            best[place], slate[place] = score, product
-            lowest = best[places - 1]
-        slate[ranked.size :] = NONE
+            if score > best[places - 1]:
+                place = places - 1
+                while place > 0 and best[place - 1] < score:
+                    best[place], slate[place] = best[place - 1], slate[place - 1]
+                    place -= 1
+                best[place], slate[place] = score, product
 
 
 @nb.njit(cache=True)
@@ -199,18 +201,20 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
     slates = np.empty((persons.size, places), np.int32)
     for i in range(persons.size):
         slate = slates[i]
-        slate[:] = stored[persons[i]]
+        for place in range(places):
+            slate[place] = stored[persons[i], place]
         if chance == 0.0 or available.size == 0:
             continue
-        subject = uid[persons[i]]
-        for first in range(0, places, 4):
-            # One address gives the luck of four places; the few that explore have an address each.
-            a, b, c, d = philox(seed, stream, subject, first // 4, tick, 0)
-            luck = (unit(a), unit(b), unit(c), unit(d))
-            for place in range(first, min(first + 4, places)):
-                if luck[place - first] < chance:
-                    word = philox(seed, stream, subject, place, tick, 1)[0]
-                    drawn = available[(nb.uint64(word) * nb.uint64(available.size)) >> nb.uint64(32)]
-                    if not _contains(slate, drawn):
-                        slate[place] = drawn
+        # How many places are passed over before the next one that explores is geometric: a draw for each place, in one.
+        place = 0
+        while True:
+            a, b, _, _ = philox(seed, stream, uid[persons[i]], place, tick, 0)
+            passed = math.log(unit(a)) / math.log1p(-chance)
+            if passed >= places - place:
+                break
+            place += int(passed)
+            drawn = available[(nb.uint64(b) * nb.uint64(available.size)) >> nb.uint64(32)]
+            if not _contains(slate, drawn):
+                slate[place] = drawn
+            place += 1
     return slates

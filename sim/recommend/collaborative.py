@@ -6,6 +6,8 @@ buyers overlap (cosine). Both run on one thread, so that bits do not depend on c
 References
 ----------
 Hu, Koren & Volinsky (2008), "Collaborative filtering for implicit feedback datasets", ICDM.
+Sherman & Morrison (1950), "Adjustment of an inverse matrix corresponding to a change in one element of a given
+matrix", Annals of Mathematical Statistics 21.
 Hastie, Mazumder, Lee & Zadeh (2015), "Matrix completion and low-rank SVD via fast alternating least squares", JMLR 16.
 Geman (1980), "A limit theorem for the norm of random matrices".
 """
@@ -55,27 +57,27 @@ class Collaborative(Recommender):
         """Learn products' factors or neighbours."""
         self._evidence = evidence
         self.als: AlternatingLeastSquares | None = None
-        self.similarity: sparse.csr_matrix | None = None
+        # What is not learnt is empty, and adds nothing to scores.
+        products = len(self.shop.products)
+        factors, inverse = np.zeros((products, 0)), np.zeros((0, 0))
+        neighbours = sparse.csr_matrix((products, products), dtype=np.float32)
         with one_thread():
             if self.config.algorithm == "als":
                 self.als = self._factorise(evidence)
             elif evidence.weights.nnz:
-                self.similarity = self._neighbours(evidence)
+                neighbours = self._neighbours(evidence)
+            if self.als is not None:
+                factors = self.als.item_factors.astype(np.float64)
+                inverse = np.linalg.inv(factors.T @ factors + self.als.regularization * np.eye(factors.shape[1]))
+        by_factor = np.ascontiguousarray(factors.T, np.float32)
+        self.knowledge = (
+            factors, by_factor, inverse, neighbours.indptr, neighbours.indices, neighbours.data.astype(np.float32)
+        )  # fmt: skip
 
     def scores(self, persons: Array) -> Array:
         """Return predicted preferences."""
-        scores = np.zeros((len(persons), len(self.shop.products)), np.float32)
-        rows = self._evidence.rows(persons)
-        known = np.flatnonzero(rows >= 0)
-        if known.size == 0:
-            return scores
-        weights = self._evidence.weights[rows[known]]
-        if self.als is not None:
-            with one_thread():
-                factors = self.als.recalculate_user(known, weights)
-            _add_products(known, factors, np.ascontiguousarray(self.als.item_factors.T), scores)
-        elif self.similarity is not None:
-            scores[known] = (weights @ self.similarity).toarray()
+        scores = np.empty((len(persons), len(self.shop.products)), np.float32)
+        score_preferences(self._evidence.rows(persons), self._evidence.history, self.knowledge, scores)
         return scores
 
     def _factorise(self, evidence: Evidence) -> AlternatingLeastSquares | None:
@@ -115,16 +117,62 @@ class Collaborative(Recommender):
         return similarity
 
 
-@nb.njit(cache=True)
-def _add_products(rows, left, right, out):  # type: ignore[no-untyped-def]
-    """Add ``left @ right`` to the chosen rows of ``out``.
+@nb.njit(cache=True, nogil=True)
+def score_preferences(rows, history, knowledge, scores):  # type: ignore[no-untyped-def]
+    """Fill in predicted preferences, by what was learnt: factors or neighbours.
 
-    A library's product may round a row differently depending on which rows stand beside it; here nobody's scores
-    depend on who else is scored.
+    Nobody's scores depend on who else is scored, as they may with a library's matrix product.
     """
+    start, products, weights = history
+    factors, by_factor, inverse, near_start, near, similarity = knowledge
+    scratch, wanted = np.empty_like(inverse), np.empty(len(inverse))
     for i in range(rows.size):
-        row = out[rows[i]]
-        for k in range(left.shape[1]):
-            factor = left[i, k]
-            for j in range(row.size):
-                row[j] += factor * right[k, j]
+        for product in range(scores.shape[1]):
+            scores[i, product] = 0.0
+        if rows[i] < 0:
+            continue
+        first, last = start[rows[i]], start[rows[i] + 1]
+        for entry in range(first, last):
+            for place in range(near_start[products[entry]], near_start[products[entry] + 1]):
+                scores[i, near[place]] += weights[entry] * similarity[place]
+        _solve(products[first:last], weights[first:last], factors, inverse, scratch, wanted)
+        for k in range(wanted.size):
+            factor = nb.float32(wanted[k])
+            for product in range(scores.shape[1]):
+                scores[i, product] += factor * by_factor[k, product]
+
+
+@nb.njit(cache=True, nogil=True)
+def _solve(products, weights, factors, inverse, scratch, person):  # type: ignore[no-untyped-def]
+    """Fill in a person's factors: the solution ``x`` of the least squares of Hu et al., with products' factors ``y``.
+
+    ``(sum(y y') + penalty + sum((w - 1) y y')) x = sum(w y)``, where the first sum is over all products and the others
+    over the person's. The inverse of the first two terms is given, and each product of the person's changes it by the
+    formula of Sherman & Morrison: most persons have fewer products than there are factors.
+    """
+    count = person.size
+    target = np.zeros(count)
+    scratch[:] = inverse
+    for entry in range(products.size):
+        factor, weight = factors[products[entry]], nb.float64(weights[entry])
+        for k in range(count):
+            target[k] += weight * factor[k]
+        if weight != 1.0:
+            _multiply(scratch, factor, person)
+            change = 0.0
+            for k in range(count):
+                change += factor[k] * person[k]
+            change = (weight - 1.0) / (1.0 + (weight - 1.0) * change)
+            for k in range(count):
+                for j in range(count):
+                    scratch[k, j] -= change * person[k] * person[j]
+    _multiply(scratch, target, person)
+
+
+@nb.njit(cache=True, nogil=True)
+def _multiply(symmetric, vector, out):  # type: ignore[no-untyped-def]
+    """Fill in a symmetric matrix times a vector, row by row so that it runs on contiguous memory."""
+    out[:] = 0.0
+    for k in range(vector.size):
+        for j in range(vector.size):
+            out[j] += vector[k] * symmetric[k, j]

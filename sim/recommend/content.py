@@ -38,21 +38,19 @@ class Content(Recommender):
         """Learn everybody's shares and how much a person's own count."""
         products = self.shop.products
         self._evidence = evidence
-        self._popularity = log_popularity(evidence)
         edges = np.quantile(products.price, np.arange(1, BANDS) / BANDS)
-        band = np.searchsorted(edges, products.price)
-        self._features = []
-        for code in (products.category.astype(np.int64), band):
-            share, prior = smoothing(evidence.weights, code)
-            if math.isfinite(prior):
-                self._features.append((code, share, prior))
+        codes = np.stack([products.category, np.searchsorted(edges, products.price)])
+        shares, priors = np.ones((len(codes), int(codes.max()) + 1)), np.empty(len(codes))
+        for feature, code in enumerate(codes):
+            share, priors[feature] = smoothing(evidence.weights, code)
+            shares[feature, : share.size] = share
+        told = np.isfinite(priors)
+        self.knowledge = (log_popularity(evidence), codes[told], shares[told], priors[told])
 
     def scores(self, persons: Array) -> Array:
         """Return log odds; those of persons without orders and clicks are popularity."""
-        scores = np.repeat(self._popularity[None, :], len(persons), axis=0)
-        rows, weights = self._evidence.rows(persons), self._evidence.weights
-        for code, share, prior in self._features:
-            _add_lifts(rows, weights.indptr, weights.indices, weights.data, code, share, prior, scores)
+        scores = np.empty((len(persons), len(self.shop.products)), np.float32)
+        score_content(self._evidence.rows(persons), self._evidence.history, self.knowledge, scores)
         return scores
 
 
@@ -79,36 +77,57 @@ def smoothing(weights: sparse.csr_matrix, code: Array) -> tuple[Array, float]:
     ``sum(q**2) + (1 - sum(q**2)) / (1 + a)``, which is solved for ``a``. Repeated orders of one product are no evidence
     about the feature, so pairs are of different products.
     """
-    values = int(code.max()) + 1
-    of_value = sparse.csr_matrix((np.ones(code.size), (np.arange(code.size), code)), shape=(code.size, values))
-    by_value = weights @ of_value
-    share = np.asarray(by_value.sum(axis=0)).ravel() + 1.0
-    share /= share.sum()
-    same_product = float(np.square(weights.data, dtype=np.float64).sum())
-    pairs = float(np.square(np.asarray(by_value.sum(axis=1))).sum()) - same_product
-    alike = float(np.square(by_value.data).sum()) - same_product
+    counts, whole, of_value, of_product = _count(weights.indptr, weights.indices, weights.data, code, int(code.max()) + 1)
+    share = (counts + 1.0) / (counts + 1.0).sum()
+    pairs, alike = whole - of_product, of_value - of_product
     by_chance = float(np.square(share).sum())
     excess = alike - by_chance * pairs
     # Rounding leaves a little of zero.
-    if excess <= 1e-9 * same_product:
+    if excess <= 1e-9 * of_product:
         return share, math.inf
     return share, max(1.0, (pairs - alike) / excess)
 
 
 @nb.njit(cache=True)
-def _add_lifts(rows, indptr, indices, weights, code, share, prior, scores):  # type: ignore[no-untyped-def]
-    """Add to each known person's scores the log ratio of their smoothed share of a product's value to everybody's."""
-    counts = np.empty(share.size)
-    lift = np.empty(share.size, np.float32)
+def _count(start, products, weights, code, values):  # type: ignore[no-untyped-def]
+    """Return everybody's orders of each value, and sums of squares: of persons' orders, by value, by product."""
+    everybody, own = np.zeros(values), np.empty(values)
+    whole, of_value, of_product = 0.0, 0.0, 0.0
+    for person in range(start.size - 1):
+        own[:] = 0.0
+        total = 0.0
+        for entry in range(start[person], start[person + 1]):
+            weight = nb.float64(weights[entry])
+            own[code[products[entry]]] += weight
+            total += weight
+            of_product += weight * weight
+        whole += total * total
+        for value in range(values):
+            everybody[value] += own[value]
+            of_value += own[value] * own[value]
+    return everybody, whole, of_value, of_product
+
+
+@nb.njit(cache=True, nogil=True)
+def score_content(rows, history, knowledge, scores):  # type: ignore[no-untyped-def]
+    """Fill in popularity plus, for each feature, the log ratio of a person's smoothed share of a value to everybody's."""
+    start, products, weights = history
+    popularity, codes, shares, priors = knowledge
+    counts = np.empty(shares.shape[1])
+    lift = np.empty(shares.shape[1], np.float32)
     for i in range(rows.size):
+        for product in range(popularity.size):
+            scores[i, product] = popularity[product]
         if rows[i] < 0:
             continue
-        counts[:] = 0.0
-        total = 0.0
-        for entry in range(indptr[rows[i]], indptr[rows[i] + 1]):
-            counts[code[indices[entry]]] += weights[entry]
-            total += weights[entry]
-        for value in range(share.size):
-            lift[value] = np.log((counts[value] / share[value] + prior) / (total + prior))
-        for product in range(code.size):
-            scores[i, product] += lift[code[product]]
+        for feature in range(priors.size):
+            code, share, prior = codes[feature], shares[feature], priors[feature]
+            counts[:] = 0.0
+            total = 0.0
+            for entry in range(start[rows[i]], start[rows[i] + 1]):
+                counts[code[products[entry]]] += weights[entry]
+                total += weights[entry]
+            for value in range(counts.size):
+                lift[value] = np.log((counts[value] / share[value] + prior) / (total + prior))
+            for product in range(popularity.size):
+                scores[i, product] += lift[code[product]]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -73,42 +72,17 @@ class Log(Table):
             What a click counts, in orders.
         """
         age = tick - self.tick
+        # Few ages are distinct, and powers are slow.
         fading = 0.5 ** (np.arange(age.max(initial=0) + 1) / half_life)
-        orders = np.bincount(self.product, np.where(self.is_click, 0.0, fading[age]), minlength=products)
+        orders = np.bincount(self.product, fading[age] * ~self.is_click, minlength=products)
         counts = ~self.is_click | (click_weight > 0)
-        person, product = self.person[counts], self.product[counts]
-        weight = np.where(self.is_click[counts], click_weight, 1.0).astype(np.float32)
-        entries = np.bincount(person)
-        known = np.flatnonzero(entries)
-        row = np.cumsum(entries > 0) - 1
-        indptr, indices, data = _sum_duplicates(row, person, product, weight, entries[known])
-        weights = sparse.csr_matrix((data, indices, indptr), shape=(known.size, products))
-        return Evidence(known, weights, orders)
-
-
-@nb.njit(cache=True)
-def _sum_duplicates(row, person, product, weight, entries):  # type: ignore[no-untyped-def]
-    """Return a compressed sparse matrix by person and product; faster than sorting the log, as each has few products."""
-    start = np.zeros(entries.size + 1, np.int64)
-    start[1:] = np.cumsum(entries)
-    stop = start[:-1].copy()
-    indices, data = np.empty(person.size, np.int32), np.empty(person.size, np.float32)
-    for entry in range(person.size):
-        at = row[person[entry]]
-        first, place = start[at], stop[at]
-        while place > first and indices[place - 1] > product[entry]:
-            place -= 1
-        if place > first and indices[place - 1] == product[entry]:
-            data[place - 1] += weight[entry]
-            continue
-        for later in range(stop[at], place, -1):
-            indices[later], data[later] = indices[later - 1], data[later - 1]
-        indices[place], data[place] = product[entry], weight[entry]
-        stop[at] += 1
-    indptr = np.zeros(entries.size + 1, np.int32)
-    for at in range(entries.size):
-        indptr[at + 1] = indptr[at] + stop[at] - start[at]
-        # Rows move towards the front only, so none is overwritten before it has moved.
-        for offset in range(stop[at] - start[at]):
-            indices[indptr[at] + offset], data[indptr[at] + offset] = indices[start[at] + offset], data[start[at] + offset]
-    return indptr, indices[: indptr[-1]], data[: indptr[-1]]
+        person = self.person[counts]
+        present = np.bincount(person) > 0
+        row = (np.cumsum(present, dtype=np.int32) - 1)[person]
+        weight = np.where(self.is_click[counts], np.float32(click_weight), np.float32(1.0))
+        shape = (int(present.sum()), products)
+        return Evidence(
+            known=np.flatnonzero(present),
+            weights=sparse.csr_matrix((weight, (row, self.product[counts])), shape=shape),
+            orders=orders,
+        )

@@ -20,19 +20,27 @@ class Social(Recommender):
     def train(self, evidence: Evidence) -> None:
         """Learn nothing: friends' last orders are looked up when a slate is made."""
 
+    @property
+    def knowledge(self) -> tuple[Array, ...]:
+        """What :func:`score_friends` needs: ties, their strengths, and everybody's last orders."""
+        graph = self.shop.graph
+        return graph.indptr, graph.indices, graph.strength, self.shop.people.recent
+
     def scores(self, persons: Array) -> Array:
         """Return the tie strength behind each product."""
-        graph = self.shop.graph
-        scores = np.zeros((len(persons), len(self.shop.products)), np.float32)
-        _add_friends(persons, graph.indptr, graph.indices, graph.strength, self.shop.people.recent, scores)
+        scores = np.empty((len(persons), len(self.shop.products)), np.float32)
+        score_friends(persons, self.knowledge, scores)
         return scores
 
 
-@nb.njit(cache=True)
-def _add_friends(persons, indptr, indices, strength, recent, scores):  # type: ignore[no-untyped-def]
-    """Add each friend's last orders to a person's scores."""
+@nb.njit(cache=True, nogil=True)
+def score_friends(persons, knowledge, scores):  # type: ignore[no-untyped-def]
+    """Fill in the tie strength behind each product, for each person."""
+    indptr, indices, strength, recent = knowledge
     for i in range(persons.size):
         person = persons[i]
+        for product in range(scores.shape[1]):
+            scores[i, product] = 0.0
         # Accounts opened later than the network was drawn have no ties.
         if person >= indptr.size - 1:
             continue

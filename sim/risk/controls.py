@@ -69,14 +69,14 @@ class Tally:
         if self.limit is None:
             return np.ones(devices.size, bool)
         self._fit(devices)
-        np.add.at(self.tried, devices, 1)
+        np.add.at(self.tried, devices, np.int64(1))
         admitted: Array = self.accounts[devices] + rank_within(devices, precedence) < self.limit
         return admitted
 
     def add(self, devices: Array) -> None:
         """Note new accounts."""
         self._fit(devices)
-        np.add.at(self.accounts, devices, 1)
+        np.add.at(self.accounts, devices, np.int64(1))
 
     def overrun(self, devices: Array) -> Array:
         """Return a mask of the devices that were tried for more accounts than are allowed."""
@@ -163,7 +163,7 @@ class RiskControl:
             uid, tick = self.shop.people.uid[invitees], self.shop.clock.tick
             precedence = draws.uniform(self.shop.seed, Stream.RISK, uid, 0, tick, 1)
             allowed &= cases.invited_today[inviters] + rank_within(inviters, precedence) < self.config.invites_per_day
-            np.add.at(cases.invited_today, inviters, 1)
+            np.add.at(cases.invited_today, inviters, np.int32(1))
         self._judge(inviters, allowed, "rewards_refused")
         return allowed
 
@@ -196,8 +196,8 @@ class RiskControl:
 
     def _judge(self, person: Array, passed: Array, name: str) -> None:
         refused = person[~passed]
-        np.add.at(self.cases.attempts, person, 1)
-        np.add.at(self.cases.refused, refused, 1)
+        np.add.at(self.cases.attempts, person, np.int32(1))
+        np.add.at(self.cases.refused, refused, np.int32(1))
         self._total(name, refused.size)
         self.shop.disappoint(np.unique(refused))
 

@@ -200,7 +200,7 @@ class GroupBuy(Scheme):
         orders.ref[own] = self.shop.book.team[mine.row] = team + self._base
         self._make_room()
         self.buyers.place[mine.person] = self.book.take_places(team, mine.person, mine.row)
-        np.add.at(self.buyers.orders, mine.person, 1)
+        np.add.at(self.buyers.orders, mine.person, np.int32(1))
         self.orders += own.size
         self._draw_on_stock(mine.product, mine.quantity)
         touched = np.unique(team)
@@ -260,7 +260,7 @@ class GroupBuy(Scheme):
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""
         rows, teams = self._own_rows(rows)
         book = self.shop.book
-        np.subtract.at(self.buyers.orders, book.person[rows], 1)
+        np.subtract.at(self.buyers.orders, book.person[rows], np.int32(1))
         self.orders -= rows.size
         self._draw_on_stock(book.product[rows], -book.quantity[rows])
         running = self.teams.state[teams] == TeamState.OPEN

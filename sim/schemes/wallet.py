@@ -109,7 +109,7 @@ class Wallets:
             len(person), person=person, face=face, issued=now, begins=begins, expires=expires, origin=origin
         )
         _link(rows, self.claims.person, self.claims.face, self.claims.expires, self.claims.next, self.purses.best)
-        np.add.at(self.purses.received, person, 1)
+        np.add.at(self.purses.received, person, np.int32(1))
         self.issued += len(rows)
         self.live_face += int(self.claims.face[rows].sum())
         return rows
