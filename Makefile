@@ -51,6 +51,7 @@ bench: $(VENV)/.installed  ## speed and memory at 10k, 100k and 300k persons
 
 docs: $(VENV)/.docs-installed  ## the documentation site, into site/
 	$(PY) -m sim.metrics > docs/metrics.md
+	$(PY) -m sim.scenario.document > docs/parameters.md
 	$(VENV)/bin/mkdocs build --strict --quiet
 
 clean:  ## forget the environment and all results

@@ -247,7 +247,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         book = self.shop.book
         fresh = np.arange(self._book_read, len(book))
         self._book_read = len(book)
-        self._orders = np.concatenate([self._orders, fresh[np.isin(book.person[fresh], self.accounts.person)]])
+        own = self.shop.people.ring[book.person[fresh]] == self.number
+        self._orders = np.concatenate([self._orders, fresh[own]])
         undone = np.isin(book.status[self._orders], (OrderStatus.REFUNDED, OrderStatus.RETURNED))
         kept: Array = self._orders[~undone]
         return kept

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from experiments import verify_command
 from sim.scenario.errors import ScenarioError
 from sim.scenario.starter import Starter
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(verify_command.app, name="verify")
 
 SetOption = Annotated[
     list[str] | None,

@@ -6,6 +6,7 @@ This is the one machinery of spread in the shop. Shares of products and teams, i
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ class Feed:
         self._delay = sharing.delay / shop.clock.tick_hours
         self._cooldown = math.ceil(sharing.cooldown / shop.clock.tick_hours)
         self.sent = Sent() if shop.config.record.events else None
-        self._pending: dict[int, list[Shares]] = {}
+        self._pending: dict[int, list[Array]] = {}  # records of messages by the tick in which they are read
         if sharing.response == "threshold":
             whole = np.bincount(shop.graph.indices, shop.graph.strength, shop.graph.persons)
             self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
@@ -163,12 +164,12 @@ class Feed:
         horizon = self.shop.clock.horizon
         if due.size == 0:
             return
-        messages = messages.take(order := np.argsort(due, kind="stable"))
-        due = due[order]
-        starts = np.flatnonzero(np.diff(due, prepend=due[0] - 1))
-        for start, stop in zip(starts, [*starts[1:], due.size], strict=True):
+        order = np.argsort(due, kind="stable")
+        records, due = _packed(messages)[order], due[order]
+        starts = np.flatnonzero(due[1:] != due[:-1]) + 1
+        for start, stop in itertools.pairwise([0, *starts.tolist(), due.size]):
             if due[start] < horizon:
-                self._pending.setdefault(int(due[start]), []).append(messages.cut(start, stop))
+                self._pending.setdefault(int(due[start]), []).append(records[start:stop])
 
     # Reading.
 
@@ -186,7 +187,7 @@ class Feed:
         parts = self._pending.pop(shop.clock.tick, [])
         if not parts:
             return _no_shares(), Signups(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int8))
-        seen = Shares.join(parts)
+        seen = _unpacked(parts[0] if len(parts) == 1 else np.concatenate(parts))
         for scheme in shop.schemes:
             if scheme.is_open:
                 scheme.on_exposure(seen)
@@ -238,11 +239,24 @@ class Feed:
         pending = Pending()
         for due, parts in sorted(self._pending.items()):
             for part in parts:
-                pending.append(len(part), due=due, **{name: getattr(part, name) for name in part.__slots__})
+                pending.append(part.size, due=due, **{name: part[name] for name in _MESSAGE.names or ()})
         return pending
 
 
+# A message as one record: what waits is sorted, cut and joined again, which is cheaper for one array than for eight.
+_MESSAGE = np.dtype([(name, Pending.columns[name].dtype) for name in Shares.__slots__])
+
+
+def _packed(messages: Shares) -> Array:
+    records = np.empty(len(messages), _MESSAGE)
+    for name in Shares.__slots__:
+        records[name] = getattr(messages, name)
+    return records
+
+
+def _unpacked(records: Array) -> Shares:
+    return Shares(*[np.ascontiguousarray(records[name]) for name in Shares.__slots__])
+
+
 def _no_shares() -> Shares:
-    return Shares(
-        *(np.zeros(0, t) for t in (np.int32, np.int32, np.int8, np.int32, np.int32, np.int16, np.float32, np.float32))
-    )
+    return _unpacked(np.empty(0, _MESSAGE))

@@ -56,10 +56,6 @@ class Batch:
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return type(self)(*[getattr(self, name).take(rows, axis=0) for name in self.__slots__])
 
-    def cut(self, start: int, stop: int) -> Self:
-        """Return the rows from ``start`` to before ``stop``, as views."""
-        return type(self)(*[getattr(self, name)[start:stop] for name in self.__slots__])
-
     def keep(self, mask: Array) -> Self:
         """Return the rows of a mask; the batch itself if that is all of them."""
         return self if mask.all() else self.take(mask)

@@ -64,6 +64,7 @@ class Operations:
         self.closed = set(self._open_campaigns)
         self._queue = _NO_ROWS  # paid, not yet dispatched, in order of payment
         self._moving = _NO_ROWS  # shipped or delivered: something falls due
+        self._moving_due = np.zeros(0, np.int32)  # when, for each
         environment = shop.clock.environment
         for campaign in calendar:
             environment.process(self._campaign(campaign))
@@ -115,6 +116,7 @@ class Operations:
         book.due[rows] = shop.clock.tick + np.ceil(hours / shop.clock.tick_hours).astype(np.int32)
         self._ship(rows)
         self._moving = np.concatenate([self._moving, rows])
+        self._moving_due = np.concatenate([self._moving_due, book.due[rows]])
 
     def _ship(self, rows: Array) -> None:
         cost = np.full(rows.size, self.config.shipping, np.int64)
@@ -126,14 +128,15 @@ class Operations:
         while True:
             yield environment.timeout(tick_hours)
             book, tick = self.shop.book, self.shop.clock.tick
-            due = self._moving[book.due[self._moving] <= tick]
-            if due.size:
-                delivered = book.status[due] == OrderStatus.DELIVERED
-                self._end(due[delivered])
-                self._deliver(due[~delivered])
-                self._moving = self._moving[
-                    (book.status[self._moving] == OrderStatus.SHIPPED) | (book.status[self._moving] == OrderStatus.DELIVERED)
-                ]
+            places = np.flatnonzero(self._moving_due <= tick)
+            if places.size:
+                due = self._moving[places]
+                ended = book.status[due] == OrderStatus.DELIVERED
+                self._end(due[ended])
+                self._deliver(due[~ended])
+                self._moving_due[places] = book.due[due]
+                self._moving = np.delete(self._moving, places[ended])
+                self._moving_due = np.delete(self._moving_due, places[ended])
 
     def _deliver(self, rows: Array) -> None:
         if rows.size == 0:

@@ -420,11 +420,11 @@ class Shop(mesa.Model):
     def _share(self, visits: Visits, orders: Orders, talkers: Array) -> None:
         """Let buyers, visitors, newcomers and talkers pass something on, each person at most once."""
         sharing, people, feed = self.config.sharing, self.people, self.feed
+        if len(visits) + talkers.size == 0:
+            return
         idle = self._without(visits.person, orders.person)
         rest = np.concatenate([idle, self._without(talkers, visits.person)])
         person = np.concatenate([orders.person, rest])
-        if person.size == 0:
-            return
         calling = self._calls(orders.person)
         # An invitation, if it would earn something, goes before what one bought last.
         invitation = feed.rewards(rest, ShareKind.INVITE)
@@ -450,7 +450,7 @@ class Shop(mesa.Model):
     def _calls(self, persons: Array) -> Array:
         """Return a mask of those who need friends to complete something that a scheme promised them."""
         found = np.zeros(persons.size, bool)
-        for scheme in self.schemes:
+        for scheme in self.schemes if persons.size else ():
             mask = scheme.calls(persons) if scheme.is_open else None
             if mask is not None:
                 found |= mask

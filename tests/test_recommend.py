@@ -408,17 +408,17 @@ def test_a_shop_retrains_on_what_it_sold(model):
         {
             "horizon": "6d",
             "tick": "4h",
-            "people": {"size": 300, "members_at_start": "80%", "network": {"kind": "erdos_renyi", "mean_degree": 6}},
+            "people": {"size": 1500, "members_at_start": "80%", "network": {"kind": "erdos_renyi", "mean_degree": 6}},
             "catalog": {"products": 40, "merchants": 4},
             "recommendation": {"model": model, "refresh": "2d", "slate": 6},
         }
     )
     shop = Shop(scenario, rng=1)
     history = len(shop.recommender.log)
-    before = shop.recommender.stored(np.arange(300))
+    before = shop.recommender.stored(np.arange(1500))
     shop.run()
     assert (~shop.recommender.log.is_click).sum() - history == len(shop.book)
-    assert (shop.recommender.stored(np.arange(300)) != before).any()
+    assert (shop.recommender.stored(np.arange(1500)) != before).any()
 
 
 def test_a_recommender_from_outside_works_by_name_and_a_name_taken_twice_is_refused(monkeypatch):

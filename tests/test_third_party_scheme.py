@@ -42,10 +42,9 @@ def plug_in(tmp_path_factory):
 
 def python(folder, *arguments):
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def shopsim(folder, *arguments):
@@ -58,7 +57,9 @@ def test_the_tutorials_own_tests_pass(plug_in):
 
 
 def test_the_command_line_runs_a_registered_scheme_and_names_its_package(plug_in):
-    done = shopsim(plug_in, "run", "ladder.yaml", "--set", "schemes.full_reduction.tiers.0.off=5", "--json", "--out", "out")
+    done = shopsim(
+        plug_in, "run", "ladder.yaml", "--set", "schemes.full_reduction.tiers.0.off=5", "--json", "--out", "out"
+    )
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout)["metrics"]
     assert metrics["full_reduction_orders"]["mean"] > 0

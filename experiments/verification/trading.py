@@ -119,7 +119,7 @@ def _whole_hours(window: str) -> int:
     return int(hours)
 
 
-def demand(profile: str = "media", persons: int = 60_000, seed: int = 1) -> list[Check]:
+def demand(profile: str = "media", persons: int = 80_000, seed: int = 1) -> list[Check]:
     """Customers who buy for the first time at the start of a shop without schemes: repeat purchases against BG/NBD.
 
     Parameters

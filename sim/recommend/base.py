@@ -46,7 +46,7 @@ class Recommender:
         self.config = shop.config.recommendation
         self.log = Log()
         self.available = np.zeros(0, np.int32)
-        self.ranked = self.available
+        self.ranked = np.zeros(0, np.uint32)
         self._stored = np.zeros((0, self.config.slate), _smallest_integer(len(shop.products)))
 
     # What a model implements.
@@ -145,7 +145,8 @@ class Recommender:
         impressions = np.where(orders > 0, 0, products.views)
         tie_break = draws.uniform(self.shop.seed, Stream.SLATE, 0, self.available, k=1)
         keys = (tie_break, impressions[self.available], -orders[self.available])
-        self.ranked = self.available[np.lexsort(keys)]
+        # Unsigned: numba then needs not ask whether an index counts from the end.
+        self.ranked = self.available[np.lexsort(keys)].astype(np.uint32)
 
     def _blank(self, rows: int) -> Array:
         return np.full((rows, self.config.slate), UNKNOWN, self._stored.dtype)
@@ -173,17 +174,19 @@ def keep_best(scores, ranked, persons, stored):  # type: ignore[no-untyped-def]
     places = min(stored.shape[1], ranked.size)
     best = np.empty(places, np.float32)
     for i in range(persons.size):
-        slate = stored[persons[i]]
+        row, slate = scores[i], stored[persons[i]]
         best[:] = -np.inf
         slate[:] = NONE
+        lowest = np.float32(-np.inf)
         for product in ranked:
-            score = scores[i, product]
-            if score > best[places - 1]:
+            score = row[product]
+            if score > lowest:
                 place = places - 1
                 while place > 0 and best[place - 1] < score:
                     best[place], slate[place] = best[place - 1], slate[place - 1]
                     place -= 1
                 best[place], slate[place] = score, product
+                lowest = best[places - 1]
 
 
 @nb.njit(cache=True)

@@ -71,7 +71,8 @@ class Collaborative(Recommender):
                 inverse = np.linalg.inv(factors.T @ factors + self.als.regularization * np.eye(factors.shape[1]))
         by_factor = np.ascontiguousarray(factors.T, np.float32)
         self.knowledge = (
-            factors, by_factor, inverse, neighbours.indptr, neighbours.indices, neighbours.data.astype(np.float32)
+            factors, by_factor, inverse,
+            neighbours.indptr, neighbours.indices.astype(np.uint32), neighbours.data.astype(np.float32),
         )  # fmt: skip
 
     def scores(self, persons: Array) -> Array:

@@ -39,13 +39,18 @@ class Content(Recommender):
         products = self.shop.products
         self._evidence = evidence
         edges = np.quantile(products.price, np.arange(1, BANDS) / BANDS)
-        codes = np.stack([products.category, np.searchsorted(edges, products.price)])
+        codes = np.stack([products.category, np.searchsorted(edges, products.price)]).astype(np.uint32)
         shares, priors = np.ones((len(codes), int(codes.max()) + 1)), np.empty(len(codes))
         for feature, code in enumerate(codes):
             share, priors[feature] = smoothing(evidence.weights, code)
             shares[feature, : share.size] = share
         told = np.isfinite(priors)
         self.knowledge = (log_popularity(evidence), codes[told], shares[told], priors[told])
+
+    @property
+    def tells_persons_apart(self) -> bool:
+        """Whether tastes show in any feature; else everybody is scored by popularity."""
+        return len(self.knowledge[-1]) > 0
 
     def scores(self, persons: Array) -> Array:
         """Return log odds; those of persons without orders and clicks are popularity."""

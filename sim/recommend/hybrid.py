@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 NEGLIGIBLE = 1e-12  # variance, relative to the squared mean, that is rounding and not a preference
 WORTH_THREADS = 4096  # persons: fewer are done sooner than threads start
-_BLOCK = 4096  # scores at a time: they and a part of them should fit a processor's first cache
+_BLOCK = 16384  # scores at a time: they and a part of them should fit a processor's first cache
 
 
 class Hybrid(Recommender):
@@ -46,6 +46,13 @@ class Hybrid(Recommender):
         self._evidence = evidence
         for part in (self.popularity, self.content, self.collaborative, self.social):
             part.train(evidence)
+        weights = self.config.weights
+        of_popularity, of_content = weights.popularity, weights.content
+        if not self.content.tells_persons_apart:
+            of_popularity, of_content = of_popularity + of_content, 0.0
+        self._weights = (of_content, weights.collaborative, weights.social)
+        self._popular = np.zeros((1, len(self.shop.products)), np.float32)
+        add_standardised(self.popularity.scores(np.zeros(1)).copy(), of_popularity, self._popular)
 
     def scores(self, persons: Array) -> Array:
         """Return the weighted sum."""
@@ -67,10 +74,9 @@ class Hybrid(Recommender):
         _mix_and_keep(persons, self._evidence.rows(persons), *self._knowledge(), self.ranked, self._stored)
 
     def _knowledge(self) -> tuple[Any, ...]:
-        weights = self.config.weights
         return (
-            self._evidence.history, self.popularity.scores(np.zeros(1))[0].copy(), self.content.knowledge, self.collaborative.knowledge, self.social.knowledge,
-            (weights.popularity, weights.content, weights.collaborative, weights.social),
+            self._evidence.history, self._popular[0], self.content.knowledge, self.collaborative.knowledge,
+            self.social.knowledge, self._weights,
         )  # fmt: skip
 
 
@@ -88,12 +94,10 @@ def _mix_and_keep(persons, rows, history, popular, content, collaborative, socia
 @nb.njit(cache=True, nogil=True)
 def _mix(persons, rows, history, popular, content, collaborative, social, weights, total):  # type: ignore[no-untyped-def]
     part = np.empty_like(total)
-    of_popularity, of_content, of_collaborative, of_social = weights
+    of_content, of_collaborative, of_social = weights
     for i in range(persons.size):
         for product in range(popular.size):
-            total[i, product] = 0.0
-            part[i, product] = popular[product]
-    add_standardised(part, of_popularity, total)
+            total[i, product] = popular[product]
     if of_content > 0.0:
         score_content(rows, history, content, part)
         add_standardised(part, of_content, total)

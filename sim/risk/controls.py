@@ -142,7 +142,7 @@ class RiskControl:
         if not self.is_active or len(orders) == 0:
             return np.ones(len(orders), bool)
         self._fit()
-        passed: Array = ~(self.cases.flagged[orders.person] & (orders.discount.sum(axis=1) > 0))
+        passed: Array = ~(self.cases.flagged[orders.person] & orders.discount.any(axis=1))
         self._judge(orders.person, passed, "orders_refused_by_risk")
         return passed
 
@@ -197,11 +197,14 @@ class RiskControl:
     def _judge(self, person: Array, passed: Array, name: str) -> None:
         refused = person[~passed]
         np.add.at(self.cases.attempts, person, np.int32(1))
-        np.add.at(self.cases.refused, refused, np.int32(1))
         self._total(name, refused.size)
-        self.shop.disappoint(np.unique(refused))
+        if refused.size:
+            np.add.at(self.cases.refused, refused, np.int32(1))
+            self.shop.disappoint(np.unique(refused))
 
     def _catch(self, person: Array) -> None:
+        if person.size == 0:
+            return
         caught = self.cases.caught
         caught[person] = np.where(caught[person] == NOT_YET, self.shop.clock.tick, caught[person])
 

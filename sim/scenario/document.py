@@ -19,8 +19,9 @@ _HEAD = """\
 Generated from the schema by `python -m sim.scenario.document`; do not edit.
 
 Every key that a scenario file may hold. Money is in yuan, durations carry a unit (`30min`, `24h`, `90d`, `2w`), shares
-are `15%` or `0.15`, rates are per day. A default of — means that the key is not set; `N` stands for a place in a list.
-A key without a source is a decision and not an assumption. How files extend and override one another is in
+are `15%` or `0.15`, rates are per day. Keys stand below what the heading names (`members_at_start` of people is
+`people.members_at_start`); `N` is a place in a list. A default of — means that the key is not set. A key without a
+source is a decision and not an assumption. How files extend and override one another is in
 [Scenario files](scenario_files.md), what the numbers do is in [The model](odd.md).
 """
 
@@ -32,7 +33,7 @@ class Key:
     Attributes
     ----------
     path : str
-        Dotted.
+        Dotted, from the section down.
     default : str
         In file form.
     allowed : str
@@ -50,7 +51,7 @@ class Key:
     source: str
 
 
-def keys_of(section: type[BaseModel], values: Mapping[str, Any] | None = None, path: str = "") -> Iterator[Key]:
+def keys_of(section: type[BaseModel], values: Mapping[str, Any] | None = None) -> Iterator[Key]:
     """Yield the keys of a section, and of the sections in it that have no ``kind``; those have tables of their own.
 
     Parameters
@@ -58,16 +59,14 @@ def keys_of(section: type[BaseModel], values: Mapping[str, Any] | None = None, p
     section : type
     values : mapping, optional
         Its defaults in file form, where they are not those of its class.
-    path : str
-        What stands before each key, with its dot.
     """
-    yield from _keys(section, values, path, "", "")
+    yield from _keys(section, values, "", "", "")
 
 
 def _keys(
     section: type[BaseModel], values: Mapping[str, Any] | None, path: str, unit: str, source: str
 ) -> Iterator[Key]:
-    """Do what `keys_of` says; `unit` and `source` are those of the key that holds the section."""
+    """Do what `keys_of` says; `path` stands before keys, `unit` and `source` are those of what holds the section."""
     values = section.model_construct().model_dump(mode="json", warnings=False) if values is None else values
     for name, field in section.model_fields.items():
         if name != "kind":
@@ -129,40 +128,40 @@ def document() -> str:
     """Return ``docs/parameters.md``."""
     top = ScenarioConfig.model_fields
     sections = {name: field for name, field in top.items() if isinstance(field.default, BaseModel)}
-    defaults = ScenarioConfig.model_construct().model_dump(mode="json", warnings=False) | {"name": "the file's name"}
+    defaults = ScenarioConfig.model_construct(name="the file's name").model_dump(mode="json", warnings=False)
     single = [key for key in keys_of(ScenarioConfig, defaults) if key.path.partition(".")[0] not in sections]
     lines = [_HEAD, "## Top level", *_table(single)]
     for name, field in sections.items():
-        values = field.default.model_dump(mode="json")
-        lines += [
-            "",
-            f"## {name}",
-            "",
-            *_about(type(field.default)),
-            *_table(keys_of(type(field.default), values, f"{name}.")),
-        ]
-        for inner, inner_field in type(field.default).model_fields.items():
+        section = type(field.default)
+        lines += _section(name, section, field.default.model_dump(mode="json"))
+        for inner, inner_field in section.model_fields.items():
             lines += _kinds(f"{name}.{inner}", forms_of_field(inner_field))
     for name, field in top.items():
         lines += _kinds(name, _items(forms_of_field(field)))
     return "\n".join(lines) + "\n"
 
 
-def _kinds(path: str, found: Iterable[Form]) -> Iterator[str]:
+def _kinds(path: str, found: list[Form]) -> Iterator[str]:
     """Yield a table for each kind that may stand at a path."""
-    for kind, section in kinds_of(list(found)).items():
-        yield from ("", f"## {path}, kind {kind}", "", *_about(section), *_table(keys_of(section)))
+    for kind, section in kinds_of(found).items():
+        yield from _section(f"{path}, kind {kind}", section)
 
 
-def _about(section: type[BaseModel]) -> list[str]:
-    return [(inspect.getdoc(section) or "").partition("\n\n")[0]]
+def _section(heading: str, section: type[BaseModel], values: Mapping[str, Any] | None = None) -> Iterator[str]:
+    about, _, _ = (inspect.getdoc(section) or "").partition("\n\n")
+    yield from ("", f"## {heading}", "", about, *_table(keys_of(section, values)))
 
 
 def _table(keys: Iterable[Key]) -> Iterator[str]:
-    rows = [" | ".join(part.replace("|", "\\|") for part in (f"`{key.path}`", *astuple(key)[1:])) for key in keys]
+    rows = [" | ".join((f"`{key.path}`", *map(_escaped, astuple(key)[1:]))) for key in keys]
     if rows:
         yield from ("", "| key | default | allowed | meaning | source |", "| --- | --- | --- | --- | --- |")
         yield from (f"| {row} |" for row in rows)
+
+
+def _escaped(text: str) -> str:
+    """Keep Markdown from seeing columns and links in a text."""
+    return text.replace("|", "\\|").replace("][", "]\\[")
 
 
 if __name__ == "__main__":

@@ -288,10 +288,11 @@ class Payouts:
     def close(self) -> None:
         """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
         rewards, clock = self.rewards, self.shop.clock
-        end = int(np.searchsorted(rewards.due, clock.tick, side="right"))
+        end = int(np.searchsorted(rewards.due, np.int32(clock.tick), side="right"))
         rows = np.concatenate([self._held, np.arange(self._next_due, end)])
         self._next_due, self._held = end, _NO_ROWS
-        rows = rows[self._is_frozen(rows)]
+        if rows.size:
+            rows = rows[self._is_frozen(rows)]
         if rows.size:
             order, bonus = rewards.order[rows], np.isin(rewards.kind[rows], BONUSES)
             status = np.full(rows.size, OrderStatus.CONFIRMED, np.int8)

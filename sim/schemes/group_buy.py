@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 EXPECTED_WEIGHT = 20.0  # teams that must be over before what was seen weighs as much as what was expected
+PAID_LATER = ("free", "rebate")  # benefits that the opener gets once the team has filled
 TEAMS_A_SCHEME = 1 << 24  # a team's number is its row, plus this for each earlier group-buy of the scenario
 
 
@@ -54,6 +55,7 @@ class GroupBuy(Scheme):
         super().__init__(shop, config, number)
         self.rank = sum(isinstance(section, GroupBuyConfig) for section in shop.config.schemes[: number - 1])
         self._base = self.rank * TEAMS_A_SCHEME
+        self._is_alone = sum(isinstance(section, GroupBuyConfig) for section in shop.config.schemes) == 1
         self.terms = Terms(config, shop.products)
         self.book = TeamBook(len(shop.products))
         self.teams, self.places = self.book.teams, self.book.places
@@ -138,6 +140,8 @@ class GroupBuy(Scheme):
 
     def _rows(self, numbers: Array) -> Array:
         """Return the rows of the teams with the given numbers, -1 for those of others."""
+        if self._is_alone:
+            return numbers
         own = (numbers >= self._base) & (numbers < self._base + len(self.teams))
         return np.where(own, numbers - self._base, NONE)
 
@@ -168,9 +172,10 @@ class GroupBuy(Scheme):
             own = own[within(self._kept, orders.product[own], orders.quantity[own])]
         if config.orders_in_all is not None:
             own = own[: config.orders_in_all - self.orders]
-        opens = orders.mode[own] == Mode.OPEN_TEAM
-        promise = np.where(opens, self.terms.promise(orders.pay[own]), 0)
-        own = own[self.within_budget(orders.discount[own, self.number - 1] + promise)]
+        if config.budget is not None:
+            opens = orders.mode[own] == Mode.OPEN_TEAM
+            promise = np.where(opens, self.terms.promise(orders.pay[own]), 0)
+            own = own[self.within_budget(orders.discount[own, self.number - 1] + promise)]
         allowed = np.ones(len(orders), bool)
         allowed[self._own(orders)] = False
         allowed[own] = True
@@ -227,18 +232,21 @@ class GroupBuy(Scheme):
         """Fill or fail the teams whose own deadline this is, and give back the money of those that failed."""
         teams, tick = self.teams, self.shop.clock.tick
         due = self.book.due(teams.deadline, tick)
-        due = due[teams.state[due] == TeamState.OPEN]
-        missing = teams.size[due] - teams.filled[due]
-        helped = missing <= self.config.virtual_places
-        teams.virtual[due[helped]] = missing[helped]
-        self._fill(due[helped])
-        self.book.close(due[~helped], TeamState.FAILED, tick)
+        if due.size:
+            due = due[teams.state[due] == TeamState.OPEN]
+            missing = teams.size[due] - teams.filled[due]
+            helped = missing <= self.config.virtual_places
+            teams.virtual[due[helped]] = missing[helped]
+            self._fill(due[helped])
+            self.book.close(due[~helped], TeamState.FAILED, tick)
         self._refund(self.book.due(teams.refund_due, tick))
         if not self.is_open:
             self._release_stock()
 
     def _fill(self, teams: Array) -> None:
         """Let the orders of teams go ahead."""
+        if teams.size == 0:
+            return
         self.book.close(teams, TeamState.FILLED, self.shop.clock.tick)
         self.shop.book.status[self._orders_of(teams)] = OrderStatus.PAID
         if self.config.leader == "free":
@@ -246,6 +254,8 @@ class GroupBuy(Scheme):
 
     def _refund(self, teams: Array) -> None:
         """Give each member of the failed ones among some teams the money of their own order."""
+        if teams.size == 0:
+            return
         failed = teams[self.teams.state[teams] == TeamState.FAILED]
         rows = self._orders_of(failed)
         self.teams.state[failed] = TeamState.REFUNDED
@@ -283,6 +293,8 @@ class GroupBuy(Scheme):
 
     def _claw_back(self, teams: Array) -> None:
         """Take back what openers were promised and got: they do not keep what they bought."""
+        if self.config.leader not in PAID_LATER:
+            return
         self._forget_promises(teams)
         self._move_rebates(teams, -1)
         self.teams.rebated[teams] = 0

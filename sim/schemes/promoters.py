@@ -184,7 +184,7 @@ class Promoters:
         if self._expires is None:
             return
         log, standing = self._bindings, self.standing
-        end = int(np.searchsorted(log.tick, self.shop.clock.tick - self._expires, side="right"))
+        end = int(np.searchsorted(log.tick, np.int32(self.shop.clock.tick - self._expires), side="right"))
         rows = np.arange(self._next_expiry, end)
         self._next_expiry = end
         person = log.person[rows]

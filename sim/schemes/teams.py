@@ -156,7 +156,8 @@ class TeamBook:
 
     def due(self, moments: Array, tick: int) -> Array:
         """Return the teams of a moment; ``moments`` is a column that is in order (deadline or refund_due)."""
-        return np.arange(np.searchsorted(moments, tick), np.searchsorted(moments, tick, side="right"))
+        now = moments.dtype.type(tick)  # of another type, numpy would convert the whole column
+        return np.arange(moments.searchsorted(now), moments.searchsorted(now, side="right"))
 
     def open_by_product(self, tick: int) -> tuple[Array, Array]:
         """Return the open teams by product: those of product p are ``rows[start[p]:start[p + 1]]``.
@@ -169,7 +170,7 @@ class TeamBook:
         """
         if self._index is None:
             teams = self.teams
-            oldest = int(np.searchsorted(teams.deadline, tick))
+            oldest = int(np.searchsorted(teams.deadline, np.int32(tick)))
             rows = oldest + np.flatnonzero(teams.state[oldest:] == TeamState.OPEN)
             self._index = _by_product(rows, teams.product, self._products)
         return self._index

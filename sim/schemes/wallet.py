@@ -154,6 +154,8 @@ class Wallets:
         """Let every live claim expire whose last tick is over at the end of ``tick``; return how many."""
         first = self._swept
         self._swept = first + count_up_to(self.claims.expires[first:], tick)
+        if self._swept == first:
+            return 0
         return self.withdraw(np.arange(first, self._swept))
 
     def _leave(self, rows: Array, state: ClaimState) -> None:
