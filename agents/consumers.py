@@ -1,11 +1,13 @@
 """Consumers: who opens the shop, and what each visitor picks.
 
-Visits are Poisson with a Gamma rate per person (NBD), thinned to at most one a tick. The pick is a random-utility choice::
+Visits are Poisson with a Gamma rate per person (NBD), thinned to at most one a tick. The pick is a random-utility
+choice::
 
     U = intercept + quality + taste_weight * taste . topic - price_sensitivity * ln(pay / (worth * reference))
         + conformity * ln(1 + friends who bought) + appeal + Gumbel(person, product, tick)
 
-against an outside option of utility Gumbel. Ways of buying one product share its shock; ways other than solo add a whim of
+against an outside option of utility Gumbel. Ways of buying one product share its shock; ways other than solo add a
+whim of
 their own, a logistic of scale ``way_noise``.
 
 References
@@ -31,7 +33,6 @@ _OUTSIDE = np.uint32(0xFFFFFFFF)  # the address of buying nothing
 _SURELY = 1.0 + 1e-6  # above one by more than rounding
 _CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
 _BLOCK = 1024  # persons whose draws are made in one go, which the compiler turns into vector instructions
-_GROUP = 64  # visits that one thread takes in one go
 MEMBER = 1
 PROSPECT = 0
 
@@ -68,7 +69,8 @@ def scan(seed, tick, status, uid, visit_rate, talk_rate, days, factor, organic, 
     may_act = np.empty(_BLOCK, np.bool_)
     for first in range(0, status.size, _BLOCK):
         size = min(_BLOCK, status.size - first)
-        # Nobody does anything whose draw exceeds the rate, so these loops without branches leave few persons to look at.
+        # Nobody does anything whose draw exceeds the rate, so these loops without branches leave few persons to look
+        # at.
         for n in range(size):
             a, b, _, _ = philox(seed, _VISIT, uid[first + n], 0, tick, 0)
             to_come[n], to_talk[n] = unit(a), unit(b)
@@ -155,7 +157,7 @@ def tell_friends(person, product, indptr, indices, heard, heard_next):  # type: 
             heard_next[f] = (heard_next[f] + 1) % size
 
 
-@nb.njit(parallel=True, cache=True)
+@nb.njit(cache=True, nogil=True)
 def choose(  # type: ignore[no-untyped-def]
     seed, tick, slate, person, product, mode, pay, worth, appeal,
     uid, taste, intercept, price_sensitivity, conformity, reference, heard,
@@ -183,62 +185,61 @@ def choose(  # type: ignore[no-untyped-def]
     Returns
     -------
     tuple
-        ``picked`` int32 (V,), column of the pick or -1; ``utility`` float32 (V, W), what each option is worth without shock
-        and whim, for checks against the closed form of the logit.
+        ``picked`` int32 (V,), column of the pick or -1; ``utility`` float32 (V, W), what each option is worth without
+        shock and whim, for checks against the closed form of the logit.
     """
     visits, width = product.shape
     picked = np.full(visits, -1, np.int32)
     utilities = np.full((visits, width), -np.inf, np.float32)
     loudest = max(1.0, way_noise)
-    for group in nb.prange(-(-visits // _GROUP)):
-        values = np.empty(width)  # what each product is worth at its normal price
-        shocks, whims = np.empty(width), np.empty(width)  # uniforms
-        for v in range(group * _GROUP, min(visits, (group + 1) * _GROUP)):
-            i = person[v]
-            who = uid[i]
-            for w in range(width):
-                shocks[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, 0)
-            for w in range(width):
-                whims[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))
-            best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, 0)[0])
-            normal = price_sensitivity[i] * math.log(reference[i])
-            known = np.uint64(0)  # what friends bought, one bit for 64 products: tells quickly that nobody bought one
-            for r in range(heard.shape[1]):
-                known |= np.uint64(1) << np.uint64(heard[i, r] & 63)
-            ratios = 0.0
-            options = 0
-            for w in range(width):
-                j = product[v, w]
-                if j < 0:
-                    continue
-                if w >= slate and product[v, w - slate] == j:
-                    values[w] = values[w - slate]
-                else:
-                    times = _times(heard, i, j) if (known >> np.uint64(j & 63)) & np.uint64(1) else 0
-                    values[w] = (
-                        intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
-                        + (conformity[i] * math.log1p(times) if times > 0 else 0.0)
-                    )  # fmt: skip
-                utility = values[w] + appeal[v, w]
-                ratio = 1.0
-                if pay[v, w] < worth[v, w]:
-                    ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
-                    utility -= price_sensitivity[i] * math.log(ratio)
-                ratios += ratio
-                options += 1
-                utilities[v, w] = utility
-                has_whim = mode[v, w] > 0 and way_noise > 0.0
-                left = (1.0 - shocks[w]) * (1.0 - whims[w] if has_whim else 1.0)
-                if _is_hopeless((best - utility) / loudest, left):
-                    continue
-                utility += -math.log(-math.log(shocks[w]))
-                if has_whim:
-                    utility += way_noise * math.log(whims[w] / (1.0 - whims[w]))
-                if utility > best:
-                    best = utility
-                    picked[v] = w
-            if options > 0:
-                reference[i] += memory * (ratios / options - reference[i])
+    values = np.empty(width)  # what each product is worth at its normal price
+    shocks, whims = np.empty(width), np.empty(width)  # uniforms
+    for v in range(visits):
+        i = person[v]
+        who = uid[i]
+        for w in range(width):
+            shocks[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, 0)
+        for w in range(width):
+            whims[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))
+        best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, 0)[0])
+        normal = price_sensitivity[i] * math.log(reference[i])
+        known = np.uint64(0)  # what friends bought, one bit for 64 products: tells quickly that nobody bought one
+        for r in range(heard.shape[1]):
+            known |= np.uint64(1) << np.uint64(heard[i, r] & 63)
+        ratios = 0.0
+        options = 0
+        for w in range(width):
+            j = product[v, w]
+            if j < 0:
+                continue
+            if w >= slate and product[v, w - slate] == j:
+                values[w] = values[w - slate]
+            else:
+                times = _times(heard, i, j) if (known >> np.uint64(j & 63)) & np.uint64(1) else 0
+                values[w] = (
+                    intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
+                    + (conformity[i] * math.log1p(times) if times > 0 else 0.0)
+                )  # fmt: skip
+            utility = values[w] + appeal[v, w]
+            ratio = 1.0
+            if pay[v, w] < worth[v, w]:
+                ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
+                utility -= price_sensitivity[i] * math.log(ratio)
+            ratios += ratio
+            options += 1
+            utilities[v, w] = utility
+            has_whim = mode[v, w] > 0 and way_noise > 0.0
+            left = (1.0 - shocks[w]) * (1.0 - whims[w] if has_whim else 1.0)
+            if _is_hopeless((best - utility) / loudest, left):
+                continue
+            utility += -math.log(-math.log(shocks[w]))
+            if has_whim:
+                utility += way_noise * math.log(whims[w] / (1.0 - whims[w]))
+            if utility > best:
+                best = utility
+                picked[v] = w
+        if options > 0:
+            reference[i] += memory * (ratios / options - reference[i])
     return picked, utilities
 
 

@@ -1,6 +1,7 @@
 """Sharers: who passes something on, to whom, and what a message does to its reader.
 
-A member shares after something happened (an order, a team, a visit, a sign-up) or unprompted. The chance of each occasion is
+A member shares after something happened (an order, a team, a visit, a sign-up) or unprompted. The chance of each
+occasion is
 the scenario's, shifted in logits by how inclined the member is, what the share is expected to earn, and how often they
 bothered their friends of late. A reader's response to one exposure is a logit of tie strength, trust, relevance, the
 promised gift and fatigue.
@@ -46,7 +47,8 @@ def takers(  # type: ignore[no-untyped-def]
     log_activity : float32 ndarray, shape (n,)
         Logarithm of each person's activity.
     reward_weight, days, cap, cooldown : float
-        Logits per ``ln(1 + yuan)``; length of the tick; most that rewards can multiply unprompted talk by; ticks between a
+        Logits per ``ln(1 + yuan)``; length of the tick; most that rewards can multiply unprompted talk by; ticks
+        between a
         person's shares.
 
     Returns
@@ -84,14 +86,16 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     indptr, indices, strength : ndarray
         The network.
     audience, team_audience : float
-        Friends told by a share, and by a call to join a team, mean; each is told with that number over their degree as chance; infinite: all are.
+        Friends told by a share, and by a call to join a team, mean; each is told with that number over their degree
+        as chance; infinite: all are.
     delay_ticks : float
         Mean ticks until a message is read, exponential; it is read in the next tick at the earliest.
 
     Returns
     -------
     tuple
-        ``share`` int32 (which share), ``recipient`` int32, ``strength`` float32 and ``due`` int32 (ticks from now), one row
+        ``share`` int32 (which share), ``recipient`` int32, ``strength`` float32 and ``due`` int32 (ticks from now),
+        one row
         for each message.
     """
     most = 0

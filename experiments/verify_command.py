@@ -18,12 +18,10 @@ FAILED, BAD_INPUT = 1, 2
 
 app = typer.Typer(help="Check the engine against theory; without a case, all of them (about two minutes).")
 
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the draws.", show_default="1")
-]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the draws.", show_default="1")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 RunsOption = Annotated[int | None, typer.Option("--runs", help="Default: enough for a standard error below 1%.")]
-GraphOption = Annotated[str, typer.Option("--graph", metavar="karate|FILE", help="Network: the karate club, or an edge list.")]
+GraphOption = Annotated[str, typer.Option("--graph", metavar="karate|FILE", help="The karate club, or an edge list.")]
 SeedsOption = Annotated[str, typer.Option("--seeds", metavar="A,B,...", help="Who signs up first.")]
 
 
@@ -134,7 +132,7 @@ def logit(
     seed: SeedOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What visitors pick: the logit's closed form."""
+    """Choices of visitors: the logit's closed form."""
     _report(context, seed, as_json, "logit", persons=persons)
 
 
@@ -187,8 +185,8 @@ def _report(
     elapsed = round(time.perf_counter() - started, 3)
     passed = all(check.passed for check in checks)
     if as_json:
-        found = [check.record() for check in checks]
-        typer.echo(json.dumps({"passed": passed, "seed": first, "checks": found, "elapsed_s": elapsed}, ensure_ascii=False))
+        found = {"passed": passed, "seed": first, "checks": [check.record() for check in checks], "elapsed_s": elapsed}
+        typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         _print(checks, elapsed)
     if not passed:

@@ -1,6 +1,7 @@
 """The feed: messages under way, who reads them, who clicks, and who signs up.
 
-This is the one machinery of spread in the shop. Shares of products and teams, invitations and KOLs' posts all go through
+This is the one machinery of spread in the shop. Shares of products and teams, invitations and KOLs' posts all go
+through
 :meth:`Feed.send` or :meth:`Feed.post`, wait in :class:`Pending` until they are read, and end in :meth:`Feed.read`.
 """
 
@@ -105,8 +106,10 @@ class Feed:
 
         Notes
         -----
-        After an occasion, ``logit(p) = logit(chance) + ln(activity) + keenness`` with ``keenness = reward_weight ln(1 + yuan)
-        - social_cost ln(1 + recent shares)``. Unprompted talkers came with chance ``1 - exp(-rate dt)`` at a rate that is
+        After an occasion, ``logit(p) = logit(chance) + ln(activity) + keenness`` with ``keenness = reward_weight
+        ln(1 + yuan)
+        - social_cost ln(1 + recent shares)``. Unprompted talkers came with chance ``1 - exp(-rate dt)`` at a rate
+        that is
         ``TALK_CAP`` times too dense; of these a part is kept, so that what remains comes with
         ``1 - exp(-rate dt exp(keenness) / TALK_CAP)``.
         """
@@ -114,7 +117,8 @@ class Feed:
         taken: Array = sharers.takers(
             np.uint32(shop.seed), shop.clock.tick, persons, kind, reward, chance,
             people.uid, people.social_cost, people.shares, people.talk_rate, people.last_share,
-            np.log(people.activity[persons]), shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP, self._cooldown,
+            np.log(people.activity[persons]), shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP,
+            self._cooldown,
         )  # fmt: skip
         return taken
 
@@ -135,7 +139,9 @@ class Feed:
         shop.count("shares", sharer.size)
         if self.sent is not None:
             readers = np.bincount(share, minlength=sharer.size)
-            self.sent.append(sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=readers)
+            self.sent.append(
+                sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=readers
+            )
         gift = np.zeros(sharer.size, np.float32)
         for k in ShareKind:
             rows = np.flatnonzero(kind == k) if shop.schemes else _NOBODY
@@ -152,7 +158,9 @@ class Feed:
         """Show a KOL's post about a product to followers, who read it after the usual delay."""
         shop = self.shop
         n = recipients.size
-        delay = draws.exponential(shop.seed, Stream.READ, shop.people.uid[recipients], kol, shop.clock.tick) * self._delay
+        delay = (
+            draws.exponential(shop.seed, Stream.READ, shop.people.uid[recipients], kol, shop.clock.tick) * self._delay
+        )
         messages = Shares(
             np.full(n, person, np.int32), recipients.astype(np.int32), np.full(n, ShareKind.POST, np.int8),
             np.full(n, product, np.int32), np.full(n, NONE, np.int32), np.full(n, kol, np.int16),
@@ -209,8 +217,10 @@ class Feed:
         outcome: Array = sharers.respond(
             np.uint32(shop.seed), np.uint32(shop.clock.tick),
             seen.sharer, seen.recipient, seen.kind, seen.product, seen.kol, seen.strength, seen.gift,
-            people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic, shop.kol_click,
-            base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue, click.gift, shop.config.sharing.win_back,
+            people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic,
+            shop.kol_click,
+            base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue,
+            click.gift, shop.config.sharing.win_back,
         )  # fmt: skip
         if shop.config.sharing.response == "threshold":
             prospect = people.status[seen.recipient] == Status.PROSPECT

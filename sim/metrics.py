@@ -1,6 +1,7 @@
 """Every metric, defined once: name, group, unit, direction, formula, and how it is computed from a run.
 
-``docs/metrics.md`` is generated from :data:`METRICS` (``python -m sim.metrics``). Real people only, unless a metric says
+``docs/metrics.md`` is generated from :data:`METRICS` (``python -m sim.metrics``). Real people only, unless a metric
+says
 otherwise: fake accounts are counted in the fraud group. Money is in yuan. A metric without enough data is NaN.
 """
 
@@ -96,7 +97,8 @@ class Facts:
     @cached_property
     def new(self) -> Array:
         """Mask of real persons who signed up during the run."""
-        return self.real & (self.people.joined >= 0) & (self.people.status != Status.PROSPECT)
+        mask: Array = self.real & (self.people.joined >= 0) & (self.people.status != Status.PROSPECT)
+        return mask
 
     @cached_property
     def order_rows(self) -> Array:

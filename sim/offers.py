@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numba as nb
 import numpy as np
@@ -45,8 +45,11 @@ class ShareKind(IntEnum):
 
 
 @dataclass(slots=True)
-class Batch:
+class Batch:  # type: ignore[misc]
     """Equal-length arrays, one row an event."""
+
+    if TYPE_CHECKING:
+        __slots__: ClassVar[tuple[str, ...]]  # type: ignore[misc]
 
     def __len__(self) -> int:
         return len(getattr(self, self.__slots__[0]))

@@ -15,12 +15,15 @@ A tick is :meth:`Shop.step`::
     live        deadlines and expiries fall due, people tire, leave and recover
     record      counters, levels, DataCollector
 
-Money moves by one rule: an accepted order puts its ``worth`` (quantity x list price) into escrow, the buyer what they pay,
+Money moves by one rule: an accepted order puts its ``worth`` (quantity x list price) into escrow, the buyer what
+they pay,
 platform and merchant what the schemes take off; it stays there until the order is confirmed, refunded or returned.
 """
 
 from __future__ import annotations
 
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ from sim.core.clock import Clock
 from sim.core.draws import Stream
 from sim.core.graph import Graph
 from sim.core.ledger import Account, Ledger, share_of
+from sim.demand import Demand
 from sim.feed import Feed
 from sim.offers import (
     NONE,
@@ -61,7 +65,7 @@ from sim.schemes import Scheme, SchemeConfig, registry
 
 Array = npt.NDArray[Any]
 BUYS_FOR_CERTAIN = 30.0  # intercept of accounts whose owner has already decided
-WORTH_THREADS = 512  # visits
+WORTH_THREADS = 1024  # visits: fewer are done sooner than threads start
 _FAKES_PER_RING = 1 << 16
 
 
@@ -149,7 +153,7 @@ class Shop(mesa.Model):
         """Return a generator for building the world; arms with the same seed share it, however they differ."""
         return np.random.default_rng([self.seed, purpose])
 
-    def _begin(self, demand: world.Demand) -> None:
+    def _begin(self, demand: Demand) -> None:
         config, people = self.config, self.people
         person, product = world.live_through_history(self, demand)
         self.recommender.observe_history(person, product)
@@ -326,22 +330,16 @@ class Shop(mesa.Model):
         if rows.size:
             sharing = self.config.sharing
             by_friend = sharing.endorsement * self.people.trust[visits.person[rows]]
-            appeal = sharing.interest + np.where(visits.source[rows] == Source.KOL, self.config.kols.endorsement, by_friend)
+            appeal = sharing.interest + np.where(
+                visits.source[rows] == Source.KOL, self.config.kols.endorsement, by_friend
+            )
             offers.appeal[rows] += np.where(
                 offers.product[rows] == visits.product[rows, None], appeal[:, None].astype(np.float32), np.float32(0)
             )
 
     def _choose(self, offers: Offers) -> Orders:
-        people, products, visits = self.people, self.products, offers.visits
-        # Waking threads costs more than a small batch takes. Bits do not depend on it.
-        nb.set_num_threads(nb.config.NUMBA_NUM_THREADS if len(visits) >= WORTH_THREADS else 1)
-        picked, self.last_utilities = consumers.choose(
-            np.uint32(self.seed), np.uint32(self.clock.tick), self.config.recommendation.slate,
-            visits.person, offers.product, offers.mode, offers.pay, offers.worth, offers.appeal,
-            people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
-            people.heard, products.topic, products.quality,
-            self.config.people.taste_weight, self.config.people.way_noise, self.config.people.reference_memory,
-        )  # fmt: skip
+        visits = offers.visits
+        picked, self.last_utilities = self._pick(offers)
         rows = np.flatnonzero(picked >= 0)
         at = (rows, picked[rows])
         discount = np.zeros((rows.size, max(1, len(self.schemes))), np.int64)
@@ -354,8 +352,32 @@ class Shop(mesa.Model):
             _all(NONE, rows, np.int64),
         )  # fmt: skip
 
+    def _pick(self, offers: Offers) -> tuple[Array, Array]:
+        """Return each visitor's pick and the utilities; large batches in threads, on which no bit depends."""
+        visits = len(offers.visits)
+        if visits < WORTH_THREADS or nb.config.NUMBA_NUM_THREADS == 1:
+            return self._pick_part(offers, slice(0, visits))
+        bounds = np.linspace(0, visits, nb.config.NUMBA_NUM_THREADS + 1).astype(int)
+        parts = [slice(*ends) for ends in itertools.pairwise(bounds)]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            picked, utilities = zip(*pool.map(self._pick_part, itertools.repeat(offers), parts), strict=True)
+        return np.concatenate(picked), np.concatenate(utilities)
+
+    def _pick_part(self, offers: Offers, part: slice) -> tuple[Array, Array]:
+        people, products, config = self.people, self.products, self.config
+        result: tuple[Array, Array] = consumers.choose(
+            np.uint32(self.seed), np.uint32(self.clock.tick), config.recommendation.slate, offers.visits.person[part],
+            offers.product[part], offers.mode[part], offers.pay[part], offers.worth[part], offers.appeal[part],
+            people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
+            people.heard, products.topic, products.quality,
+            config.people.taste_weight, config.people.way_noise, config.people.reference_memory,
+        )  # fmt: skip
+        return result
+
     def _screen(self, orders: Orders) -> Orders:
-        """Drop what cannot be honoured. Rivals for the last unit, place or yuan go in the order of an addressed draw."""
+        """Drop what cannot be honoured. Rivals for the last unit, place or yuan go in the order of an addressed
+        draw.
+        """
         if len(orders) == 0:
             return orders
         proposed = len(orders)
@@ -484,7 +506,9 @@ class Shop(mesa.Model):
             self.recommender.fit()
 
     def _take_effect(self) -> None:
-        """Send paid orders to the warehouse; their buyers' friends may notice, and after a repeat purchase some leave."""
+        """Send paid orders to the warehouse; their buyers' friends may notice, and after a repeat purchase some
+        leave.
+        """
         if self._unpaid.size == 0:
             return
         status = self.book.status[self._unpaid]
@@ -521,8 +545,12 @@ class Shop(mesa.Model):
         self.level("members", int((people.status == Status.MEMBER).sum()))
         self.level("mau", int((people.last_visit > month).sum()))
         self.level("fraud_loss", float(people.benefit[people.fake].sum()))
-        self.level("satisfaction", float(people.satisfaction[people.is_member].mean()) if people.is_member.any() else np.nan)
-        self.level("reference_price", float(people.reference[people.is_member].mean()) if people.is_member.any() else np.nan)
+        self.level(
+            "satisfaction", float(people.satisfaction[people.is_member].mean()) if people.is_member.any() else np.nan
+        )
+        self.level(
+            "reference_price", float(people.reference[people.is_member].mean()) if people.is_member.any() else np.nan
+        )
         self.datacollector.collect(self)
 
     # What schemes, agents and operations call.
@@ -587,7 +615,9 @@ class Shop(mesa.Model):
         np.subtract.at(products.sold, book.product[rows], book.quantity[rows])
         if status == OrderStatus.REFUNDED:
             np.subtract.at(people.orders, who, np.int32(1))
-            people.first_order[who] = np.where(people.orders[who] == 0, np.iinfo(np.int32).min // 2, people.first_order[who])
+            people.first_order[who] = np.where(
+                people.orders[who] == 0, np.iinfo(np.int32).min // 2, people.first_order[who]
+            )
             self.disappoint(who)
         self.count("refunded" if status == OrderStatus.REFUNDED else "returned", rows.size)
         self.count("refunded_gmv", float(book.pay[rows].sum()))

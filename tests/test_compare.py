@@ -239,7 +239,8 @@ def test_verdict_names_the_best_arm_that_breaks_no_guardrail():
     )  # fmt: skip
     modest = arm("modest", [run(i, new_members=110.0 + i) for i in range(5)], [scheme(3)])
     idle = arm("idle", [run(i, new_members=100.0 + i + (-1) ** i) for i in range(5)], [scheme(4)])
-    assert Comparison(base, [greedy, modest, idle]).verdict().startswith("Most growth of three arms: team purchases of three")
+    verdict = Comparison(base, [greedy, modest, idle]).verdict()
+    assert verdict.startswith("Most growth of three arms: team purchases of three")
     both = Comparison(base, [greedy, idle]).verdict()
     assert both == "No arm is fit to launch: greedy bring more new members than doing nothing, but break a guardrail."
     neither = Comparison(base, [idle, arm("idler", idle.runs.values(), [scheme(5)])]).verdict()

@@ -28,7 +28,7 @@ class Check:
     ----------
     case, quantity : str
     target, simulated, standard_error : float
-        The standard error is of ``simulated``, joined with the target's own where others estimated it; 0 for exact laws.
+        The standard error is of ``simulated``, joined with the target's own where that was estimated; 0 for exact laws.
     source : str
         Where the target comes from.
     parameters : dict
@@ -65,6 +65,31 @@ class Check:
         """Return everything as plain data."""
         z = self.z if math.isfinite(self.z) else None
         return {**asdict(self), "precision": self.precision, "z": z, "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one run of a case finds.
+
+    Attributes
+    ----------
+    case : str
+    parameters : dict
+    checks : list of Check
+    """
+
+    case: str
+    parameters: dict[str, Any]
+    checks: list[Check] = field(default_factory=list)
+
+    def add(self, quantity: str, target: float, values: Array, source: str, error: float = 0.0) -> None:
+        """Set the mean of independent values beside a target, whose own standard error may not be zero."""
+        mean, own = mean_and_error(values)
+        self.note(quantity, target, mean, math.hypot(own, error), source)
+
+    def note(self, quantity: str, target: float, simulated: float, error: float, source: str) -> None:
+        """Set a figure beside a target."""
+        self.checks.append(Check(self.case, quantity, target, simulated, error, source, self.parameters))
 
 
 def mean_and_error(values: Array) -> tuple[float, float]:

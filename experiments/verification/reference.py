@@ -1,4 +1,4 @@
-"""Cascades without the shop: the models' textbook definitions in plain Python, for networks that nobody has published on.
+"""Cascades without the shop: the models' definitions in plain Python, for networks that nobody has published on.
 
 References
 ----------
@@ -24,7 +24,8 @@ def independent_cascade(graph: Graph, seeds: Array, p: float, seed: int) -> Arra
     """Return sizes of cascades in which everyone who joins tells each friend once, who joins with chance ``p``."""
     friends = _friends(graph)
     luck = random.Random(seed)
-    sizes, told = [], 0
+    sizes: list[int] = []
+    told = 0
     while len(sizes) < RUNS and told < _TELLS:
         active = set(seeds.tolist())
         newest = list(active)
@@ -49,7 +50,8 @@ def linear_threshold(graph: Graph, seeds: Array, seed: int) -> Array:
     """
     friends = _friends(graph)
     luck = random.Random(seed)
-    sizes, told = [], 0
+    sizes: list[int] = []
+    told = 0
     while len(sizes) < RUNS and told < _TELLS:
         active = set(seeds.tolist())
         newest = list(active)

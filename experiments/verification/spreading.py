@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy import optimize
 
 from experiments.verification import reference, worlds
-from experiments.verification.checks import Check, mean_and_error, must, must_be_runs, run_seeds
+from experiments.verification.checks import Check, Findings, mean_and_error, must, must_be_runs, run_seeds
 from sim import Shop
 from sim.core.graph import Graph
 
@@ -34,7 +34,7 @@ _LARGE = 0.05  # an outbreak: share of all persons
 def bass(p: float = 0.03, q: float = 0.38, runs: int | None = None, seed: int = 1) -> list[Check]:
     """Full mixing: people adopt of their own at rate p, and through word of mouth at rate q.
 
-    Adopters talk at rate q; each talk reaches one person on average, any other of the group, who adopts if they had not.
+    Adopters talk at rate q. Each talk reaches one person on average, any of the group, who adopts if they had not.
 
     Parameters
     ----------
@@ -46,17 +46,17 @@ def bass(p: float = 0.03, q: float = 0.38, runs: int | None = None, seed: int = 
 
     Notes
     -----
-    Ticks are so short that the shop's curve is off the continuous one by less than a thousandth. Everyone knows one in ten
-    of their group, drawn anew for each shop, so that hardly anyone is told twice by the same person. Who signs up comes to
-    look at the shop, and who looks does not talk unprompted in that tick. The ticks that a newcomer thus says nothing are
-    made good by a chance to talk when signing up: half a tick for those who come of their own, one and a half for those
-    who are told in one tick and sign up in the next. ``p / q ln(1 + q / p)`` of all come of their own.
+    Ticks are so short that the shop's curve is off the continuous one by less than a thousandth. Everyone knows one in
+    ten of their group, drawn anew for each shop, so that hardly anyone is told twice by the same person. Who signs up
+    comes to look at the shop, and who looks does not talk unprompted in that tick. The ticks in which a newcomer thus
+    says nothing are made good by a chance to talk when signing up: half a tick for those who come of their own, one and
+    a half for those who are told in one tick and sign up in the next. ``p / q ln(1 + q / p)`` of all come of their own.
     """
     must(0 < p <= 1, "p must be above 0 and at most 1", p)
     must(0 < q <= 2, "q must be above 0 and at most 2", q)
     must_be_runs(runs)
     runs = runs or 60
-    ticks = max(_LEAST_TICKS, math.ceil(300 * (p + q)))
+    ticks = max(_LEAST_TICKS, math.ceil(300 * (p + q)))  # a period
     peak = math.log(q / p) / (p + q) if q > p else 0.0
     horizon = math.ceil(max(10.0, 1.4 * peak) * ticks)
     silent = 1.5 - p / q * math.log1p(q / p)
@@ -64,12 +64,12 @@ def bass(p: float = 0.03, q: float = 0.38, runs: int | None = None, seed: int = 
         horizon=f"{horizon + 1}h",
         people={"size": _GROUPS * _GROUP},
         sharing={
-            "organic": p * 24 / ticks, "word_of_mouth": q * 24 / ticks, "on_sign_up": -math.expm1(-q * silent / ticks), "audience": 1,
-            "cooldown": "0h", "click": {"base": 1},
+            "organic": p * 24 / ticks, "word_of_mouth": q * 24 / ticks, "on_sign_up": -math.expm1(-q * silent / ticks),
+            "audience": 1, "cooldown": "0h", "click": {"base": 1},
         },
     )  # fmt: skip
-    adopted = []  # ticks
     rng = np.random.default_rng([seed, 1])
+    adopted = []
     for rng_seed, _ in zip(run_seeds(seed, "bass"), range(0, runs, _GROUPS), strict=False):
         graph = worlds.acquaintances(_GROUPS, _GROUP, _CONTACTS, rng)
         people = Shop(scenario, rng=rng_seed, graph=graph).run().people
@@ -77,25 +77,23 @@ def bass(p: float = 0.03, q: float = 0.38, runs: int | None = None, seed: int = 
         tick = np.where(people.joined < 0, horizon, people.joined - (people.inviter >= 0))
         adopted.append(np.sort(tick.reshape(_GROUPS, _GROUP), axis=1))
     moment = np.concatenate(adopted)[:runs]
-    given = {"p": p, "q": q, "runs": runs, "seed": seed}
-    checks = []
+    found = Findings("bass", {"p": p, "q": q, "runs": runs, "seed": seed})
     for periods in (5, 10):
         decay = math.exp(-(p + q) * periods)
-        target = (1 - decay) / (1 + q / p * decay)
-        found = mean_and_error((moment < periods * ticks).mean(axis=1))
-        checks.append(Check("bass", f"adopters after {periods} periods, share", target, *found, "Bass 1969: F(t)", given))
+        share = (moment < periods * ticks).mean(axis=1)
+        found.add(f"adopters after {periods} periods, share", (1 - decay) / (1 + q / p * decay), share, "Bass: F(t)")
     if q > p:
         # Adoption is fastest when this share has adopted; the share's moment has far less noise than the fastest tick.
         at_peak = math.ceil((1 - p / q) / 2 * _GROUP)
-        found = mean_and_error((moment[:, at_peak] + 0.5) / ticks)
-        checks.append(Check("bass", "peak of adoption, periods", peak, *found, "Bass 1969: ln(q / p) / (p + q)", given))
-    return checks
+        periods_to_peak = (moment[:, at_peak] + 0.5) / ticks
+        found.add("peak of adoption, periods", peak, periods_to_peak, "Bass: ln(q / p) / (p + q)")
+    return found.checks
 
 
 def borel(k: float = 0.6, runs: int | None = None, seed: int = 1) -> list[Check]:
-    """Referral chains in which everyone brings a Poisson number of others, k < 1 on average: their sizes are Borel(k).
+    """Referral chains in which everyone brings a Poisson number of others, mean k < 1: their sizes are Borel(k).
 
-    Everyone knows a Poisson number of people whom nobody else knows, mean sqrt(k), tells them all when they sign up, and
+    Everyone knows a Poisson number of people whom nobody else knows, mean sqrt(k), tells them all at sign-up, and
     each signs up with chance sqrt(k). A chain is put together from who invited whom.
 
     Parameters
@@ -109,21 +107,18 @@ def borel(k: float = 0.6, runs: int | None = None, seed: int = 1) -> list[Check]
     must(0 < k <= 0.95, "k must be above 0 and at most 0.95; at 1 and above chains never end", k)
     must_be_runs(runs)
     runs = runs or math.ceil(_RUNS * max(math.e - 1, k / (1 - k)))
-    accept = math.sqrt(k)
-    sizes, _ = _chains(run_seeds(seed, "borel"), k, accept, runs, None, np.random.default_rng([seed, 2]))
-    given = {"k": k, "runs": runs, "seed": seed}
-    mean, alone = mean_and_error(sizes), mean_and_error((sizes == 1).astype(float))
-    return [
-        Check("borel", "size of a chain, persons", 1 / (1 - k), *mean, "Borel distribution: 1 / (1 - k)", given),
-        Check("borel", "chains of one person, share", math.exp(-k), *alone, "Borel distribution: exp(-k)", given),
-    ]
+    sizes, _ = _chains(run_seeds(seed, "borel"), k, math.sqrt(k), runs, None, np.random.default_rng([seed, 2]))
+    found = Findings("borel", {"k": k, "runs": runs, "seed": seed})
+    found.add("size of a chain, persons", 1 / (1 - k), sizes, "Borel distribution: 1 / (1 - k)")
+    found.add("chains of one person, share", math.exp(-k), sizes == 1, "Borel distribution: exp(-k)")
+    return found.checks
 
 
 def extinction(r: float = 1.5, runs: int | None = None, seed: int = 1) -> list[Check]:
-    """Referral chains in which everyone brings a Poisson number of others, r > 1 on average: the share that dies out.
+    """Referral chains in which everyone brings a Poisson number of others, mean r > 1: the share that dies out.
 
-    As ``borel``, with chance .9 of signing up. A shop shows a few generations; the last generation of a chain that still
-    lives starts the next shop, until a chain has so many members that it will die with a chance below one in 100,000.
+    As ``borel``, with chance .9 of signing up. A shop shows a few generations; the last generation of a chain that
+    still lives starts the next shop, until it has so many members that it will die with a chance below one in 100,000.
 
     Parameters
     ----------
@@ -146,21 +141,21 @@ def extinction(r: float = 1.5, runs: int | None = None, seed: int = 1) -> list[C
         chain = np.repeat(undecided, living[undecided])
         _, last = _chains(seeds, r, accept, chain.size, generations, rng)
         living[undecided] = np.bincount(chain, last, runs)[undecided]
-    found = mean_and_error((living == 0).astype(float))
-    given = {"r": r, "runs": runs, "seed": seed}
-    return [Check("extinction", "chains that die out, share", q, *found, "smallest root of q = exp(r (q - 1))", given)]
+    found = Findings("extinction", {"r": r, "runs": runs, "seed": seed})
+    found.add("chains that die out, share", q, living == 0, "smallest root of q = exp(r (q - 1))")
+    return found.checks
 
 
 def _chains(
-    seeds: Iterator[int], reproduction: float, accept: float, runs: int, generations: int | None, rng: np.random.Generator
+    seeds: Iterator[int], mean: float, accept: float, runs: int, generations: int | None, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Run chains on contact trees of so many generations; return their sizes, and their members in the last generation."""
-    mean = reproduction / accept
-    persons = 1 / (1 - mean) if generations is None else sum(mean**g for g in range(generations + 1))
+    """Run chains in which everyone brings ``mean`` others; return their sizes, and those of their last generation."""
+    contacts = mean / accept
+    persons = 1 / (1 - contacts) if generations is None else sum(contacts**g for g in range(generations + 1))
     scenario = worlds.spread(sharing={"click": {"base": accept}})
     sizes, last = [], []
     for count, rng_seed in zip(worlds.parts(runs, persons), seeds, strict=False):
-        graph, is_last = worlds.contact_trees(count, mean, generations, rng)
+        graph, is_last = worlds.contact_trees(count, contacts, generations, rng)
         people = worlds.run_cascade(scenario, graph, np.arange(count), rng_seed).people
         root = worlds.roots(people.inviter)
         joined = people.joined >= 0
@@ -188,15 +183,16 @@ def ic(
     """
     must(0 < p <= 1, "p must be above 0 and at most 1", p)
     network, nodes, runs = _network(graph, seeds, runs)
-    mean, error = _cascades(network, nodes, runs, seed, "ic", click={"base": p})
+    sizes = _cascades(network, nodes, runs, seed, "ic", click={"base": p})
     known = {(0,): 3.4165, (33,): 3.5003, (0, 33): 6.4173}.get(tuple(nodes.tolist()))
     if known is not None and graph == "karate" and p == 0.1:
-        source, target, own = "two public libraries, 400,000 runs", known, 0.0017
+        target, error, source = known, 0.0017, "two public libraries, 400,000 runs"
     else:
+        target, error = mean_and_error(reference.independent_cascade(network, nodes, p, seed))
         source = "plain simulation without the shop"
-        target, own = mean_and_error(reference.independent_cascade(network, nodes, p, seed))
-    given = {"graph": graph, "p": p, "seeds": ",".join(seeds), "runs": runs, "seed": seed}
-    return [Check("ic", "size of a cascade, persons", target, mean, math.hypot(error, own), source, given)]
+    found = Findings("ic", {"graph": graph, "p": p, "seeds": ",".join(seeds), "runs": runs, "seed": seed})
+    found.add("size of a cascade, persons", target, sizes, source, error)
+    return found.checks
 
 
 def lt(graph: str = "karate", seeds: Sequence[str] = ("0",), runs: int | None = None, seed: int = 1) -> list[Check]:
@@ -208,15 +204,16 @@ def lt(graph: str = "karate", seeds: Sequence[str] = ("0",), runs: int | None = 
         As for ``ic``.
     """
     network, nodes, runs = _network(graph, seeds, runs)
-    mean, error = _cascades(network, nodes, runs, seed, "lt", response="threshold")
+    sizes = _cascades(network, nodes, runs, seed, "lt", response="threshold")
     known = {(0,): 12.262, (33,): 13.064, (0, 33): 22.638}.get(tuple(nodes.tolist()))
     if known is not None and graph == "karate":
-        source, target, own = "a public library, s.e. .0075", known, 0.0075
+        target, error, source = known, 0.0075, "a public library, s.e. .0075"
     else:
-        source = "live edges, plain simulation"
-        target, own = mean_and_error(reference.linear_threshold(network, nodes, seed))
-    given = {"graph": graph, "seeds": ",".join(seeds), "runs": runs, "seed": seed}
-    return [Check("lt", "size of a cascade, persons", target, mean, math.hypot(error, own), source, given)]
+        target, error = mean_and_error(reference.linear_threshold(network, nodes, seed))
+        source = "live edges, plain simulation without the shop"
+    found = Findings("lt", {"graph": graph, "seeds": ",".join(seeds), "runs": runs, "seed": seed})
+    found.add("size of a cascade, persons", target, sizes, source, error)
+    return found.checks
 
 
 def _network(graph: str, seeds: Sequence[str], runs: int | None) -> tuple[Graph, Array, int]:
@@ -226,8 +223,8 @@ def _network(graph: str, seeds: Sequence[str], runs: int | None) -> tuple[Graph,
     return network, nodes, runs or min(20_000, max(50, 4_000_000 // network.persons))
 
 
-def _cascades(network: Graph, nodes: Array, runs: int, seed: int, case: str, **sharing: Any) -> tuple[float, float]:
-    """Run cascades from the same persons on disjoint copies of a network; return their mean size and its error."""
+def _cascades(network: Graph, nodes: Array, runs: int, seed: int, case: str, **sharing: Any) -> Array:
+    """Run cascades from the same persons on disjoint copies of a network, and return their sizes."""
     n, sizes = network.persons, []
     scenario = worlds.spread(sharing=sharing)
     parts = worlds.parts(runs, n, network.indices.size)
@@ -235,10 +232,12 @@ def _cascades(network: Graph, nodes: Array, runs: int, seed: int, case: str, **s
         seeds = (nodes + n * np.arange(count)[:, None]).reshape(-1)
         people = worlds.run_cascade(scenario, worlds.copies(network, count), seeds, rng_seed).people
         sizes.append((people.joined >= 0).reshape(count, n).sum(axis=1))
-    return mean_and_error(np.concatenate(sizes))
+    return np.concatenate(sizes)
 
 
-def giant(degree: float = 4.0, p: float = 0.4, runs: int | None = None, persons: int = 40_000, seed: int = 1) -> list[Check]:
+def giant(
+    degree: float = 4.0, p: float = 0.4, runs: int | None = None, persons: int = 40_000, seed: int = 1
+) -> list[Check]:
     """Independent cascade on random networks (Erdos-Renyi): the share that a large outbreak reaches.
 
     Parameters
@@ -254,22 +253,22 @@ def giant(degree: float = 4.0, p: float = 0.4, runs: int | None = None, persons:
     seed : int
     """
     must(0 < p <= 1, "p must be above 0 and at most 1", p)
-    must(1.1 <= degree * p <= 20 and degree <= 200, "degree times p must be from 1.1 to 20, and degree at most 200", degree * p)
-    must_be_runs(runs)
+    must(0 < degree <= 200, "degree must be above 0 and at most 200", degree)
+    must(1.1 <= degree * p <= 20, "degree times p must be from 1.1 to 20", degree * p)
     must(1000 <= persons <= 1_000_000, "persons must be from 1_000 to 1_000_000", persons)
+    must_be_runs(runs)
     runs = runs or 10
-    share = float(optimize.brentq(lambda s: 1 - math.exp(-degree * p * s) - s, 1e-6, 1.0))
     network = {"kind": "erdos_renyi", "mean_degree": degree}
     scenario = worlds.spread(people={"size": persons, "network": network}, sharing={"click": {"base": p}})
-    reached = []
-    for rng_seed in run_seeds(seed, "giant"):
+    reached: list[float] = []
+    seeds = run_seeds(seed, "giant")
+    while len(reached) < runs:
+        rng_seed = next(seeds)
         first = np.random.default_rng(rng_seed).choice(persons, 5, replace=False)
-        people = worlds.run_cascade(scenario, None, first, rng_seed).people
-        size = float((people.joined >= 0).mean())
-        if size > _LARGE:
-            reached.append(size)
-        if len(reached) == runs:
-            break
-    given = {"degree": degree, "p": p, "runs": runs, "persons": persons, "seed": seed}
-    found = mean_and_error(np.array(reached))
-    return [Check("giant", "reached in an outbreak, share", share, *found, "largest root of s = 1 - exp(-degree p s)", given)]
+        share = float((worlds.run_cascade(scenario, None, first, rng_seed).people.joined >= 0).mean())
+        if share > _LARGE:
+            reached.append(share)
+    target = float(optimize.brentq(lambda s: 1 - math.exp(-degree * p * s) - s, 1e-6, 1.0))
+    found = Findings("giant", {"degree": degree, "p": p, "runs": runs, "persons": persons, "seed": seed})
+    found.add("reached in an outbreak, share", target, np.array(reached), "largest root of s = 1 - exp(-degree p s)")
+    return found.checks

@@ -17,14 +17,7 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from experiments.verification import worlds
-from experiments.verification.checks import (
-    BadParameterError,
-    Check,
-    mean_and_error,
-    must,
-    must_be_runs,
-    run_seeds,
-)
+from experiments.verification.checks import BadParameterError, Check, Findings, must, must_be_runs, run_seeds
 from sim import Shop
 from sim.core.units import read_hours
 from sim.demand import DAYS_A_WEEK, Demand
@@ -42,9 +35,9 @@ def team_fill(
 ) -> list[Check]:
     """Teams that strangers join at a Poisson rate: the share that fills, and how many places are taken.
 
-    Visitors are shown one product each, drawn at random. They join its open team or else open one; everybody buys, because
-    the team price is irresistible. Teams that were opened in the same tick for the same product share their visitors;
-    they do not count.
+    Visitors are shown one product each, drawn at random. They join its open team or else open one; everybody buys,
+    because the team price is irresistible. Teams that were opened in the same tick for the same product share their
+    visitors; they do not count.
 
     Parameters
     ----------
@@ -71,17 +64,15 @@ def team_fill(
     products = min(100_000, max(200, math.ceil(teams / _LIVES * math.exp(an_hour))))
     persons = max(2000, math.ceil(products * an_hour / _VISIT_CHANCE))
     runs = math.ceil(teams * math.exp(an_hour) / _LIVES / products)
+    # Rates at which people come in a tick with the chance that is asked for: a Gamma mixture of exponentials, inverted.
+    visits_a_tick = _SHAPE * ((1 - products * an_hour / persons) ** (-1 / _SHAPE) - 1)
     scenario = worlds.plain_shop(
         horizon=f"{horizon}h",
         people={
             "size": persons, "hassle": {"mean": 0, "sigma": 0}, "way_noise": 0, "taste_weight": 0,
             "price_sensitivity": {"mean": 20, "sigma": 0},
         },
-        # The Gamma mixture of exponentials, solved for a visit in a tick with the chance that the rate asks for.
-        demand={
-            "rate": {"shape": _SHAPE, "mean": 168 * _CERTAIN * _SHAPE * ((1 - products * an_hour / persons) ** (-1 / _SHAPE) - 1)},
-            "conversion": _CERTAIN,
-        },
+        demand={"rate": {"shape": _SHAPE, "mean": 168 * visits_a_tick * _CERTAIN}, "conversion": _CERTAIN},
         catalog={"products": products, "quality": 0, "price": {"median": 100, "sigma": 0}},
         recommendation={"model": "random", "slate": 1},
         schemes=[
@@ -90,7 +81,8 @@ def team_fill(
     )  # fmt: skip
     places = []
     for rng_seed, _ in zip(run_seeds(seed, "team-fill"), range(runs), strict=False):
-        table = Shop(scenario, rng=rng_seed, graph=worlds.strangers(persons)).run().schemes[0].teams
+        scheme: Any = Shop(scenario, rng=rng_seed, graph=worlds.strangers(persons)).run().schemes[0]
+        table = scheme.teams
         _, which, count = np.unique(
             np.stack([table.product, table.opened]), axis=1, return_inverse=True, return_counts=True
         )
@@ -98,15 +90,12 @@ def team_fill(
         judged = (count[which] == 1) & (table.opened < horizon - hours)
         places.append(table.filled[judged])
     filled = np.concatenate(places)
-    given = {"size": size, "rate": rate, "window": window, "teams": filled.size, "seed": seed}
     fewer = np.arange(size - 1)
     taken = size - float(((size - 1 - fewer) * stats.poisson.pmf(fewer, expected)).sum())
-    full, mean = mean_and_error((filled == size).astype(float)), mean_and_error(filled)
-    joiners = "joiners ~ Poisson(rate window)"
-    return [
-        Check("team-fill", "teams that fill, share", chance, *full, f"P[joiners >= size - 1], {joiners}", given),
-        Check("team-fill", "places taken in a team", taken, *mean, f"1 + E[min(joiners, size - 1)], {joiners}", given),
-    ]
+    found = Findings("team-fill", {"size": size, "rate": rate, "window": window, "teams": filled.size, "seed": seed})
+    found.add("teams that fill, share", chance, filled == size, "P[Poisson(rate window) >= size - 1]")
+    found.add("places taken in a team", taken, filled, "1 + E[min(Poisson(rate window), size - 1)]")
+    return found.checks
 
 
 def _whole_hours(window: str) -> int:
@@ -120,7 +109,7 @@ def _whole_hours(window: str) -> int:
 
 
 def demand(profile: str = "media", persons: int = 80_000, seed: int = 1) -> list[Check]:
-    """Customers who buy for the first time at the start of a shop without schemes: repeat purchases against BG/NBD.
+    """Repeat purchases of customers who bought for the first time at the start of a shop without schemes: BG/NBD.
 
     Parameters
     ----------
@@ -131,22 +120,18 @@ def demand(profile: str = "media", persons: int = 80_000, seed: int = 1) -> list
     """
     must(100 <= persons <= 2_000_000, "persons must be from 100 to 2_000_000", persons)
     shop, weekly = cohort(profile, persons, seed)
-    given = {"profile": profile, "persons": persons, "seed": seed}
-    checks = []
+    found = Findings("demand", {"profile": profile, "persons": persons, "seed": seed})
     for weeks in (39, 78):
-        found = mean_and_error(weekly[:, :weeks].sum(axis=1))
+        repeats = weekly[:, :weeks].sum(axis=1)
         target = float(expected_repeats(shop.demand, weeks))
-        checks.append(
-            Check("demand", f"repeat orders a customer, week {weeks}", target, *found, "BG/NBD: E[X(t)]", given)
-        )
-    none = mean_and_error((weekly[:, :39].sum(axis=1) == 0).astype(float))
-    target = no_repeats(shop.demand, 39)
-    checks.append(Check("demand", "no repeat order by week 39, share", target, *none, "(alpha / (alpha + t)) ** r", given))
-    return checks
+        found.add(f"repeat orders a customer, week {weeks}", target, repeats, "BG/NBD: E[X(t)]")
+    none = weekly[:, :39].sum(axis=1) == 0
+    found.add("no repeat order by week 39, share", no_repeats(shop.demand, 39), none, "(alpha / (alpha + t)) ** r")
+    return found.checks
 
 
 def cohort(profile: str, persons: int, seed: int, weeks: int = 78) -> tuple[Shop, Array]:
-    """Run a shop in which everyone buys for the first time at the start; return it and everyone's repeat orders by week."""
+    """Run a shop in which everyone first buys at the start; return it, and each one's repeat orders by week."""
     scenario = worlds.plain_shop(
         horizon=f"{weeks}w",
         tick="2h",
@@ -222,7 +207,7 @@ class _WatchedShop(Shop):
 
 
 def logit(persons: int = 10_000, seed: int = 1) -> list[Check]:
-    """What visitors pick in a shop without schemes, where friends' purchases count: shares against the logit's closed form.
+    """Choices of visitors in a shop without schemes, where friends' purchases count: shares against the logit's.
 
     Parameters
     ----------
@@ -241,9 +226,9 @@ def logit(persons: int = 10_000, seed: int = 1) -> list[Check]:
     shop = _WatchedShop(scenario, rng=next(run_seeds(seed, "logit")))
     shop.picks, shop.visits = np.zeros((2, 3)), 0
     shop.run()
-    given = {"persons": persons, "visits": shop.visits, "seed": seed}
-    checks = []
-    for name, (happened, expected, variance) in zip(("orders a visit", "orders of what is wanted most, a visit"), shop.picks, strict=True):
-        error = math.sqrt(variance) / shop.visits
-        checks.append(Check("logit", name, expected / shop.visits, happened / shop.visits, error, "exp(U) / (1 + sum exp(U))", given))
-    return checks
+    found = Findings("logit", {"persons": persons, "visits": shop.visits, "seed": seed})
+    for quantity, row in zip(("orders a visit", "orders of what is wanted most, a visit"), shop.picks, strict=True):
+        happened, expected, variance = row / shop.visits
+        error = math.sqrt(variance / shop.visits)
+        found.note(quantity, expected, happened, error, "exp(U) / (1 + sum exp(U))")
+    return found.checks

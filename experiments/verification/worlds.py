@@ -33,10 +33,11 @@ _QUIET: dict[str, Any] = {
     "recommendation": {"model": "random", "slate": 1},
     "sharing": {
         "word_of_mouth": 0, "per_visit": 0, "after_order": 0, "on_sign_up": "100%", "activity_sigma": 0,
-        "audience": "all", "cooldown": "3650d", "reward_weight": 0, "social_cost": {"mean": 0, "sigma": 0}, "delay": "0h",
-        "sign_up": "100%", "organic": 0,
+        "audience": "all", "cooldown": "3650d", "reward_weight": 0, "social_cost": {"mean": 0, "sigma": 0},
+        "delay": "0h", "sign_up": "100%", "organic": 0,
         "click": {
-            "base": 0.1, "strength": 0, "trust": 0, "relevance": 0, "invitation": 0, "team_call": 0, "fatigue": 0, "gift": 0,
+            "base": 0.1, "strength": 0, "trust": 0, "relevance": 0, "invitation": 0, "team_call": 0, "fatigue": 0,
+            "gift": 0,
         },
     },
 }  # fmt: skip
@@ -139,9 +140,7 @@ def acquaintances(groups: int, persons: int, contacts: int, rng: np.random.Gener
     return Graph(contacts * np.arange(everyone + 1), drawn.reshape(-1), "equal", directed=True)
 
 
-def contact_trees(
-    count: int, mean: float, generations: int | None, rng: np.random.Generator
-) -> tuple[Graph, Array]:
+def contact_trees(count: int, mean: float, generations: int | None, rng: np.random.Generator) -> tuple[Graph, Array]:
     """Return a forest of Poisson contact trees: everyone knows a Poisson number of people whom nobody else knows.
 
     Parameters
@@ -185,7 +184,8 @@ def read_network(name: str) -> Graph:
     if name == "karate":
         import networkx as nx
 
-        return Graph.from_edges(*np.array(nx.karate_club_graph().edges).T, strength="equal")
+        source, target = np.array(nx.karate_club_graph().edges).T
+        return Graph.from_edges(source, target, strength="equal")
     if not Path(name).is_file():
         raise BadParameterError(f"graph must be karate or an edge list file (csv or csv.gz). Got {name}: no such file.")
     try:
@@ -202,12 +202,12 @@ def persons_called(graph: Graph, names: list[str]) -> Array:
     BadParameterError
         If there is no such person, or no name is given.
     """
-    labels = range(graph.persons) if graph.labels is None else graph.labels
+    labels = np.arange(graph.persons) if graph.labels is None else graph.labels
     row = {str(label): i for i, label in enumerate(labels)}
+    allowed = f"numbers from 0 to {graph.persons - 1}" if graph.labels is None else "persons of the graph's file"
     if not names:
         raise BadParameterError("seeds must name at least one person, such as 0,33. Got none.")
     for name in names:
         if name not in row:
-            allowed = f"numbers from 0 to {graph.persons - 1}" if graph.labels is None else "persons of the graph's file"
             raise BadParameterError(f"seeds must be {allowed}, with commas between them. Got {name!r}.")
     return np.array(sorted({row[name] for name in names}), np.int32)

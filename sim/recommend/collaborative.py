@@ -126,7 +126,8 @@ def score_preferences(rows, history, knowledge, scores):  # type: ignore[no-unty
     """
     start, products, weights = history
     factors, by_factor, inverse, near_start, near, similarity = knowledge
-    scratch, wanted = np.empty_like(inverse), np.empty(len(inverse))
+    scratch, person = np.empty_like(inverse), np.empty(len(inverse))
+    wanted = np.zeros(-(-len(inverse) // 4) * 4, np.float32)
     for i in range(rows.size):
         for product in range(scores.shape[1]):
             scores[i, product] = 0.0
@@ -136,11 +137,16 @@ def score_preferences(rows, history, knowledge, scores):  # type: ignore[no-unty
         for entry in range(first, last):
             for place in range(near_start[products[entry]], near_start[products[entry] + 1]):
                 scores[i, near[place]] += weights[entry] * similarity[place]
-        _solve(products[first:last], weights[first:last], factors, inverse, scratch, wanted)
-        for k in range(wanted.size):
-            factor = nb.float32(wanted[k])
+        _solve(products[first:last], weights[first:last], factors, inverse, scratch, person)
+        wanted[: person.size] = person
+        # Four factors at a time: a person's scores are then fetched and put back a quarter as often.
+        for k in range(0, wanted.size, 4):
+            a, b, c, d = wanted[k], wanted[k + 1], wanted[k + 2], wanted[k + 3]
             for product in range(scores.shape[1]):
-                scores[i, product] += factor * by_factor[k, product]
+                scores[i, product] += (
+                    a * by_factor[k, product] + b * by_factor[k + 1, product]
+                    + c * by_factor[k + 2, product] + d * by_factor[k + 3, product]
+                )  # fmt: skip
 
 
 @nb.njit(cache=True, nogil=True)

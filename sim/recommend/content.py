@@ -82,7 +82,9 @@ def smoothing(weights: sparse.csr_matrix, code: Array) -> tuple[Array, float]:
     ``sum(q**2) + (1 - sum(q**2)) / (1 + a)``, which is solved for ``a``. Repeated orders of one product are no evidence
     about the feature, so pairs are of different products.
     """
-    counts, whole, of_value, of_product = _count(weights.indptr, weights.indices, weights.data, code, int(code.max()) + 1)
+    counts, whole, of_value, of_product = _count(
+        weights.indptr, weights.indices, weights.data, code, int(code.max()) + 1
+    )
     share = (counts + 1.0) / (counts + 1.0).sum()
     pairs, alike = whole - of_product, of_value - of_product
     by_chance = float(np.square(share).sum())
@@ -115,7 +117,9 @@ def _count(start, products, weights, code, values):  # type: ignore[no-untyped-d
 
 @nb.njit(cache=True, nogil=True)
 def score_content(rows, history, knowledge, scores):  # type: ignore[no-untyped-def]
-    """Fill in popularity plus, for each feature, the log ratio of a person's smoothed share of a value to everybody's."""
+    """Fill in popularity plus, for each feature, the log ratio of a person's smoothed share of a value to
+    everybody's.
+    """
     start, products, weights = history
     popularity, codes, shares, priors = knowledge
     counts = np.empty(shares.shape[1])

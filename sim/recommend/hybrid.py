@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 NEGLIGIBLE = 1e-12  # variance, relative to the squared mean, that is rounding and not a preference
 WORTH_THREADS = 4096  # persons: fewer are done sooner than threads start
-_BLOCK = 16384  # scores at a time: they and a part of them should fit a processor's first cache
+_BLOCK = 4096  # scores at a time: they and a part of them should fit a processor's first cache
 
 
 class Hybrid(Recommender):
