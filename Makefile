@@ -35,10 +35,10 @@ run: $(VENV)/.installed  ## compare the four schemes with doing nothing; prints 
 	$(VENV)/bin/shopsim compare $(BASE) $(ARMS) --replicates $(REPLICATES) --workers $(WORKERS)
 
 test: $(VENV)/.test-installed  ## the whole test suite
-	$(PY) -m pytest -q
+	NUMBA_NUM_THREADS=1 $(PY) -m pytest -q -n auto --dist worksteal
 
 test-fast: $(VENV)/.test-installed  ## without the slow statistical and end-to-end tests
-	$(PY) -m pytest -q -m 'not slow'
+	NUMBA_NUM_THREADS=1 $(PY) -m pytest -q -n auto --dist worksteal -m 'not slow'
 
 lint: $(VENV)/.test-installed  ## ruff, types, import rules
 	$(VENV)/bin/ruff check sim agents experiments tests benchmarks

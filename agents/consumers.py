@@ -169,7 +169,8 @@ def choose(  # type: ignore[no-untyped-def]
     ----------
     seed, tick : uint32
     slate : int
-        How many of the columns are the slate; an option ``slate`` columns further on is often the same product.
+        How many of the columns are the slate, bought alone; an option ``slate`` columns further on is often the same
+        product.
     person : int32 ndarray, shape (V,)
         Each at most once.
     product, mode, pay, worth, appeal : ndarray, shape (V, W)
@@ -197,9 +198,9 @@ def choose(  # type: ignore[no-untyped-def]
     for v in range(visits):
         i = person[v]
         who = uid[i]
-        for w in range(width):
+        for w in range(min(slate, width)):
             shocks[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, 0)
-        for w in range(width):
+        for w in range(slate, width):
             whims[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))
         best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, 0)[0])
         normal = price_sensitivity[i] * math.log(reference[i])
@@ -213,8 +214,10 @@ def choose(  # type: ignore[no-untyped-def]
             if j < 0:
                 continue
             if w >= slate and product[v, w - slate] == j:
-                values[w] = values[w - slate]
+                values[w], shocks[w] = values[w - slate], shocks[w - slate]
             else:
+                if w >= slate:
+                    shocks[w] = u01(seed, _CHOICE, who, nb.uint32(j), tick, 0)
                 times = _times(heard, i, j) if (known >> np.uint64(j & 63)) & np.uint64(1) else 0
                 values[w] = (
                     intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
@@ -228,7 +231,7 @@ def choose(  # type: ignore[no-untyped-def]
             ratios += ratio
             options += 1
             utilities[v, w] = utility
-            has_whim = mode[v, w] > 0 and way_noise > 0.0
+            has_whim = w >= slate and mode[v, w] > 0 and way_noise > 0.0
             left = (1.0 - shocks[w]) * (1.0 - whims[w] if has_whim else 1.0)
             if _is_hopeless((best - utility) / loudest, left):
                 continue

@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +163,8 @@ def peak_rss_mb() -> float:
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     """Call a function in a process of its own, so that worlds do not share memory or warm caches."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments, keywords)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments, **keywords).result()
 
 
 def run(sizes: list[int], days: int) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def giant(
     context: typer.Context,
     degree: Annotated[float, typer.Option(help="Friends, mean.")] = 4.0,
     p: Annotated[float, typer.Option(help="Chance that a friend who is told signs up.")] = 0.4,
-    persons: Annotated[int, typer.Option(help="Of each network.")] = 40_000,
+    persons: Annotated[int, typer.Option(help="Of each network.")] = 25_000,
     runs: RunsOption = None,
     seed: SeedOption = None,
     as_json: JsonOption = False,

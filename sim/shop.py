@@ -56,7 +56,7 @@ from sim.offers import (
 )
 from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus
-from sim.people import FAKE_UID, RECENT, Person, Status, draw_traits, shift
+from sim.people import FAKE_UID, NEVER, RECENT, Person, Status, draw_traits, shift
 from sim.recommend import create as create_recommender
 from sim.record import Recorder
 from sim.risk import RiskControl
@@ -615,9 +615,7 @@ class Shop(mesa.Model):
         np.subtract.at(products.sold, book.product[rows], book.quantity[rows])
         if status == OrderStatus.REFUNDED:
             np.subtract.at(people.orders, who, np.int32(1))
-            people.first_order[who] = np.where(
-                people.orders[who] == 0, np.iinfo(np.int32).min // 2, people.first_order[who]
-            )
+            people.first_order[who] = np.where(people.orders[who] == 0, NEVER, people.first_order[who])
             self.disappoint(who)
         self.count("refunded" if status == OrderStatus.REFUNDED else "returned", rows.size)
         self.count("refunded_gmv", float(book.pay[rows].sum()))

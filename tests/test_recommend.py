@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 from implicit.nearest_neighbours import CosineRecommender
@@ -18,7 +19,7 @@ from sim.core.clock import Clock
 from sim.core.graph import Graph
 from sim.offers import Orders, Visits
 from sim.people import People, Status
-from sim.recommend import create, registry
+from sim.recommend import create, hybrid, registry
 from sim.recommend.content import smoothing
 from sim.recommend.hybrid import add_standardised
 from sim.recommend.log import Log
@@ -159,6 +160,13 @@ def test_slates_do_not_depend_on_the_threads_of_linear_algebra(algorithm):
     np.testing.assert_array_equal(slates(1), slates(2))
 
 
+def test_slates_do_not_depend_on_how_many_threads_make_them(monkeypatch):
+    alone = fitted(small_shop(model="hybrid")).stored(EVERYONE)
+    monkeypatch.setattr(hybrid, "WORTH_THREADS", 100)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 3)
+    np.testing.assert_array_equal(fitted(small_shop(model="hybrid")).stored(EVERYONE), alone)
+
+
 @pytest.mark.parametrize("model", FITTED)
 def test_scores_of_a_person_do_not_depend_on_who_else_is_scored(model):
     recommender = fitted(small_shop(model=model))
@@ -240,8 +248,9 @@ def test_products_that_nobody_bought_come_in_the_order_of_fewest_impressions():
     assert (np.diff(shop.products.views[slate[1:]]) > 0).all()
 
 
-def test_als_ranks_as_the_library_recommends():
-    recommender = fitted(small_shop(model="collaborative", slate=8))
+@pytest.mark.parametrize("factors", [16, 5])
+def test_als_ranks_as_the_library_recommends(factors):
+    recommender = fitted(small_shop(model="collaborative", slate=8, factors=factors))
     person, product = tasteful_orders(recommender.shop)
     orders = sparse.csr_matrix((np.ones(person.size, np.float32), (person, product)), shape=(PERSONS, PRODUCTS))
     items, values = recommender.als.recommend(
@@ -337,6 +346,26 @@ def test_hybrid_sums_scores_scaled_to_unit_variance():
     np.testing.assert_allclose(total, 1 + 2 * stats.zscore(scores, axis=1), atol=1e-5)
     add_standardised(np.full_like(scores, 0.1), 1.0, total)
     np.testing.assert_allclose(total, 1 + 2 * stats.zscore(scores, axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ["als", "item_knn"])
+@pytest.mark.parametrize("categories", [CATEGORIES, 1])
+def test_hybrid_is_the_sum_of_its_scaled_parts_also_where_content_or_friends_tell_nothing(algorithm, categories):
+    weights = {"popularity": 1.0, "content": 0.5, "collaborative": 2.0, "social": 0.3}
+
+    def scores(model):
+        shop = small_shop(model=model, algorithm=algorithm, weights=weights, extra=3)
+        shop.products.category[:] %= categories
+        if categories == 1:
+            shop.products.price[:] = 5000
+        return fitted(shop).scores(np.arange(PERSONS + 3))
+
+    total = 0
+    for part, weight in weights.items():
+        of_part = scores(part).astype(np.float64)
+        deviation = of_part - of_part.mean(axis=1, keepdims=True)
+        total += weight * deviation / np.maximum(deviation.std(axis=1, keepdims=True), 1e-9)
+    np.testing.assert_allclose(scores("hybrid"), total, atol=1e-4)
 
 
 @pytest.mark.parametrize("part", ["popularity", "content", "collaborative", "social"])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sim import Scenario, Shop
+from sim import Scenario, ScenarioError, Shop
 from sim.core.ledger import Account
 from sim.offers import Mode, Orders, ShareKind, Shares, Signups, Source
 from sim.orders import OrderStatus
@@ -204,7 +204,7 @@ def test_fixed_amounts_replace_the_rates_of_their_product_for_each_unit() -> Non
 
 
 def test_fixed_amount_of_an_unknown_product_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"fixed.* below 4"):
+    with pytest.raises(ScenarioError, match=r"fixed.* below 4"):
         world(fixed={"4": [3]})
 
 

@@ -89,7 +89,8 @@ class Findings:
 
     def note(self, quantity: str, target: float, simulated: float, error: float, source: str) -> None:
         """Set a figure beside a target."""
-        self.checks.append(Check(self.case, quantity, target, simulated, error, source, self.parameters))
+        figures = float(target), float(simulated), float(error)
+        self.checks.append(Check(self.case, quantity, *figures, source, self.parameters))
 
 
 def mean_and_error(values: Array) -> tuple[float, float]:
@@ -112,5 +113,5 @@ def must(holds: bool, message: str, got: object) -> None:
 
 
 def must_be_runs(runs: int | None) -> None:
-    """Refuse numbers of runs that give no standard error."""
-    must(runs is None or 2 <= runs <= 100_000_000, "runs must be a whole number from 2 to 100_000_000", runs)
+    """Refuse numbers of runs whose spread says nothing of a standard error."""
+    must(runs is None or 10 <= runs <= 100_000_000, "runs must be from 10 to 100_000_000", runs)

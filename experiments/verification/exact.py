@@ -32,12 +32,7 @@ def ledger(seed: int = 1) -> list[Check]:
     ----------
     seed : int
     """
-    strain = {
-        "horizon": "30d", "people.size": 4000, "people.members_at_start": 0.5, "demand.profile": "grocery",
-        "catalog.stock.initial": 5, "schemes.0.budget": 5000, "schemes.1.budget": 1000,
-    }  # fmt: skip
-    scenario = Scenario.load(SHIPPED / "launch.yaml").override(strain)
-    shop = Shop(scenario, rng=next(run_seeds(seed, "ledger")))
+    shop = strained_shop(seed)
     worst = dict.fromkeys(("balances", "escrow", "budgets", "stock"), 0)
     while shop.running:
         shop.step()
@@ -56,6 +51,16 @@ def ledger(seed: int = 1) -> list[Check]:
     found.note("spent beyond a budget, fen", 0, worst["budgets"], 0, "budgets are never overspent")
     found.note("units of stock below zero", 0, worst["stock"], 0, "nothing is sold twice")
     return found.checks
+
+
+def strained_shop(seed: int) -> Shop:
+    """Return the launch scenario with goods, teams and coupons running out."""
+    strain = {
+        "horizon": "30d", "people.size": 4000, "people.members_at_start": 0.5, "demand.profile": "grocery",
+        "catalog.stock.initial": 5, "schemes.0.budget": 5000, "schemes.1.budget": 1000,
+    }  # fmt: skip
+    scenario = Scenario.load(SHIPPED / "launch.yaml").override(strain)
+    return Shop(scenario, rng=next(run_seeds(seed, "ledger")))
 
 
 def philox() -> list[Check]:

@@ -37,6 +37,7 @@ from sim.recommend.log import Evidence
 Array = npt.NDArray[Any]
 ITERATIONS = 3  # more did not find held-out orders better, on planted tastes
 LEARNERS = 10_000  # persons who teach the products' factors; more did not either
+UNROLLED = 4  # factors that are added to scores at a time, so that these are fetched and put back a quarter as often
 
 
 @cache
@@ -69,7 +70,8 @@ class Collaborative(Recommender):
             if self.als is not None:
                 factors = self.als.item_factors.astype(np.float64)
                 inverse = np.linalg.inv(factors.T @ factors + self.als.regularization * np.eye(factors.shape[1]))
-        by_factor = np.ascontiguousarray(factors.T, np.float32)
+        by_factor = np.zeros((-(-factors.shape[1] // UNROLLED) * UNROLLED, products), np.float32)
+        by_factor[: factors.shape[1]] = factors.T
         self.knowledge = (
             factors, by_factor, inverse,
             neighbours.indptr, neighbours.indices.astype(np.uint32), neighbours.data.astype(np.float32),
@@ -126,24 +128,26 @@ def score_preferences(rows, history, knowledge, scores):  # type: ignore[no-unty
     """
     start, products, weights = history
     factors, by_factor, inverse, near_start, near, similarity = knowledge
-    scratch, person = np.empty_like(inverse), np.empty(len(inverse))
-    wanted = np.zeros(-(-len(inverse) // 4) * 4, np.float32)
+    count = len(inverse)
+    scratch, person = (np.empty((count, count)), np.empty(count)), np.empty(count)
+    padded = np.zeros(len(by_factor), np.float32)
     for i in range(rows.size):
-        for product in range(scores.shape[1]):
-            scores[i, product] = 0.0
+        row = scores[i]
+        for product in range(row.size):
+            row[product] = 0.0
         if rows[i] < 0:
             continue
         first, last = start[rows[i]], start[rows[i] + 1]
         for entry in range(first, last):
             for place in range(near_start[products[entry]], near_start[products[entry] + 1]):
-                scores[i, near[place]] += weights[entry] * similarity[place]
+                row[near[place]] += weights[entry] * similarity[place]
         _solve(products[first:last], weights[first:last], factors, inverse, scratch, person)
-        wanted[: person.size] = person
-        # Four factors at a time: a person's scores are then fetched and put back a quarter as often.
-        for k in range(0, wanted.size, 4):
-            a, b, c, d = wanted[k], wanted[k + 1], wanted[k + 2], wanted[k + 3]
-            for product in range(scores.shape[1]):
-                scores[i, product] += (
+        for k in range(count):
+            padded[k] = person[k]
+        for k in range(0, padded.size, UNROLLED):
+            a, b, c, d = padded[k], padded[k + 1], padded[k + 2], padded[k + 3]
+            for product in range(row.size):
+                row[product] += (
                     a * by_factor[k, product] + b * by_factor[k + 1, product]
                     + c * by_factor[k + 2, product] + d * by_factor[k + 3, product]
                 )  # fmt: skip
@@ -158,28 +162,33 @@ def _solve(products, weights, factors, inverse, scratch, person):  # type: ignor
     formula of Sherman & Morrison: most persons have fewer products than there are factors.
     """
     count = person.size
-    target = np.zeros(count)
-    scratch[:] = inverse
+    changed, target = scratch
+    for k in range(count):
+        target[k] = 0.0
+        for j in range(count):
+            changed[k, j] = inverse[k, j]
     for entry in range(products.size):
         factor, weight = factors[products[entry]], nb.float64(weights[entry])
         for k in range(count):
             target[k] += weight * factor[k]
         if weight != 1.0:
-            _multiply(scratch, factor, person)
+            _multiply(changed, factor, person)
             change = 0.0
             for k in range(count):
                 change += factor[k] * person[k]
             change = (weight - 1.0) / (1.0 + (weight - 1.0) * change)
             for k in range(count):
+                step = change * person[k]
                 for j in range(count):
-                    scratch[k, j] -= change * person[k] * person[j]
-    _multiply(scratch, target, person)
+                    changed[k, j] -= step * person[j]
+    _multiply(changed, target, person)
 
 
 @nb.njit(cache=True, nogil=True)
 def _multiply(symmetric, vector, out):  # type: ignore[no-untyped-def]
     """Fill in a symmetric matrix times a vector, row by row so that it runs on contiguous memory."""
-    out[:] = 0.0
+    for j in range(out.size):
+        out[j] = 0.0
     for k in range(vector.size):
-        for j in range(vector.size):
+        for j in range(out.size):
             out[j] += vector[k] * symmetric[k, j]

@@ -1,7 +1,7 @@
 """Hybrid: a weighted sum of other recommenders' scores, each scaled to mean zero and unit variance within a person.
 
-Most of a refit is spent here, on persons times products; so the parts are scored and mixed in one kernel, a few persons
-at a time, and no matrix of that size is made.
+Most of a retraining is spent here, on persons times products: so the parts' kernels are called one after the other for
+a few persons at a time, without a matrix of that size and without the interpreter.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from sim.recommend.base import Recommender, keep_best
 from sim.recommend.collaborative import Collaborative, score_preferences
 from sim.recommend.content import Content, score_content
-from sim.recommend.log import Evidence
-from sim.recommend.popularity import Popularity
+from sim.recommend.log import Evidence, Log
+from sim.recommend.popularity import log_popularity
 from sim.recommend.social import Social, score_friends
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 NEGLIGIBLE = 1e-12  # variance, relative to the squared mean, that is rounding and not a preference
 WORTH_THREADS = 4096  # persons: fewer are done sooner than threads start
-_BLOCK = 4096  # scores at a time: they and a part of them should fit a processor's first cache
+_BLOCK = 4096  # scores at a time: they should fit a processor's first cache
 
 
 class Hybrid(Recommender):
@@ -38,75 +38,78 @@ class Hybrid(Recommender):
 
     def __init__(self, shop: Shop) -> None:
         super().__init__(shop)
-        self.popularity, self.content = Popularity(shop), Content(shop)
-        self.collaborative, self.social = Collaborative(shop), Social(shop)
+        self.content, self.collaborative, self.social = Content(shop), Collaborative(shop), Social(shop)
 
     def train(self, evidence: Evidence) -> None:
-        """Train every part."""
-        self._evidence = evidence
-        for part in (self.popularity, self.content, self.collaborative, self.social):
-            part.train(evidence)
-        weights = self.config.weights
+        """Train every part that has a weight."""
+        products, weights = len(self.shop.products), self.config.weights
+        nothing = Log().evidence(products, tick=0, half_life=1.0, click_weight=0.0)
+        self.content.train(evidence if weights.content > 0 else nothing)
+        self.collaborative.train(evidence if weights.collaborative > 0 else nothing)
         of_popularity, of_content = weights.popularity, weights.content
         if not self.content.tells_persons_apart:
             of_popularity, of_content = of_popularity + of_content, 0.0
+        popular = np.zeros((1, products), np.float32)
+        add_standardised(log_popularity(evidence)[None, :], of_popularity, popular)
+        self._evidence = evidence
+        self._knowledge = (evidence.history, popular[0], self.content.knowledge, self.collaborative.knowledge)
         self._weights = (of_content, weights.collaborative, weights.social)
-        self._popular = np.zeros((1, len(self.shop.products)), np.float32)
-        add_standardised(self.popularity.scores(np.zeros(1)).copy(), of_popularity, self._popular)
 
     def scores(self, persons: Array) -> Array:
         """Return the weighted sum."""
-        total = np.empty((len(persons), len(self.shop.products)), np.float32)
-        _mix(persons, self._evidence.rows(persons), *self._knowledge(), total)
-        return total
+        scores = np.empty((len(persons), len(self.shop.products)), np.float32)
+        rows = self._evidence.rows(persons)
+        _mix(persons, rows, *self._knowledge, self.social.knowledge, self._weights, scores)
+        return scores
 
     def _store(self, persons: Array) -> None:
-        parts = max(1, len(persons) // WORTH_THREADS)
-        if parts == 1:
+        parts = len(persons) // WORTH_THREADS
+        if parts < 2:
             self._store_part(persons)
             return
-        # Bits do not depend on the threads: each person's slate is made by itself.
+        # A person's slate has nothing to do with who else's is made when, so bits do not depend on threads.
         with ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS) as pool:
-            for _ in pool.map(self._store_part, np.array_split(persons, parts)):
-                pass
+            list(pool.map(self._store_part, np.array_split(persons, parts)))
 
     def _store_part(self, persons: Array) -> None:
-        _mix_and_keep(persons, self._evidence.rows(persons), *self._knowledge(), self.ranked, self._stored)
-
-    def _knowledge(self) -> tuple[Any, ...]:
-        return (
-            self._evidence.history, self._popular[0], self.content.knowledge, self.collaborative.knowledge,
-            self.social.knowledge, self._weights,
+        rows = self._evidence.rows(persons)
+        _mix_and_keep(
+            persons, rows, *self._knowledge, self.social.knowledge, self._weights, self.ranked, self._stored
         )  # fmt: skip
 
 
 @nb.njit(cache=True, nogil=True)
-def _mix_and_keep(persons, rows, history, popular, content, collaborative, social, weights, ranked, stored):  # type: ignore[no-untyped-def]
+def _mix_and_keep(  # type: ignore[no-untyped-def]
+    persons, rows, history, popular, content, collaborative, social, weights, ranked, stored
+):
+    """Store the persons' best products."""
     block = max(1, _BLOCK // popular.size)
-    total = np.empty((block, popular.size), np.float32)
+    scores = np.empty((block, popular.size), np.float32)
     for start in range(0, persons.size, block):
         some = persons[start : start + block]
-        mixed = total[: some.size]
-        _mix(some, rows[start : start + block], history, popular, content, collaborative, social, weights, mixed)
+        known = rows[start : start + block]
+        mixed = scores[: some.size]
+        _mix(some, known, history, popular, content, collaborative, social, weights, mixed)
         keep_best(mixed, ranked, some, stored)
 
 
 @nb.njit(cache=True, nogil=True)
-def _mix(persons, rows, history, popular, content, collaborative, social, weights, total):  # type: ignore[no-untyped-def]
-    part = np.empty_like(total)
+def _mix(persons, rows, history, popular, content, collaborative, social, weights, scores):  # type: ignore[no-untyped-def]
+    """Fill in the weighted sum of the parts' scores; ``popular`` is scaled and weighted already."""
     of_content, of_collaborative, of_social = weights
+    part = np.empty_like(scores)
     for i in range(persons.size):
         for product in range(popular.size):
-            total[i, product] = popular[product]
+            scores[i, product] = popular[product]
     if of_content > 0.0:
         score_content(rows, history, content, part)
-        add_standardised(part, of_content, total)
+        add_standardised(part, of_content, scores)
     if of_collaborative > 0.0:
         score_preferences(rows, history, collaborative, part)
-        add_standardised(part, of_collaborative, total)
+        add_standardised(part, of_collaborative, scores)
     if of_social > 0.0:
         score_friends(persons, social, part)
-        add_standardised(part, of_social, total)
+        add_standardised(part, of_social, scores)
 
 
 # Sums may be taken in any order: each addition would otherwise wait for the one before.
