@@ -32,6 +32,7 @@ _DROPOUT = np.uint32(Stream.DROPOUT)
 _OUTSIDE = np.uint32(0xFFFFFFFF)  # the address of buying nothing
 _SURELY = 1.0 + 1e-6  # above one by more than rounding
 _CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
+_AT_ONCE = 64  # visitors whose traits are fetched in one go
 _BLOCK = 1024  # persons whose draws are made in one go, which the compiler turns into vector instructions
 MEMBER = 1
 PROSPECT = 0
@@ -106,20 +107,18 @@ def _taste_match(taste, topic, i, j):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(inline="always", cache=True)
-def _is_hopeless(gap, left):  # type: ignore[no-untyped-def]
-    """Whether a shock cannot reach ``gap``, told without logarithms.
+def _may_reach(gap, left):  # type: ignore[no-untyped-def]
+    """Whether a shock may reach ``gap``; told without logarithms or branches, and never a false no.
 
     Notes
     -----
     A Gumbel or logistic shock from the uniform u is at most ``-ln(1 - u)``, and ``ln(1 / left) < gap`` follows from
     ``left (1 + gap / 8)^8 > 1``. With ``left`` the product of several ``1 - u``, it holds for the sum of their shocks.
     """
-    room = 1.0 + gap / 8.0
-    if room <= 0.0:
-        return False
+    room = max(0.0, 1.0 + gap / 8.0)
     room *= room
     room *= room
-    return left * room * room > _SURELY
+    return left * room * room <= _SURELY
 
 
 @nb.njit(inline="always", cache=True)
@@ -161,7 +160,7 @@ def tell_friends(person, product, indptr, indices, heard, heard_next):  # type: 
 def choose(  # type: ignore[no-untyped-def]
     seed, tick, slate, person, product, mode, pay, worth, appeal,
     uid, taste, intercept, price_sensitivity, conformity, reference, heard,
-    topic, quality, taste_weight, way_noise, memory,
+    topic, quality, taste_weight, way_noise, memory, utilities,
 ):  # fmt: skip
     """Let every visitor pick one option or none, and let reference prices drift.
 
@@ -182,68 +181,98 @@ def choose(  # type: ignore[no-untyped-def]
     taste_weight, way_noise, memory : float
         Logits a standard deviation of taste match; scale of whim between ways of buying; weight of one visit in the
         reference price.
+    utilities : float32 ndarray, shape (V, W) or (0, 0)
+        Filled, unless empty, with what each option is worth without shock and whim: for checks against the logit's
+        closed form.
 
     Returns
     -------
-    tuple
-        ``picked`` int32 (V,), column of the pick or -1; ``utility`` float32 (V, W), what each option is worth without
-        shock and whim, for checks against the closed form of the logit.
+    int32 ndarray, shape (V,)
+        Column of the pick, or -1.
+
+    Notes
+    -----
+    Nobody takes a logarithm in vain: most options cannot reach what buying nothing is worth, which a few
+    multiplications tell, with ``-ln(r) <= 1 / r - 1`` for the price. The picks are the same to the bit.
     """
     visits, width = product.shape
+    dimensions = taste.shape[1]
     picked = np.full(visits, -1, np.int32)
-    utilities = np.full((visits, width), -np.inf, np.float32)
     loudest = max(1.0, way_noise)
     values = np.empty(width)  # what each product is worth at its normal price
+    ratios = np.empty(width)  # of what is paid to the list price
     shocks, whims = np.empty(width), np.empty(width)  # uniforms
+    may_win = np.empty(width, np.bool_)
+    # Persons are anywhere in memory. Fetching a few at once, with nothing to wait for in between, hides the way there.
+    uids = np.empty(_AT_ONCE, np.uint32)
+    likes = np.empty((_AT_ONCE, dimensions), np.float32)
+    start, drive, sensitivity = np.empty(_AT_ONCE), np.empty(_AT_ONCE), np.empty(_AT_ONCE)
+    expects = np.empty(_AT_ONCE)
+    known = np.empty(_AT_ONCE, np.uint64)  # what friends bought, one bit for 64 products: most products nobody bought
     for v in range(visits):
-        i = person[v]
-        who = uid[i]
+        b = v % _AT_ONCE
+        if b == 0:
+            for n in range(min(_AT_ONCE, visits - v)):
+                i = person[v + n]
+                uids[n], start[n], drive[n] = uid[i], intercept[i], conformity[i]
+                sensitivity[n], expects[n] = price_sensitivity[i], reference[i]
+                for d in range(dimensions):
+                    likes[n, d] = taste[i, d]
+                bits = np.uint64(0)
+                for r in range(heard.shape[1]):
+                    bits |= np.uint64(1) << np.uint64(heard[i, r] & 63)
+                known[n] = bits
+        i, who = person[v], uids[b]
         for w in range(min(slate, width)):
             shocks[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, 0)
+            whims[w] = 0.0
         for w in range(slate, width):
             whims[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))
         best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, 0)[0])
-        normal = price_sensitivity[i] * math.log(reference[i])
-        known = np.uint64(0)  # what friends bought, one bit for 64 products: tells quickly that nobody bought one
-        for r in range(heard.shape[1]):
-            known |= np.uint64(1) << np.uint64(heard[i, r] & 63)
-        ratios = 0.0
+        normal = start[b] + sensitivity[b] * math.log(expects[b])
         options = 0
         for w in range(width):
             j = product[v, w]
+            ratios[w] = 1.0
             if j < 0:
+                values[w], shocks[w] = -math.inf, 0.0
                 continue
-            if w >= slate and product[v, w - slate] == j:
-                values[w], shocks[w] = values[w - slate], shocks[w - slate]
-            else:
-                if w >= slate:
-                    shocks[w] = u01(seed, _CHOICE, who, nb.uint32(j), tick, 0)
-                times = _times(heard, i, j) if (known >> np.uint64(j & 63)) & np.uint64(1) else 0
-                values[w] = (
-                    intercept[i] + quality[j] + taste_weight * _taste_match(taste, topic, i, j) + normal
-                    + (conformity[i] * math.log1p(times) if times > 0 else 0.0)
-                )  # fmt: skip
-            utility = values[w] + appeal[v, w]
-            ratio = 1.0
-            if pay[v, w] < worth[v, w]:
-                ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
-                utility -= price_sensitivity[i] * math.log(ratio)
-            ratios += ratio
             options += 1
-            utilities[v, w] = utility
-            has_whim = w >= slate and mode[v, w] > 0 and way_noise > 0.0
-            left = (1.0 - shocks[w]) * (1.0 - whims[w] if has_whim else 1.0)
-            if _is_hopeless((best - utility) / loudest, left):
+            if pay[v, w] < worth[v, w]:
+                ratios[w] = max(_CHEAPEST, pay[v, w] / worth[v, w])
+            if w >= slate:
+                if mode[v, w] == 0 or way_noise == 0.0:
+                    whims[w] = 0.0
+                if product[v, w - slate] == j:
+                    values[w], shocks[w] = values[w - slate], shocks[w - slate]
+                    continue
+                shocks[w] = u01(seed, _CHOICE, who, nb.uint32(j), tick, 0)
+            values[w] = normal + quality[j] + taste_weight * _taste_match(likes, topic, b, j)
+            if (known[b] >> np.uint64(j & 63)) & np.uint64(1):
+                values[w] += drive[b] * math.log1p(_times(heard, i, j))
+        total = 0.0
+        for w in range(width):
+            at_most = values[w] + appeal[v, w] + sensitivity[b] * (1.0 / ratios[w] - 1.0)
+            may_win[w] = _may_reach((best - at_most) / loudest, (1.0 - shocks[w]) * (1.0 - whims[w]))
+            total += ratios[w]
+        if utilities.size > 0:
+            for w in range(width):
+                utilities[v, w] = values[w] + appeal[v, w] - sensitivity[b] * math.log(ratios[w])
+        for w in range(width):
+            if not may_win[w]:
                 continue
+            utility = values[w] + appeal[v, w]
+            if ratios[w] < 1.0:
+                utility -= sensitivity[b] * math.log(ratios[w])
             utility += -math.log(-math.log(shocks[w]))
-            if has_whim:
+            if whims[w] > 0.0:
                 utility += way_noise * math.log(whims[w] / (1.0 - whims[w]))
             if utility > best:
                 best = utility
                 picked[v] = w
         if options > 0:
-            reference[i] += memory * (ratios / options - reference[i])
-    return picked, utilities
+            reference[i] += memory * ((total - (width - options)) / options - reference[i])
+    return picked
 
 
 @nb.njit(cache=True)

@@ -53,8 +53,10 @@ class Posts(Table):
 def audiences(config: KolsConfig, seed: int) -> Array:
     """Return how many followers each KOL claims in the whole market, at most all of it.
 
-    Notes ----- Of a log-normal with log-standard deviation s, the top share q holds ``Phi(s - z)`` with ``Phi(z) = 1
-    - q``: for the top 1% to hold 80.2%, as among streamers, s must be 3.18; with 1.6 they would hold 23%.
+    Notes
+    -----
+    Of a log-normal with log-standard deviation s, the top share q holds ``Phi(s - z)`` with ``Phi(z) = 1 - q``: for the
+    top 1% to hold 80.2%, as among streamers, s must be 3.18; with 1.6 they would hold 23%.
     """
     z = draws.normal(seed, Stream.KOL, np.arange(config.count), k=_AUDIENCE)
     result: Array = np.minimum(config.market, config.audience.median * np.exp(config.audience.sigma * z))
@@ -158,9 +160,11 @@ class Kol(mesa.Agent):  # type: ignore[misc]
     def choose(self, fee: int) -> int | None:
         """Return the product of the field that promises most commission, None if no merchant pays ``fee`` (fen).
 
-        Notes ----- Commission is the same share of every price, so products rank by ``price (1 + units sold) / (1 +
-        own posts of it)``: what followers have been told about again and again sells less. Equal products are told
-        apart by an addressed draw.
+        Notes
+        -----
+        Commission is the same share of every price, so products rank by ``price (1 + units sold) / (1 + own posts of
+        it)``: what followers have been told about again and again sells less. Equal products are told apart by an
+        addressed draw.
         """
         shop, products, books = self.shop, self.shop.products, self.shop.merchant_books
         candidates = self._range

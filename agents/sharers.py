@@ -28,12 +28,13 @@ _SHARE = np.uint32(Stream.SHARE)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
 PROSPECT, MEMBER, CHURNED = 0, 1, 2
 TEAM, INVITE, POST = 1, 2, 3
+_AT_ONCE = 64  # persons whose traits are fetched in one go
 
 
 @nb.njit(cache=True, error_model="numpy")
 def takers(  # type: ignore[no-untyped-def]
     seed, tick, person, kind, reward, chance,
-    uid, social_cost, shares, talk_rate, last_share, log_activity, reward_weight, days, cap, cooldown,
+    uid, social_cost, shares, talk_rate, last_share, activity, reward_weight, days, cap, cooldown,
 ):  # fmt: skip
     """Decide who takes an occasion to share; for the rule see :meth:`sim.feed.Feed.takers`.
 
@@ -42,10 +43,8 @@ def takers(  # type: ignore[no-untyped-def]
     seed, tick : uint32
     person, kind, reward, chance : ndarray, shape (n,)
         The occasions. The chance is NaN for those who may talk unprompted.
-    uid ... last_share : ndarray
+    uid ... activity : ndarray
         Columns of :class:`sim.people.People`.
-    log_activity : float32 ndarray, shape (n,)
-        Logarithm of each person's activity.
     reward_weight, days, cap, cooldown : float
         Logits per ``ln(1 + yuan)``; length of the tick; most that rewards can multiply unprompted talk by; ticks
         between a
@@ -56,19 +55,33 @@ def takers(  # type: ignore[no-untyped-def]
     bool ndarray, shape (n,)
     """
     takes = np.zeros(person.size, np.bool_)
+    most = 0.0
     for n in range(person.size):
-        i = person[n]
-        if tick - last_share[i] < cooldown:
+        most = max(most, reward[n])
+    keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
+    who, drive = np.empty(_AT_ONCE, np.uint32), np.empty(_AT_ONCE, np.float32)
+    is_tired = np.empty(_AT_ONCE, np.bool_)
+    for n in range(person.size):
+        b = n % _AT_ONCE
+        if b == 0:  # fetch what is anywhere in memory, with nothing to wait for in between
+            for m in range(min(_AT_ONCE, person.size - n)):
+                i = person[n + m]
+                who[m], drive[m], is_tired[m] = uid[i], activity[i], tick - last_share[i] < cooldown
+        if is_tired[b]:
             continue
         unprompted = math.isnan(chance[n])
-        u = u01(seed, _SHARE, uid[i], kind[n], tick, unprompted)
+        u = u01(seed, _SHARE, who[b], kind[n], tick, unprompted)
+        # Most do not: their draw exceeds the odds of even the keenest, which takes no logarithm to tell.
+        if not unprompted and u * (1.0 - chance[n]) > chance[n] * drive[b] * keenest:
+            continue
+        i = person[n]
         keenness = reward_weight * math.log1p(reward[n]) - social_cost[i] * np.log1p(shares[i])
         if unprompted:
             dense = -talk_rate[i] * np.float32(days)
             thinned = dense * math.exp(min(keenness, math.log(cap))) / cap
             takes[n] = u < math.expm1(thinned) / np.expm1(dense)
         else:
-            logit = math.log(chance[n]) - math.log1p(-chance[n]) + log_activity[n] + keenness
+            logit = math.log(chance[n]) - math.log1p(-chance[n]) + np.log(drive[b]) + keenness
             takes[n] = u < 1.0 / (1.0 + math.exp(-logit))
     return takes
 
@@ -157,30 +170,37 @@ def respond(  # type: ignore[no-untyped-def]
         taken; 2 for one that is not.
     """
     outcome = np.full(sharer.size, 2.0)
+    stands = np.empty(_AT_ONCE, np.int8)
+    reader, sender = np.empty(_AT_ONCE, np.uint32), np.empty(_AT_ONCE, np.uint32)
+    trusts, tired, match = np.empty(_AT_ONCE), np.empty(_AT_ONCE), np.empty(_AT_ONCE)
     for e in range(sharer.size):
-        r = recipient[e]
-        if kind[e] == INVITE and status[r] == MEMBER:
+        b = e % _AT_ONCE
+        if b == 0:  # fetch what is anywhere in memory, with nothing to wait for in between
+            for n in range(min(_AT_ONCE, sharer.size - e)):
+                r, j = recipient[e + n], product[e + n]
+                stands[n], reader[n], trusts[n], tired[n] = status[r], uid[r], trust[r], exposures[r]
+                sender[n] = _KOL_SENDER + np.uint32(kol[e + n]) if kind[e + n] == POST else uid[sharer[e + n]]
+                match[n] = 0.0
+                if j >= 0 and relevance_effect != 0.0:
+                    for d in range(taste.shape[1]):
+                        match[n] += taste[r, d] * topic[j, d]
+        if kind[e] == INVITE and stands[b] == MEMBER:
             continue
         if kind[e] == POST:
             logit = kol_click[kol[e]]
-            sender = _KOL_SENDER + np.uint32(kol[e])
         else:
-            logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (trust[r] - 0.5)
+            logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (trusts[b] - 0.5)
             if kind[e] == TEAM:
                 logit += team_call
             elif kind[e] == INVITE:
                 logit += invitation
-            sender = uid[sharer[e]]
-        if product[e] >= 0 and relevance_effect != 0.0:
-            match = 0.0
-            for d in range(taste.shape[1]):
-                match += taste[r, d] * topic[product[e], d]
-            logit += relevance_effect * match
-        logit += gift_effect * math.log1p(gift[e]) * (status[r] == PROSPECT) - fatigue_effect * math.log1p(exposures[r])
+        logit += relevance_effect * match[b] - fatigue_effect * math.log1p(tired[b])
+        if stands[b] == PROSPECT:
+            logit += gift_effect * math.log1p(gift[e])
         chance = 1.0 / (1.0 + math.exp(-logit))
-        if status[r] == CHURNED:
+        if stands[b] == CHURNED:
             chance *= win_back
-        u = u01(seed, _CLICK, uid[r], sender, tick, kind[e])
+        u = u01(seed, _CLICK, reader[b], sender[b], tick, kind[e])
         if u < chance:
             outcome[e] = u / chance
     return outcome

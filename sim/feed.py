@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import sharers
+from sim.assignment import withhold
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
@@ -117,7 +118,7 @@ class Feed:
         taken: Array = sharers.takers(
             np.uint32(shop.seed), shop.clock.tick, persons, kind, reward, chance,
             people.uid, people.social_cost, people.shares, people.talk_rate, people.last_share,
-            np.log(people.activity[persons]), shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP,
+            people.activity, shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP,
             self._cooldown,
         )  # fmt: skip
         return taken
@@ -152,6 +153,7 @@ class Feed:
             sharer[share], recipient, kind[share], product[share], team[share],
             np.full(share.size, NONE, np.int16), strength, gift[share],
         )  # fmt: skip
+        withhold(shop.schemes, messages)
         self._enqueue(messages, due + tick)
 
     def post(self, kol: int, person: int, product: int, recipients: Array) -> None:
@@ -195,7 +197,7 @@ class Feed:
         parts = self._pending.pop(shop.clock.tick, [])
         if not parts:
             return _no_shares(), Signups(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int8))
-        seen = _unpacked(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        seen = _unpacked(_joined(parts))
         for scheme in shop.schemes:
             if scheme.is_open:
                 scheme.on_exposure(seen)
@@ -256,12 +258,19 @@ class Feed:
 # A message as one record: what waits is sorted, cut and joined again, which is cheaper for one array than for eight.
 _MESSAGE = np.dtype([(name, Pending.columns[name].dtype) for name in Shares.__slots__])
 
+_BYTES = np.dtype((np.void, _MESSAGE.itemsize))
+
 
 def _packed(messages: Shares) -> Array:
     records = np.empty(len(messages), _MESSAGE)
     for name in Shares.__slots__:
         records[name] = getattr(messages, name)
     return records
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Return packed records as one array; as bytes, because numpy looks at every field of structured arrays."""
+    return np.concatenate([part.view(_BYTES) for part in parts]).view(_MESSAGE)
 
 
 def _unpacked(records: Array) -> Shares:

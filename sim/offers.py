@@ -72,6 +72,11 @@ class Batch:  # type: ignore[misc]
         return cls(*[np.concatenate([getattr(p, name) for p in parts]) for name in cls.__slots__])
 
 
+def one_each(value: Any, persons: Array, dtype: npt.DTypeLike) -> Array:
+    """Return a value, or one each, as an array of the length of ``persons``."""
+    return value.astype(dtype) if isinstance(value, np.ndarray) else np.full(persons.size, value, dtype)
+
+
 def first_of_each(values: Array) -> Array:
     """Return where each value comes first, in ascending order of the values."""
     order = values.argsort(kind="stable")
@@ -135,6 +140,17 @@ class Visits(Batch):
     team: Array
     kol: Array
     quantity: Array
+
+    @classmethod
+    def of(
+        cls, person: Array, source: Any, sharer: Any = NONE, product: Any = NONE, team: Any = NONE, kol: Any = NONE
+    ) -> Visits:
+        """Return visits for a unit each; other values are one for all or one for each person."""
+        return cls(
+            person.astype(np.int32), one_each(source, person, np.int8), one_each(sharer, person, np.int32),
+            one_each(product, person, np.int32), one_each(team, person, np.int32), one_each(kol, person, np.int32),
+            np.ones(person.size, np.int32),
+        )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 A tick is :meth:`Shop.step`::
 
     operations  campaigns open and close, parcels arrive                           (SimPy)
-    feed        who reads what was shared with them -> clicks -> sign-ups
+    wake        who comes, talks or signs up of their own will
+    read        who reads what was shared with them -> clicks -> sign-ups          (feed)
     visit       who opens the shop: own will, or a click                           -> Visits
     recommend   K products for each visit                                          -> slates
     offer       every scheme adds or reprices options                              -> Offers
@@ -22,41 +23,31 @@ platform and merchant what the schemes take off; it stays there until the order 
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import mesa
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agents import consumers, fraudsters, kols, merchants
+from agents import fraudsters, kols, merchants
 from sim import metrics, world
-from sim.core import draws
 from sim.core.clock import Clock
-from sim.core.draws import Stream
 from sim.core.graph import Graph
 from sim.core.ledger import Account, Ledger, share_of
+from sim.day import afterwards, arrivals, buying
 from sim.demand import Demand
 from sim.feed import Feed
 from sim.offers import (
     NONE,
-    Mode,
-    Offers,
-    Orders,
-    ShareKind,
-    Shares,
     Signups,
     Source,
     Visits,
-    first_of_each,
 )
 from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus
-from sim.people import FAKE_UID, NEVER, RECENT, Person, Status, draw_traits, shift
+from sim.people import FAKE_UID, NEVER, Person, Status, draw_traits
 from sim.recommend import create as create_recommender
 from sim.record import Recorder
 from sim.risk import RiskControl
@@ -65,7 +56,6 @@ from sim.schemes import Scheme, SchemeConfig, registry
 
 Array = npt.NDArray[Any]
 BUYS_FOR_CERTAIN = 30.0  # intercept of accounts whose owner has already decided
-WORTH_THREADS = 1024  # visits: fewer are done sooner than threads start
 _FAKES_PER_RING = 1 << 16
 
 
@@ -95,12 +85,16 @@ class Shop(mesa.Model):
         Every movement of money.
     schemes : list of Scheme
         In the order of the scenario; number ``i`` of the ledger is ``schemes[i - 1]``.
+    keeps_utilities : bool
+        Whether ``last_utilities`` is kept: what each option of the last tick was worth without shock, for checks.
 
     Examples
     --------
     >>> shop = Shop("scenarios/group_buy.yaml", rng=1)  # doctest: +SKIP
     >>> shop.run().metrics()["new_members"]  # doctest: +SKIP
     """
+
+    _catching_up = False  # Mesa is told of ticks that a checkpoint stands for
 
     def __init__(
         self, scenario: Scenario | str | Path, *, rng: int | None = None, graph: Any = None, **overrides: Any
@@ -135,6 +129,9 @@ class Shop(mesa.Model):
         self._queued_visits: list[Visits] = []
         self._unpaid = np.zeros(0, np.int64)
         self._fakes = np.zeros(max(1, config.fraud.rings), np.int64)
+        self.keeps_utilities = False
+        self.last_utilities = np.empty((0, 0), np.float32)
+        self.wound_down: dict[str, int] = {}  # schemes that a fork left out, and since which tick
         self._begin(demand)
 
     def _network(self) -> Graph:
@@ -186,9 +183,12 @@ class Shop(mesa.Model):
 
     def step(self) -> None:
         """Simulate one tick; see the module's docstring for the order."""
+        if self._catching_up:
+            return
         self.clock.run_processes()
-        clicks, joined = self._read()
-        visits, talkers = self._visit(clicks, joined)
+        visitors, talkers, joiners = self._wake()
+        clicks, joined = self._read(joiners)
+        visits = self._visit(clicks, joined, visitors)
         slates = self._recommend(visits)
         offers = self._offer(visits, slates)
         orders = self._choose(offers)
@@ -207,335 +207,50 @@ class Shop(mesa.Model):
             self.step()
         return self
 
-    def _read(self) -> tuple[Shares, Signups]:
-        """Let messages be read; admit those who sign up and those who were queued to."""
-        clicks, signups = self.feed.read()
-        queued, self._queued_signups = self._queued_signups, []
-        wanting = Signups.join([signups, *queued])
-        if len(wanting):
-            wanting = wanting.keep(self.people.status[wanting.person] == Status.PROSPECT)
-            wanting = wanting.take(first_of_each(wanting.person))
-        if len(clicks):
-            known = np.flatnonzero(self.people.status[clicks.recipient] != Status.PROSPECT)
-            who = clicks.recipient[known]
-            self.people.status[who] = Status.MEMBER  # those who had left are back
-            self.recommender.observe_clicks(who, clicks.product[known])
-            for scheme in self.schemes:
-                if scheme.is_open:
-                    scheme.on_click(clicks)
-        return clicks, self._admit(wanting)
+    # Other futures.
 
-    def _admit(self, signups: Signups) -> Signups:
-        """Make those members whom risk control lets in, and tell the schemes."""
-        if len(signups) == 0:
-            return signups
-        signups = signups.keep(self.risk.admit_signups(signups))
-        people, who = self.people, signups.person
-        people.status[who] = Status.MEMBER
-        people.joined[who] = self.clock.tick
-        people.inviter[who] = signups.inviter
-        people.source[who] = signups.source
-        self.count("new_members", len(signups))
-        self.count("invited_members", int(((signups.source == Source.SHARE) | (signups.source == Source.KOL)).sum()))
-        self.recommender.fit_new(who)
-        for scheme in self.schemes:
-            if scheme.is_open:
-                scheme.on_signup(signups)
-        return signups
+    def checkpoint(self, folder: str | Path) -> Path:
+        """Write the run so far into a folder, from which it can go on; see :func:`sim.checkpoint.save`."""
+        from sim import checkpoint
 
-    def _visit(self, clicks: Shares, joined: Signups) -> tuple[Visits, Array]:
-        """Return this tick's visits, each person once, and who may talk unprompted."""
-        people, clock, config = self.people, self.clock, self.config
-        tick = clock.tick
-        organic = clock.probability(config.sharing.organic)
-        own, talkers, joiners = consumers.scan(
-            np.uint32(self.seed), np.uint32(tick), people.status, people.uid, people.visit_rate, people.talk_rate,
-            clock.days_a_tick, self.operations.demand, organic, np.uint32(FAKE_UID),
-        )  # fmt: skip
-        unprompted = Signups(joiners, _all(NONE, joiners, np.int32), _all(Source.OWN, joiners, np.int8))
-        unprompted = self._admit(unprompted)
-        parts, self._queued_visits = self._queued_visits, []
-        source = np.where(clicks.kind == ShareKind.POST, Source.KOL, Source.SHARE)
-        parts.append(_visits(clicks.recipient, source, clicks.sharer, clicks.product, clicks.team, clicks.kol))
-        # Fake accounts come only when they are sent.
-        newcomers = joined.person[joined.source != Source.RING]
-        parts.append(_visits(np.concatenate([newcomers, unprompted.person, own]), Source.OWN))
-        visits = Visits.join(parts)
-        rows = np.flatnonzero(people.status[visits.person] == Status.MEMBER)
-        visits = visits.take(rows[first_of_each(visits.person[rows])])
-        who = visits.person
-        if who.size:
-            u = draws.uniform(self.seed, Stream.QUANTITY, people.uid[who], 0, tick)
-            visits.quantity[:] = np.where(visits.source == Source.RING, 1, self.demand.quantities(u))
-            self._note_presence(who)
-        return visits, talkers
+        return checkpoint.save(self, folder)
 
-    def _note_presence(self, who: Array) -> None:
-        people, clock = self.people, self.clock
-        day_start = clock.day * clock.ticks_a_day
-        self.count("visits", who.size)
-        self.count("dau", int((people.last_visit[who] < day_start).sum()))
-        people.last_visit[who] = clock.tick
-        if clock.day // 7 < 64:
-            people.active_weeks[who] |= np.uint64(1 << (clock.day // 7))
-        age = clock.day - people.joined[who] // clock.ticks_a_day
-        for bit, day in enumerate((1, 7, 30)):
-            people.visit_days[who[age == day]] |= np.uint8(1 << bit)
+    @classmethod
+    def restore(cls, folder: str | Path, scenario: Scenario | str | Path | None = None) -> Self:
+        """Return a shop that goes on from a checkpoint, under another scenario if one is given.
 
-    def _recommend(self, visits: Visits) -> Array:
-        """Return the slates, with what a visitor clicked on in the first place if it is not among them."""
-        slates = self.recommender.slates(visits)
-        rows = np.flatnonzero(visits.product >= 0)
-        product = visits.product[rows]
-        missing = ~(slates[rows] == product[:, None]).any(axis=1)
-        slates[rows[missing], 0] = product[missing]
-        # An account that was sent to buy one thing looks at nothing else.
-        sent = rows[visits.source[rows] == Source.RING]
-        slates[sent, 0], slates[sent, 1:] = visits.product[sent], NONE
-        _count_views(slates, self.products.views)
-        return slates
+        Parameters
+        ----------
+        folder : path-like
+            That :meth:`checkpoint` wrote.
+        scenario : Scenario or path, optional
+            What holds from now on; see :mod:`sim.fork` for what may differ. Default: what held before.
 
-    def _offer(self, visits: Visits, slates: Array) -> Offers:
-        offers = Offers.solo(visits, slates, self.products.price)
-        for scheme in self._offer_order:
-            if scheme.is_open:
-                width = offers.product.shape[1]
-                scheme.offer(offers)
-                if scheme.config.merchant_share > 0:
-                    self._withdraw_unfunded(scheme, offers, width)
-        # An account that was sent to buy does not wait for a team, unless it was sent to join one.
-        alone = np.flatnonzero((visits.source == Source.RING) & (visits.team == NONE))
-        if alone.size:
-            offers.product[alone] = np.where(offers.mode[alone] == Mode.SOLO, offers.product[alone], NONE)
-        self._endorse(offers)
-        return offers
-
-    def _withdraw_unfunded(self, scheme: Scheme, offers: Offers, width: int) -> None:
-        """Take back what a scheme offers at the cost of merchants who have stopped paying for promotions."""
-        funds = self.merchant_books.funds
-        if funds.all():
-            return
-        unfunded = (offers.product >= 0) & ~funds[self.products.merchant[offers.product]]
-        discount = offers.discounts.get(scheme.number)
-        if discount is not None:
-            columns = unfunded[:, : discount.shape[1]]
-            offers.pay[:, : discount.shape[1]] += np.where(columns, discount, 0)
-            discount[columns] = 0
-        offers.product[:, width:][unfunded[:, width:]] = NONE
-
-    def _endorse(self, offers: Offers) -> None:
-        """Make what a visitor clicked on more appealing: they want it, and trust who recommended it."""
-        visits = offers.visits
-        rows = np.flatnonzero((visits.product >= 0) & (visits.source != Source.RING))
-        if rows.size:
-            sharing = self.config.sharing
-            by_friend = sharing.endorsement * self.people.trust[visits.person[rows]]
-            appeal = sharing.interest + np.where(
-                visits.source[rows] == Source.KOL, self.config.kols.endorsement, by_friend
-            )
-            offers.appeal[rows] += np.where(
-                offers.product[rows] == visits.product[rows, None], appeal[:, None].astype(np.float32), np.float32(0)
-            )
-
-    def _choose(self, offers: Offers) -> Orders:
-        visits = offers.visits
-        picked, self.last_utilities = self._pick(offers)
-        rows = np.flatnonzero(picked >= 0)
-        at = (rows, picked[rows])
-        discount = np.zeros((rows.size, max(1, len(self.schemes))), np.int64)
-        for number, taken in offers.discounts.items():
-            within = at[1] < taken.shape[1]
-            discount[within, number - 1] = taken[rows[within], at[1][within]]
-        return Orders(
-            visits.person[rows], offers.product[at], visits.quantity[rows], offers.mode[at], offers.ref[at],
-            offers.worth[at], offers.pay[at], discount, visits.source[rows], visits.sharer[rows], visits.kol[rows],
-            _all(NONE, rows, np.int64),
-        )  # fmt: skip
-
-    def _pick(self, offers: Offers) -> tuple[Array, Array]:
-        """Return each visitor's pick and the utilities; large batches in threads, on which no bit depends."""
-        visits = len(offers.visits)
-        if visits < WORTH_THREADS or nb.config.NUMBA_NUM_THREADS == 1:
-            return self._pick_part(offers, slice(0, visits))
-        bounds = np.linspace(0, visits, nb.config.NUMBA_NUM_THREADS + 1).astype(int)
-        parts = [slice(*ends) for ends in itertools.pairwise(bounds)]
-        with ThreadPoolExecutor(len(parts)) as pool:
-            picked, utilities = zip(*pool.map(self._pick_part, itertools.repeat(offers), parts), strict=True)
-        return np.concatenate(picked), np.concatenate(utilities)
-
-    def _pick_part(self, offers: Offers, part: slice) -> tuple[Array, Array]:
-        people, products, config = self.people, self.products, self.config
-        result: tuple[Array, Array] = consumers.choose(
-            np.uint32(self.seed), np.uint32(self.clock.tick), config.recommendation.slate, offers.visits.person[part],
-            offers.product[part], offers.mode[part], offers.pay[part], offers.worth[part], offers.appeal[part],
-            people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
-            people.heard, products.topic, products.quality,
-            config.people.taste_weight, config.people.way_noise, config.people.reference_memory,
-        )  # fmt: skip
-        return result
-
-    def _screen(self, orders: Orders) -> Orders:
-        """Drop what cannot be honoured. Rivals for the last unit, place or yuan go in the order of an addressed
-        draw.
+        Raises
+        ------
+        ScenarioError
+            If the folder is not whole or of another engine, or the scenario does not fit the world in it.
         """
-        if len(orders) == 0:
-            return orders
-        proposed = len(orders)
-        uid = self.people.uid[orders.person]
-        u = draws.uniform(self.seed, Stream.SCREEN, uid, orders.product, self.clock.tick)
-        orders = orders.take(np.lexsort((uid, u)))
-        orders = orders.keep(self.risk.screen(orders))
-        for scheme in self.schemes:
-            mask = scheme.screen(orders)
-            if mask is not None:
-                orders = orders.keep(mask)
-        available = np.where(orders.mode == Mode.SOLO, self.products.set_aside[orders.product], 0)
-        fits = _ration(orders.product, orders.quantity, available, self.products.stock.copy())
-        np.add.at(self.products.short, orders.product[~fits], 1)
-        orders = orders.keep(fits)
-        for scheme in self.schemes:
-            if scheme.config.budget is not None:
-                discount = orders.discount[:, scheme.number - 1]
-                orders = orders.keep((discount == 0) | scheme.within_budget(discount))
-        self.count("refused_orders", proposed - len(orders))
-        return orders
+        from sim import checkpoint
 
-    def _settle(self, orders: Orders) -> None:
-        if len(orders) == 0:
-            return
-        people, products, who = self.people, self.products, orders.person
-        units = orders.quantity.astype(np.int64)
-        merchant_part = self._merchant_part(orders.discount)
-        status = np.where(orders.mode == Mode.SOLO, OrderStatus.PAID, OrderStatus.WAITING)
-        self.book.record(
-            orders, self.clock.tick, products.merchant[orders.product], products.cost[orders.product] * units,
-            status.astype(np.int8), merchant_part.sum(axis=1),
-        )  # fmt: skip
-        self.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
-        for scheme in self.schemes:
-            column = scheme.number - 1
-            if used := int(np.count_nonzero(orders.discount[:, column])):
-                scheme.used += used
-                scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
-                scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
-        np.subtract.at(products.stock, orders.product, units)
-        np.add.at(products.sold, orders.product, units)
-        people.orders[who] += 1
-        people.spend[who] += orders.pay
-        people.first_order[who] = np.where(people.orders[who] == 1, self.clock.tick, people.first_order[who])
-        people.last_order[who] = self.clock.tick
-        self.benefit(who, orders.discount.sum(axis=1))
-        self.count("orders", len(orders))
-        self.count("gmv", float(orders.pay.sum()))
-        self.merchant_books.sell(orders.row)
-        self.recommender.observe_orders(orders)
-        for scheme in self.schemes:
-            scheme.settle(orders)
-        self._unpaid = np.concatenate([self._unpaid, orders.row])
+        return checkpoint.load(cls, folder, scenario)
 
-    def _merchant_part(self, discount: Array) -> Array:
-        """Return the part of each order's discounts, by scheme, that its merchant pays; fen."""
-        if not self._merchant_share.any():
-            return np.zeros(discount.shape, np.int64)
-        return share_of(discount, self._merchant_share)
+    def fork(self, scenario: Scenario | str | Path | None = None) -> Self:
+        """Return a second shop that goes on from here, as :meth:`restore` does; this one stays as it is."""
+        from sim import checkpoint
 
-    def _share(self, visits: Visits, orders: Orders, talkers: Array) -> None:
-        """Let buyers, visitors, newcomers and talkers pass something on, each person at most once."""
-        sharing, people, feed = self.config.sharing, self.people, self.feed
-        if len(visits) + talkers.size == 0:
-            return
-        idle = self._without(visits.person, orders.person)
-        rest = np.concatenate([idle, self._without(talkers, visits.person)])
-        person = np.concatenate([orders.person, rest])
-        calling = self._calls(orders.person)
-        # An invitation, if it would earn something, goes before what one bought last.
-        invitation = feed.rewards(rest, ShareKind.INVITE)
-        bought = np.where(calling & (orders.ref >= 0), ShareKind.TEAM, ShareKind.PRODUCT)
-        kind = np.concatenate([bought, np.where(invitation > 0, ShareKind.INVITE, ShareKind.PRODUCT)]).astype(np.int8)
-        reward = np.concatenate([np.zeros(len(orders)), invitation])
-        for what in (ShareKind.PRODUCT, ShareKind.TEAM):
-            rows = np.flatnonzero(kind == what)
-            reward[rows] = feed.rewards(person[rows], what)
-        after_visit = np.where(people.joined[idle] == self.clock.tick, sharing.on_sign_up, sharing.per_visit)
-        chance = np.full(person.size, np.nan)
-        chance[: len(orders) + idle.size] = np.concatenate(
-            [np.where(calling, sharing.team, sharing.after_order), after_visit]
-        )
-        taken = np.flatnonzero(feed.takers(person, kind, reward, chance))
-        if taken.size == 0:
-            return
-        product = np.concatenate([orders.product, people.recent[rest, 0]])
-        team = np.concatenate([orders.ref, np.full(rest.size, NONE, np.int32)])
-        product = np.where(kind == ShareKind.INVITE, NONE, product).astype(np.int32)
-        feed.send(person[taken], kind[taken], product[taken], team[taken])
+        return checkpoint.branch(self, scenario)
 
-    def _calls(self, persons: Array) -> Array:
-        """Return a mask of those who need friends to complete something that a scheme promised them."""
-        found = np.zeros(persons.size, bool)
-        for scheme in self.schemes if persons.size else ():
-            mask = scheme.calls(persons) if scheme.is_open else None
-            if mask is not None:
-                found |= mask
-        return found
+    # The stages of the day, in their order; see :mod:`sim.day`.
 
-    def _without(self, persons: Array, others: Array) -> Array:
-        """Return the persons who are not among the others, in their order."""
-        if persons.size == 0 or others.size == 0:
-            return persons
-        among = np.zeros(len(self.people), bool)
-        among[others] = True
-        return persons[~among[persons]]
+    _wake, _read, _admit = arrivals.wake, arrivals.read, arrivals.admit
+    _visit, _recommend = arrivals.visit, arrivals.recommend
+    _offer, _choose, _screen, _settle = buying.offer, buying.choose, buying.screen, buying.settle
+    _share, _live = afterwards.share, afterwards.live
 
     def _act(self) -> None:
         for agent in list(self.agents):
             agent.step()
-
-    def _live(self) -> None:
-        """Let orders that are paid for good take effect, deadlines fall due, people tire and recover."""
-        for scheme in self.schemes:
-            scheme.close()
-        self._take_effect()
-        clock = self.clock
-        if clock.starts_day:
-            fading = 0.5 ** (24.0 / self.config.sharing.fatigue_half_life)
-            self.people.exposures *= fading
-            self.people.shares *= fading
-            self.risk.nightly()
-        refresh = clock.ticks(self.config.recommendation.refresh)
-        if clock.tick and clock.tick % refresh == 0:
-            self.recommender.fit()
-
-    def _take_effect(self) -> None:
-        """Send paid orders to the warehouse; their buyers' friends may notice, and after a repeat purchase some
-        leave.
-        """
-        if self._unpaid.size == 0:
-            return
-        status = self.book.status[self._unpaid]
-        rows = self._unpaid[status == OrderStatus.PAID]
-        self._unpaid = self._unpaid[status == OrderStatus.WAITING]
-        if rows.size == 0:
-            return
-        self.operations.fulfil(rows)
-        # A person can have several orders paid in one tick (a team filled while they bought); take them in turn.
-        while rows.size:
-            first = first_of_each(self.book.person[rows])
-            self._remember_purchase(rows[first])
-            rows = np.delete(rows, first)
-
-    def _remember_purchase(self, rows: Array) -> None:
-        people, who = self.people, self.book.person[rows]
-        for back in range(RECENT - 1, 0, -1):
-            people.recent[who, back] = people.recent[who, back - 1]
-        people.recent[who, 0] = self.book.product[rows]
-        graph = self.graph
-        consumers.tell_friends(who, people.recent[who, 0], graph.indptr, graph.indices, people.heard, people.heard_next)
-        u = draws.uniform(self.seed, Stream.DROPOUT, people.uid[who], people.purchases[who])
-        unhappy = self.config.operations.satisfaction_effect * (1 - people.satisfaction[who])
-        leaves = (people.purchases[who] > 0) & (u < shift(people.dropout[who], unhappy))
-        people.purchases[who] += 1
-        people.status[who[leaves]] = Status.CHURNED
-        self.count("churned", int(leaves.sum()))
 
     def _record(self) -> None:
         clock, people = self.clock, self.people
@@ -543,7 +258,7 @@ class Shop(mesa.Model):
             return
         month = clock.tick - 30 * clock.ticks_a_day
         self.level("members", int((people.status == Status.MEMBER).sum()))
-        self.level("mau", int((people.last_visit > month).sum()))
+        self.level("mau", int(((people.last_visit > month) & ~people.fake).sum()))
         self.level("fraud_loss", float(people.benefit[people.fake].sum()))
         self.level(
             "satisfaction", float(people.satisfaction[people.is_member].mean()) if people.is_member.any() else np.nan
@@ -600,7 +315,7 @@ class Shop(mesa.Model):
             raise ValueError("an order that is confirmed, refunded or returned cannot be refunded")
         who, discount = book.person[rows], book.discount[rows]
         self.post(Account.ESCROW, Account.BUYERS, book.pay[rows], 0, who)
-        merchant_part = self._merchant_part(discount)
+        merchant_part = buying.paid_by_merchants(self, discount)
         for scheme in self.schemes:
             column = scheme.number - 1
             back = discount[:, column]
@@ -644,7 +359,7 @@ class Shop(mesa.Model):
     def queue_visits(self, persons: Array, products: Array, teams: Array | None = None) -> None:
         """Let fake accounts come and buy a product each in the next tick, through the same offers as anybody."""
         team = np.full(persons.size, NONE) if teams is None else teams
-        self._queued_visits.append(_visits(persons, Source.RING, NONE, products, team))
+        self._queued_visits.append(Visits.of(persons, Source.RING, NONE, products, team))
 
     def queue_post(self, kol: int, person: int, product: int, recipients: Array) -> None:
         """Show a KOL's post to followers."""
@@ -704,38 +419,3 @@ def _in_order(schemes: list[Scheme], kinds: list[str]) -> list[Scheme]:
     """Return the schemes in the order in which prices fall; kinds that are not named come last."""
     rank = {kind: i for i, kind in enumerate(kinds)}
     return sorted(schemes, key=lambda s: rank.get(s.kind, len(rank)))
-
-
-def _visits(
-    person: Array, source: Any, sharer: Any = NONE, product: Any = NONE, team: Any = NONE, kol: Any = NONE
-) -> Visits:
-    return Visits(
-        person.astype(np.int32), _all(source, person, np.int8), _all(sharer, person, np.int32),
-        _all(product, person, np.int32), _all(team, person, np.int32), _all(kol, person, np.int32),
-        np.ones(person.size, np.int32),
-    )  # fmt: skip
-
-
-def _all(value: Any, persons: Array, dtype: npt.DTypeLike) -> Array:
-    """Return a value, or one each, as an array of the length of ``persons``."""
-    return value.astype(dtype) if isinstance(value, np.ndarray) else np.full(persons.size, value, dtype)
-
-
-@nb.njit(cache=True)
-def _count_views(slates, views):  # type: ignore[no-untyped-def]
-    """Count each product of each slate as seen."""
-    for v in range(slates.shape[0]):
-        for k in range(slates.shape[1]):
-            if slates[v, k] >= 0:
-                views[slates[v, k]] += 1
-
-
-@nb.njit(cache=True)
-def _ration(product, quantity, set_aside, stock):  # type: ignore[no-untyped-def]
-    """Return which orders the stock covers, in order of precedence; what is set aside is not for solo buyers."""
-    fits = np.zeros(product.size, np.bool_)
-    for i in range(product.size):
-        if stock[product[i]] - set_aside[i] >= quantity[i]:
-            stock[product[i]] -= quantity[i]
-            fits[i] = True
-    return fits

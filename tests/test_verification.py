@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from agents import consumers
 from experiments.cli import app
 from experiments.verification import CASES, PLAN, Check, exact, reference, spreading, trading, worlds
 from experiments.verification.checks import run_seeds
 from sim import Scenario, Shop, feed
-from sim import shop as shop_module
 from sim.demand import Demand
 from sim.orders import OrderBook, OrderStatus
 from sim.scenario.starter import SHIPPED
@@ -27,6 +27,7 @@ SMALL = {
     "team-fill": {"size": 4, "rate": 30.0, "window": "3h", "teams": 4000},
     "logit": {"persons": 1000},
     "ledger": {},
+    "interference": {"runs": 60},
     "philox": {},
 }
 
@@ -109,14 +110,14 @@ def test_window_of_one_tick_more_fails_the_teams(monkeypatch):
 
 
 def test_lost_orders_fail_the_logit(monkeypatch):
-    choose = shop_module.consumers.choose
+    choose = consumers.choose
 
     def forgetful(*arguments):
-        picked, utility = choose(*arguments)
+        picked = choose(*arguments)
         picked[::40] = -1
-        return picked, utility
+        return picked
 
-    monkeypatch.setattr(shop_module.consumers, "choose", forgetful)
+    monkeypatch.setattr(consumers, "choose", forgetful)
     assert not CASES["logit"](persons=4000)[0].passed
 
 
@@ -291,3 +292,14 @@ def test_file_that_is_no_edge_list_is_refused_by_line(tmp_path):
     done = shopsim("verify", "ic", "--graph", file)
     assert done.exit_code == 2
     assert "bad.csv:1: the first line must be source,target" in done.stderr
+
+
+@pytest.mark.slow
+def test_media_profile_buys_again_like_the_customers_it_was_fitted_to():
+    """The CDNOW sample made 2457 repeat orders by week 39, and 4339 by week 78, which nothing was fitted to."""
+    age = np.genfromtxt(SHIPPED / "data" / "cdnow_summary.csv", delimiter=",", names=True)["T"]
+    _, weekly = trading.cohort("media", 20_000, 1)
+    curve = np.concatenate([[0.0], weekly.mean(axis=0).cumsum()])
+    by_week_39, by_week_78 = (np.interp(age + more, np.arange(curve.size), curve).sum() for more in (0, 39))
+    assert by_week_39 == pytest.approx(2457, rel=0.06)
+    assert by_week_78 == pytest.approx(4339, rel=0.08)

@@ -224,6 +224,7 @@ def logit(persons: int = 10_000, seed: int = 1) -> list[Check]:
         recommendation={"explore": 0.2, "refresh": "7d"},
     )
     shop = _WatchedShop(scenario, rng=next(run_seeds(seed, "logit")))
+    shop.keeps_utilities = True
     shop.picks, shop.visits = np.zeros((2, 3)), 0
     shop.run()
     found = Findings("logit", {"persons": persons, "visits": shop.visits, "seed": seed})

@@ -18,6 +18,7 @@ keep a column across an append.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 Column = npt.NDArray[Any]
+_ALIGNMENT = 64  # bytes: a line of the cache
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,21 @@ class Table:
         self.append(rows, **arrays)
 
     def _allocate(self, capacity: int) -> None:
-        for name, spec in self._specs.items():
-            shape = (capacity,) if spec.width is None else (capacity, spec.width)
-            fresh = np.full(shape, spec.fill, spec.dtype)
+        """Make room for so many rows: all columns in one piece of memory, which large pages can then hold.
+
+        Rows are read by the column and at random: with a page of 4 kB for every thousand rows of each column, most
+        accesses would wait for the address and not for the value.
+        """
+        shapes = {name: (capacity,) if s.width is None else (capacity, s.width) for name, s in self._specs.items()}
+        sizes = [math.prod(shapes[name]) * spec.dtype.itemsize for name, spec in self._specs.items()]
+        starts = np.cumsum([0, *(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)])
+        memory = np.empty(starts[-1] + _ALIGNMENT, np.uint8)
+        memory = memory[-memory.ctypes.data % _ALIGNMENT :]
+        for (name, spec), start, size in zip(self._specs.items(), starts, sizes, strict=False):
+            fresh = memory[start : start + size].view(spec.dtype).reshape(shapes[name])
             if self._length:
                 fresh[: self._length] = self._buffers[name][: self._length]
+            fresh[self._length :] = spec.fill
             self._buffers[name] = fresh
         self._capacity = capacity
         self._refresh()

@@ -1,0 +1,215 @@
+"""From offers to accepted orders: what visitors can buy, what they choose, what can be honoured, and who pays.
+
+Each function is a stage of :meth:`sim.shop.Shop.step`, which binds them as methods.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from agents import consumers
+from sim.core import draws
+from sim.core.draws import Stream
+from sim.core.ledger import Account, share_of
+from sim.offers import (
+    NONE,
+    Mode,
+    Offers,
+    Orders,
+    Source,
+    Visits,
+    one_each,
+)
+from sim.orders import OrderStatus
+from sim.schemes import Scheme
+
+if TYPE_CHECKING:
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+WORTH_THREADS = 1024  # visits: fewer are done sooner than threads start
+
+
+def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:
+    """Return what every visitor can buy: their slates at list price, and what the schemes make of it."""
+    offers = Offers.solo(visits, slates, shop.products.price)
+    for scheme in shop._offer_order:
+        if scheme.is_open:
+            width = offers.product.shape[1]
+            scheme.offer(offers)
+            if scheme.config.merchant_share > 0 or scheme.assignment is not None:
+                _withdraw(shop, scheme, offers, width)
+    # An account that was sent to buy does not wait for a team, unless it was sent to join one.
+    alone = np.flatnonzero((visits.source == Source.RING) & (visits.team == NONE))
+    if alone.size:
+        offers.product[alone] = np.where(offers.mode[alone] == Mode.SOLO, offers.product[alone], NONE)
+    _endorse(shop, offers)
+    return offers
+
+
+def _withdraw(shop: Shop, scheme: Scheme, offers: Offers, width: int) -> None:
+    """Take back what a scheme offers at the cost of merchants who have stopped paying for promotions, or to whom
+    an experiment does not offer it.
+    """
+    barred, funds = np.zeros(offers.product.shape, bool), shop.merchant_books.funds
+    if scheme.config.merchant_share > 0 and not funds.all():
+        barred |= ~funds[shop.products.merchant[offers.product]]
+    if scheme.assignment is not None:
+        barred |= scheme.assignment.bars(shop, offers.visits.person, offers.product)
+    barred &= offers.product >= 0
+    if not barred.any():
+        return
+    discount = offers.discounts.get(scheme.number)
+    if discount is not None:
+        columns = barred[:, : discount.shape[1]]
+        offers.pay[:, : discount.shape[1]] += np.where(columns, discount, 0)
+        discount[columns] = 0
+    offers.product[:, width:][barred[:, width:]] = NONE
+
+
+def _endorse(shop: Shop, offers: Offers) -> None:
+    """Make what a visitor clicked on more appealing: they want it, and trust who recommended it."""
+    visits = offers.visits
+    rows = np.flatnonzero((visits.product >= 0) & (visits.source != Source.RING))
+    if rows.size:
+        sharing = shop.config.sharing
+        by_friend = sharing.endorsement * shop.people.trust[visits.person[rows]]
+        appeal = sharing.interest + np.where(visits.source[rows] == Source.KOL, shop.config.kols.endorsement, by_friend)
+        offers.appeal[rows] += np.where(
+            offers.product[rows] == visits.product[rows, None], appeal[:, None].astype(np.float32), np.float32(0)
+        )
+
+
+def choose(shop: Shop, offers: Offers) -> Orders:
+    """Let each visitor pick one option or none; return the picks as proposed orders."""
+    visits = offers.visits
+    picked = _pick(shop, offers)
+    rows = np.flatnonzero(picked >= 0)
+    at = (rows, picked[rows])
+    discount = np.zeros((rows.size, max(1, len(shop.schemes))), np.int64)
+    for number, taken in offers.discounts.items():
+        within = at[1] < taken.shape[1]
+        discount[within, number - 1] = taken[rows[within], at[1][within]]
+    return Orders(
+        visits.person[rows], offers.product[at], visits.quantity[rows], offers.mode[at], offers.ref[at],
+        offers.worth[at], offers.pay[at], discount, visits.source[rows], visits.sharer[rows], visits.kol[rows],
+        one_each(NONE, rows, np.int64),
+    )  # fmt: skip
+
+
+def _pick(shop: Shop, offers: Offers) -> Array:
+    """Return each visitor's pick; large batches in threads, on which no bit depends."""
+    visits = len(offers.visits)
+    if shop.keeps_utilities:
+        shop.last_utilities = np.empty(offers.product.shape, np.float32)
+    if visits < WORTH_THREADS or nb.config.NUMBA_NUM_THREADS == 1:
+        return _pick_part(shop, offers, slice(0, visits))
+    bounds = np.linspace(0, visits, nb.config.NUMBA_NUM_THREADS + 1).astype(int)
+    parts = [slice(*ends) for ends in itertools.pairwise(bounds)]
+    return np.concatenate(list(_threads().map(functools.partial(_pick_part, shop), itertools.repeat(offers), parts)))
+
+
+def _pick_part(shop: Shop, offers: Offers, part: slice) -> Array:
+    people, products, config = shop.people, shop.products, shop.config
+    picked: Array = consumers.choose(
+        np.uint32(shop.seed), np.uint32(shop.clock.tick), config.recommendation.slate, offers.visits.person[part],
+        offers.product[part], offers.mode[part], offers.pay[part], offers.worth[part], offers.appeal[part],
+        people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
+        people.heard, products.topic, products.quality,
+        config.people.taste_weight, config.people.way_noise, config.people.reference_memory,
+        shop.last_utilities[part] if shop.keeps_utilities else shop.last_utilities,
+    )  # fmt: skip
+    return picked
+
+
+def screen(shop: Shop, orders: Orders) -> Orders:
+    """Drop what cannot be honoured. Rivals for the last unit, place or yuan go in the order of an addressed
+    draw.
+    """
+    if len(orders) == 0:
+        return orders
+    proposed = len(orders)
+    uid = shop.people.uid[orders.person]
+    u = draws.uniform(shop.seed, Stream.SCREEN, uid, orders.product, shop.clock.tick)
+    orders = orders.take(np.lexsort((uid, u)))
+    orders = orders.keep(shop.risk.screen(orders))
+    for scheme in shop.schemes:
+        mask = scheme.screen(orders)
+        if mask is not None:
+            orders = orders.keep(mask)
+    available = np.where(orders.mode == Mode.SOLO, shop.products.set_aside[orders.product], 0)
+    fits = _ration(orders.product, orders.quantity, available, shop.products.stock.copy())
+    np.add.at(shop.products.short, orders.product[~fits], 1)
+    orders = orders.keep(fits)
+    for scheme in shop.schemes:
+        if scheme.config.budget is not None:
+            discount = orders.discount[:, scheme.number - 1]
+            orders = orders.keep((discount == 0) | scheme.within_budget(discount))
+    shop.count("refused_orders", proposed - len(orders))
+    return orders
+
+
+def settle(shop: Shop, orders: Orders) -> None:
+    """Write accepted orders into the book, put their worth into escrow, and tell everyone concerned."""
+    if len(orders) == 0:
+        return
+    people, products, who = shop.people, shop.products, orders.person
+    units = orders.quantity.astype(np.int64)
+    merchant_part = paid_by_merchants(shop, orders.discount)
+    status = np.where(orders.mode == Mode.SOLO, OrderStatus.PAID, OrderStatus.WAITING)
+    shop.book.record(
+        orders, shop.clock.tick, products.merchant[orders.product], products.cost[orders.product] * units,
+        status.astype(np.int8), merchant_part.sum(axis=1),
+    )  # fmt: skip
+    shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
+    for scheme in shop.schemes:
+        column = scheme.number - 1
+        if used := int(np.count_nonzero(orders.discount[:, column])):
+            scheme.used += used
+            scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
+            scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
+    np.subtract.at(products.stock, orders.product, units)
+    np.add.at(products.sold, orders.product, units)
+    people.orders[who] += 1
+    people.spend[who] += orders.pay
+    people.first_order[who] = np.where(people.orders[who] == 1, shop.clock.tick, people.first_order[who])
+    people.last_order[who] = shop.clock.tick
+    shop.benefit(who, orders.discount.sum(axis=1))
+    shop.count("orders", len(orders))
+    shop.count("gmv", float(orders.pay.sum()))
+    shop.merchant_books.sell(orders.row)
+    shop.recommender.observe_orders(orders)
+    for scheme in shop.schemes:
+        scheme.settle(orders)
+    shop._unpaid = np.concatenate([shop._unpaid, orders.row])
+
+
+def paid_by_merchants(shop: Shop, discount: Array) -> Array:
+    """Return the part of each order's discounts, by scheme, that its merchant pays; fen."""
+    if not shop._merchant_share.any():
+        return np.zeros(discount.shape, np.int64)
+    return share_of(discount, shop._merchant_share)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Return the threads that all shops of this process share."""
+    return ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS)
+
+
+@nb.njit(cache=True)
+def _ration(product, quantity, set_aside, stock):  # type: ignore[no-untyped-def]
+    """Return which orders the stock covers, in order of precedence; what is set aside is not for solo buyers."""
+    fits = np.zeros(product.size, np.bool_)
+    for i in range(product.size):
+        if stock[product[i]] - set_aside[i] >= quantity[i]:
+            stock[product[i]] -= quantity[i]
+            fits[i] = True
+    return fits
