@@ -12,7 +12,7 @@ from rich.text import Text
 
 from experiments.comparison import INCREMENTS, Comparison
 from experiments.guardrails import Check
-from experiments.wording import UNKNOWN, listed, number, percent
+from experiments.wording import UNKNOWN, listed, number, percent, possible
 from sim.metrics import METRICS
 
 WIDTH_OF_FILES = 140  # when the output is not a terminal
@@ -53,9 +53,12 @@ def label(metric: str) -> str:
 
 
 def interval(low: float, high: float, unit: str, *, signed: bool = False) -> str:
-    """Write the limits of an interval; empty if there are none."""
+    """Write the limits of an interval, signed if it is of a difference; empty if there are none."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
+    if not signed:
+        middle = (low + high) / 2
+        low, high = possible(low, middle, unit), possible(high, middle, unit)
     return f"{number(low, unit, signed=signed)} to {number(high, unit, signed=signed)}"
 
 
@@ -197,7 +200,8 @@ def _increment(row: Mapping[Hashable, Any]) -> Text:
 
     if not math.isfinite(row["mean"]):
         return Text(f"{UNKNOWN}  ", style="dim")
-    limits = f" ({write(row['ci_low'])} to {write(row['ci_high'])})" if math.isfinite(row["ci_low"]) else ""
+    low, high = (possible(row[limit], row["mean"], row["unit"]) for limit in ("ci_low", "ci_high"))
+    limits = f" ({write(low)} to {write(high)})" if math.isfinite(low) else ""
     return Text(f"{write(row['mean'])}{limits}  ")
 
 
@@ -212,7 +216,8 @@ def _print_checks(out: Console, checks: Iterable[Check]) -> None:
         text += Text(check.state, style=styles[check.state])
         found = number(check.mean, unit)
         if math.isfinite(check.confidence_limit):
-            found += f", {side} {number(check.confidence_limit, unit)} with {percent(check.confidence)} confidence"
+            limit = possible(check.confidence_limit, check.mean, unit)
+            found += f", {side} {number(limit, unit)} with {percent(check.confidence)} confidence"
         out.print(text + Text(f" ({found}{'; ' + check.reason if check.reason else ''})", style="dim"), soft_wrap=True)
 
 

@@ -12,6 +12,7 @@ from experiments.stats import Estimate
 FEN_PER_YUAN = 100
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 UNKNOWN = "n/a"
+FROM_ZERO_TO_ONE = {"share", "probability", "gini", "0 to 1"}
 
 
 def in_words(number: int) -> str:
@@ -35,6 +36,11 @@ def percent(share: float, *, signed: bool = False) -> str:
     digits = 1 if abs(value) < 9.95 else 0
     text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
     return "0%" if float(text.replace(",", "")) == 0 else f"{text}%"
+
+
+def possible(limit: float, mean: float, unit: str) -> float:
+    """Return the limit of an interval about a mean, moved to 0 or 1 if what is estimated cannot lie beyond."""
+    return min(max(limit, 0.0), 1.0) if unit in FROM_ZERO_TO_ONE and 0 <= mean <= 1 else limit
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:

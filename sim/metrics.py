@@ -1,8 +1,7 @@
 """Every metric, defined once: name, group, unit, direction, formula, and how it is computed from a run.
 
 ``docs/metrics.md`` is generated from :data:`METRICS` (``python -m sim.metrics``). Real people only, unless a metric
-says
-otherwise: fake accounts are counted in the fraud group. Money is in yuan. A metric without enough data is NaN.
+says otherwise: fake accounts are counted in the fraud group. Money is in yuan. A metric without enough data is NaN.
 """
 
 from __future__ import annotations
@@ -409,7 +408,12 @@ def payback_days(f: Facts) -> float:
     return cac(f) / daily if daily > 0 else NAN
 
 
-@_metric("money", "yuan", -1, "what the platform owes at the end: frozen commission, wallets, points, coupons paid for")
+@_metric(
+    "money",
+    "yuan",
+    -1,
+    "what the platform owes sharers at the end: frozen commission, and what is released and not yet withdrawn",
+)
 def liabilities(f: Facts) -> float:
     return sum(f.shop.ledger.balance(a) for a in LIABILITIES) / FEN
 
@@ -574,11 +578,11 @@ def reporters() -> dict[str, Callable[[Shop], float]]:
     """Return reporters for a mesa DataCollector, called at the end of each day."""
     return {
         "day": lambda shop: shop.clock.day,
-        "members": lambda shop: int(shop.people.is_member.sum()),
-        "new_members": lambda shop: shop.recorder.total("new_members"),
+        "members": lambda shop: members(Facts(shop)),
+        "new_members": lambda shop: new_members(Facts(shop)),
         "visits": lambda shop: shop.recorder.total("visits"),
-        "orders": lambda shop: shop.recorder.total("orders"),
-        "gmv": lambda shop: shop.recorder.total("gmv") / FEN,
+        "orders": lambda shop: orders(Facts(shop)),
+        "gmv": lambda shop: gmv(Facts(shop)),
         "incentive_cost": lambda shop: sum(s.spent for s in shop.schemes) / FEN,
     }
 
@@ -587,12 +591,18 @@ _IN_FEN = {"gmv", "refunded_gmv", "fraud_loss"}
 
 
 def history(shop: Shop) -> pd.DataFrame:
-    """Return one row a day so far; counters are the day's, levels are of its end, money in yuan."""
+    """Return one row a day so far; counters are the day's, levels are of its end, money in yuan.
+
+    What a metric is called like is defined like it: members, orders and gmv are of real persons, and an order that was
+    undone before shipping is not counted on the day when it was placed.
+    """
     done = math.ceil(shop.clock.tick / shop.clock.ticks_a_day)
     recorder = shop.recorder
     frame = pd.DataFrame(
         {name: recorder.daily(name)[:done] for name in recorder.names()}, index=pd.RangeIndex(done, name="day")
     )
+    for name, daily in _as_metrics_count(shop, done).items():
+        frame[name] = daily
     for name in _IN_FEN & set(frame):
         frame[name] /= FEN
     paid = [
@@ -607,6 +617,25 @@ def history(shop: Shop) -> pd.DataFrame:
     ]
     frame["incentive_cost"] = (np.sum(paid, axis=0) - np.sum(back, axis=0))[:done] / FEN if paid else 0.0
     return frame
+
+
+def _as_metrics_count(shop: Shop, days: int) -> dict[str, Array]:
+    """Return the daily figures of which counters, as the shop keeps them, hold fake accounts and undone orders too."""
+    f, people, book = Facts(shop), shop.people, shop.book
+    a_day = shop.clock.ticks_a_day
+
+    def daily(tick: Array, amount: Array | None = None) -> Array:
+        return np.bincount(tick // a_day, amount, minlength=days)[:days].astype(np.float64)
+
+    admitted = people.fake & (people.joined >= 0) & (people.status != Status.PROSPECT)
+    # Fake accounts have no dropout: who got in stays a member.
+    return {
+        "members": shop.recorder.daily("members")[:days] - daily(people.joined[admitted]).cumsum(),
+        "new_members": daily(people.joined[f.new]),
+        "invited_members": daily(people.joined[f.new & (people.source >= 1)]),
+        "orders": daily(book.tick[f.order_rows]),
+        "gmv": daily(book.tick[f.order_rows], book.pay[f.order_rows]),
+    }
 
 
 def cohorts(shop: Shop) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from sim.core import draws
 from sim.core.clock import HOURS_A_DAY
 from sim.core.draws import Stream
 from sim.core.graph import Graph
+from sim.core.homophily import OutOfReachError
 from sim.core.networks import build
 from sim.demand import Demand, Profile, profile_path
 from sim.feed import TALK_CAP
@@ -49,7 +50,10 @@ def build_graph(config: ScenarioConfig, rng: np.random.Generator) -> Graph:
 def build_people(shop: Shop, demand: Demand) -> People:
     """Draw everyone, and make those members who are at the start."""
     config, seed = shop.config, shop.seed
-    people = populate(shop.graph, config.people, config.sharing, demand, seed)
+    try:
+        people = populate(shop.graph, config.people, config.sharing, demand, seed)
+    except OutOfReachError as problem:
+        raise shop.scenario.error("people.homophily", str(problem)) from None
     rows = np.flatnonzero(draws.uniform(seed, Stream.MEMBER_AT_START, people.uid) < config.people.members_at_start)
     tenure = draws.uniform(seed, Stream.TENURE, people.uid[rows]) * config.people.tenure
     people.status[rows] = Status.MEMBER

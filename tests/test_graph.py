@@ -317,7 +317,7 @@ def test_likeness_leaves_everyone_standard_normal(directed):
 
 def test_likeness_that_ties_cannot_carry_is_refused(lastfm):
     traits = np.zeros((lastfm.persons, 1))
-    with pytest.raises(ValueError, match=r"can correlate by 0\.58 at most\. Got 0\.8"):
+    with pytest.raises(ValueError, match=r"must be at most 0\.58 on this network\. Got 0\.8"):
         correlate(lastfm, traits, 0.8)
     with pytest.raises(ValueError, match="from 0 to below 1"):
         correlate(lastfm, traits, 1.0)

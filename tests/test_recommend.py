@@ -22,7 +22,8 @@ from sim.people import People, Status
 from sim.recommend import create, hybrid, registry
 from sim.recommend.content import smoothing
 from sim.recommend.hybrid import add_standardised
-from sim.recommend.log import Log
+from sim.recommend.log import Evidence, Log
+from sim.recommend.rates import SPREAD, posterior, sampled
 from sim.scenario.schema import RecommendationConfig
 
 MODELS = ["popularity", "content", "collaborative", "social", "hybrid", "random"]
@@ -130,13 +131,13 @@ def test_products_out_of_stock_are_not_shown(model):
 def test_slates_do_not_depend_on_what_a_platform_cannot_know(model, algorithm):
     shop = small_shop(model=model, algorithm=algorithm)
     honest = fitted(shop)
-    before = honest.slates(visits_of(EVERYONE))
+    before = honest.stored(EVERYONE)
     for secret in (shop.people.taste, shop.products.topic, shop.products.quality, shop.people.intercept):
         secret[:] = np.nan
     shop.people.fake[:] = True
     shop.people.ring[:] = 7
     honest.fit()
-    np.testing.assert_array_equal(honest.slates(visits_of(EVERYONE)), before)
+    np.testing.assert_array_equal(honest.stored(EVERYONE), before)
 
 
 @pytest.mark.parametrize("algorithm", ["als", "item_knn"])
@@ -180,15 +181,17 @@ def test_persons_of_whom_nothing_is_known_are_shown_what_is_popular(model):
     shop = small_shop(model=model, extra=1)
     person, product = tasteful_orders(shop)
     recommender = fitted(shop, person, product)
-    sold = np.bincount(product, minlength=PRODUCTS)
+    ranking = recommender.ranked[recommender.panels(np.array([PERSONS]))[0]]
     shown = recommender.stored(np.array([PERSONS]))[0]
-    np.testing.assert_array_equal(sold[shown], np.sort(sold)[::-1][:12])
+    np.testing.assert_array_equal(shown, ranking[:12])
+    sold = np.bincount(product, minlength=PRODUCTS)
+    assert sold[shown].mean() > 0.9 * np.sort(sold)[::-1][:12].mean()
 
 
 def test_who_comes_after_the_last_retraining_gets_a_slate_when_they_come():
     shop = small_shop(model="social", slate=3, persons=3, ties=([0], [1]))
     shop.people.status[0] = Status.PROSPECT
-    recommender = fitted(shop, np.array([1]), np.array([7]))
+    recommender = fitted(shop, np.full(200, 1), np.full(200, 7))
     shop.people.status[0] = Status.MEMBER
     assert recommender.slates(visits_of([0]))[0, 0] == 7
     late = shop.people.append(1, uid=99, status=Status.MEMBER)
@@ -228,24 +231,109 @@ def test_exploration_is_addressed_by_visitor_and_tick():
 # Single models.
 
 
-def test_recent_orders_count_more_for_popularity_than_old_ones():
-    shop = small_shop(model="popularity", half_life="24h")
-    recommender = create(shop)
-    recommender.observe_history(np.arange(3), np.full(3, 4))
-    shop.clock.tick = 23
-    recommender.observe_orders(orders_of(np.arange(2), np.full(2, 9)))
-    recommender.fit()
-    assert recommender.stored(np.array([0]))[0, :2].tolist() == [9, 4]
-    np.testing.assert_allclose(np.expm1(recommender.scores(np.array([0]))[0, [4, 9]]), [3 / 2, 2], rtol=1e-6)
+def evidence_of(orders, impressions):
+    nothing = sparse.csr_matrix((0, len(orders)), dtype=np.float32)
+    return Evidence(np.zeros(0, np.int64), nothing, np.asarray(orders, float), np.asarray(impressions, float))
 
 
-def test_products_that_nobody_bought_come_in_the_order_of_fewest_impressions():
-    shop = small_shop(model="popularity", slate=PRODUCTS)
-    shop.products.views[:] = np.random.default_rng(3).permutation(PRODUCTS)
+@pytest.mark.parametrize("shape", [1.5, 6.0])
+def test_rates_are_shrunk_as_much_as_products_are_alike(shape):
+    rng = np.random.default_rng(3)
+    impressions = rng.integers(100, 3000, 4000)
+    rates = rng.gamma(shape, 0.01 / shape, 4000)
+    orders = rng.poisson(impressions * rates)
+    found, prior = posterior(evidence_of(orders, impressions))
+    np.testing.assert_allclose((found - orders), shape, rtol=0.15)
+    assert prior == pytest.approx(shape / 0.01, rel=0.2)
+    shrunk, raw = found / (prior + impressions), orders / impressions
+    assert np.square(shrunk - rates).mean() < 0.95 * np.square(raw - rates).mean()
+
+
+def test_panels_differ_by_half_the_spread_of_what_is_not_known():
+    evidence = evidence_of([3, 30, 300] * 40, [300, 3000, 30_000] * 40)
+    shape, prior = posterior(evidence)
+    cube_roots = np.exp(sampled(evidence, seed=1, tick=5) / 3)
+    exact = np.cbrt(shape / (prior + evidence.impressions))
+    np.testing.assert_allclose((cube_roots / exact).mean(axis=0), 1 - 1 / (9 * shape), atol=0.03)
+    for kind in range(3):
+        found = (cube_roots / exact)[:, kind::3].std()
+        assert found == pytest.approx(SPREAD / (3 * np.sqrt(shape[kind])), rel=0.06)
+    assert (sampled(evidence, seed=1, tick=6) != sampled(evidence, seed=1, tick=5)).all()
+
+
+def test_of_products_sold_alike_the_one_shown_less_is_more_popular():
+    scores = sampled(evidence_of([20, 20, 0, 0, 1], [4000, 1000, 2000, 0, 0]), seed=1, tick=0).mean(axis=0)
+    assert scores[1] > scores[0]
+    assert scores[3] > scores[2]  # of what nobody bought, the one that had no chance
+
+
+def test_without_any_order_products_are_alike_to_begin_with():
+    shape, prior = posterior(evidence_of([0, 0, 0], [0, 0, 0]))
+    assert np.ptp(shape / prior) == 0
+    assert np.isfinite(sampled(evidence_of([0, 0, 0], [0, 9, 0]), seed=1, tick=0)).all()
+
+
+def test_orders_of_those_who_came_for_the_product_say_nothing_of_how_slates_sell():
+    shop = small_shop(model="popularity")
     recommender = fitted(shop, np.array([0]), np.array([11]))
-    slate = recommender.stored(np.array([5]))[0]
-    assert slate[0] == 11
-    assert (np.diff(shop.products.views[slate[1:]]) > 0).all()
+    visits = visits_of([0, 1])
+    visits.product[1] = 30
+    slates = recommender.slates(visits)
+    recommender.observe_orders(orders_of(np.array([0, 1]), np.array([slates[0, 3], 30])))
+    assert recommender.log.by_link.tolist() == [False, False, True]
+    assert recommender.impressions.recent.sum() == slates.shape[1]
+    evidence = recommender.log.evidence(PRODUCTS, 0, 1e9, 0.0, recommender.impressions.recent)
+    assert evidence.orders[30] == 0 and evidence.orders.sum() == pytest.approx(2)
+    assert evidence.weights.sum() == 3  # of their taste it says as much as any other
+
+
+def test_orders_and_impressions_fade_alike():
+    shop = small_shop(model="popularity", half_life="24h")
+    recommender = fitted(shop, np.zeros(0, int), np.zeros(0, int))
+    slates = recommender.slates(visits_of(EVERYONE))
+    recommender.observe_orders(orders_of(EVERYONE, slates[:, 0]))
+
+    def evidence():
+        return recommender.log.evidence(PRODUCTS, shop.clock.tick, 24.0, 0.0, recommender.impressions.recent)
+
+    before = evidence()
+    for shop.clock.tick in range(1, 25):
+        recommender.slates(visits_of([]))
+    np.testing.assert_allclose(evidence().orders, before.orders / 2)
+    np.testing.assert_allclose(evidence().impressions, before.impressions / 2)
+
+
+def test_orders_from_before_count_as_if_all_products_had_been_shown_alike():
+    log = Log()
+    log.append(person=[1, 2, 3, 4], product=[0, 0, 1, 2], tick=[-1, -1, -1, 0])
+    evidence = log.evidence(3, 0, 1e9, 0.0, np.array([10.0, 20.0, 70.0]))
+    np.testing.assert_allclose(evidence.orders, [2, 1, 1])
+    # Three orders at one in a hundred impressions, spread over three products.
+    np.testing.assert_allclose(evidence.impressions, [110, 120, 170])
+
+
+@pytest.mark.slow
+def test_popularity_finds_good_products_and_does_not_feed_on_what_it_shows():
+    scenario = Scenario.from_dict(
+        {
+            "horizon": "28d",
+            "tick": "1d",
+            "people": {"size": 4000, "members_at_start": "60%", "tenure": "0d", "conformity": {"mean": 0}},
+            "demand": {"rate": {"shape": 1.1, "mean": 0.56}, "dropout": "none", "conversion": "8%"},
+            "catalog": {"products": 300, "quality": 0.7},
+            "recommendation": {"model": "popularity", "refresh": "2d"},
+        }
+    )
+    shop = Shop(scenario, rng=3)
+    while shop.clock.day < 21:
+        shop.step()
+    earlier = shop.products.views.copy()
+    shop.run()
+    shown, quality = shop.products.views - earlier, shop.products.quality
+    assert np.sort(shown)[-12:].sum() < 0.75 * shown.sum()  # 90% if everybody were shown the same
+    assert shown @ quality / shown.sum() > 0.5 * np.sort(quality)[-12:].mean()
+    assert stats.spearmanr(shown, quality).statistic > 0.4
+    assert stats.spearmanr(shop.recommender.popularity.mean(axis=0), quality).statistic > 0.75
 
 
 @pytest.mark.parametrize("factors", [16, 5])

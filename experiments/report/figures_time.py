@@ -68,10 +68,10 @@ def growth(runs: Sequence[Run]) -> Picture:
 def _growth_of(run: Run) -> dict[str, pd.DataFrame]:
     joined = run.joined
     every, invited = run.joins(~joined["fake"]), run.joins(~joined["fake"] & joined["invited"])
-    by_member, fakes = run.joins(~joined["fake"] & joined["by_member"]), run.joins(joined["fake"])
+    by_member = run.joins(~joined["fake"] & joined["by_member"])
     so_far = every.cumsum()
     return {
-        "members": run.daily("members") - fakes.cumsum(),
+        "members": run.daily("members"),
         "daily": every.rolling(7, min_periods=1).mean(),
         "all": so_far,
         "invited": invited.cumsum(),

@@ -9,7 +9,7 @@ from typing import Any
 from experiments.comparison import INCREMENTS, direction_of
 from experiments.report.folder import Run, Study, finite
 from experiments.tables import SHOWN, interval, unit_of
-from experiments.wording import listed, number, percent, yuan
+from experiments.wording import listed, number, percent, possible, yuan
 from sim.metrics import METRICS
 
 KEY = {
@@ -146,7 +146,8 @@ def checks(study: Study) -> list[dict[str, str]]:
     rows = []
     for check in study.checks:
         metric, at = check["metric"], "at most" if check["bound"] == "max" else "at least"
-        limit, mean = finite(check["confidence_limit"]), finite(check["mean"])
+        mean = finite(check["mean"])
+        limit = possible(finite(check["confidence_limit"]), mean, unit_of(metric))
         rows.append(
             {
                 "scenario": check["scenario"],

@@ -11,11 +11,13 @@ import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:  # imported when a file is read, so that scenario files are checked without it
+    import pandas as pd
 
 HEADERS = (["source", "target"], ["source", "target", "weight"])
 _WHOLE_NUMBER = r"-?(?:0|[1-9][0-9]{0,17})"
@@ -51,6 +53,8 @@ def read_edge_list(path: str | Path) -> EdgeList:
     OSError
         If it cannot be read.
     """
+    import pandas as pd
+
     lines = _lines(path)
     header = [str(word).strip() for word in lines.iloc[0]]
     if header not in HEADERS:
@@ -99,6 +103,8 @@ def read_degrees(path: str | Path) -> npt.NDArray[np.int64]:
 
 def _lines(path: str | Path) -> pd.DataFrame:
     """Return the fields of every line as text, stripped; the row numbered i is line i + 1."""
+    import pandas as pd
+
     try:
         frame = pd.read_csv(
             path, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig",

@@ -25,6 +25,10 @@ _TIES_MEASURED = 10_000  # evenly over the ties; the standard error of their mea
 _WEIGHTS = np.linspace(0.0, 0.99, 100)
 
 
+class OutOfReachError(ValueError):
+    """Traits cannot be as alike along the ties of this network as was asked."""
+
+
 def correlate(graph: Graph, values: npt.ArrayLike, amount: float) -> Floats:
     """Make independent traits correlate along ties.
 
@@ -45,7 +49,7 @@ def correlate(graph: Graph, values: npt.ArrayLike, amount: float) -> Floats:
 
     Raises
     ------
-    ValueError
+    OutOfReachError
         If the amount cannot be reached on this network; the message says how much can.
     """
     own = np.array(values, np.float64)
@@ -79,7 +83,7 @@ def _weight_for(graph: Graph, moments: Floats, amount: float) -> float:
         reached[number] = (covariance / scale).mean()
     if amount > reached.max():
         most = np.floor(reached.max() * 100) / 100
-        raise ValueError(f"along the ties of this network traits can correlate by {most:.2f} at most. Got {amount}.")
+        raise OutOfReachError(f"must be at most {most:.2f} on this network. Got {amount}.")
     first = int(np.argmax(reached >= amount))
     return float(np.interp(amount, reached[first - 1 : first + 1], _WEIGHTS[first - 1 : first + 1]))
 

@@ -10,12 +10,15 @@ Rounding rule, used by every amount that is reckoned as a share of another: :fun
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from sim.core.table import Column, Table, column
+
+if TYPE_CHECKING:  # imported for summaries only, so that scenario files are checked without it
+    import pandas as pd
 
 Fen = npt.NDArray[np.int64]
 
@@ -29,15 +32,12 @@ class Account(IntEnum):
     PLATFORM = 3
     SHARERS = 4
     KOLS = 5
-    LEADERS = 6
-    LOGISTICS = 7
-    FROZEN_COMMISSION = 8  # earned by sharers, may still be clawed back
-    WALLETS = 9  # released to sharers, not yet withdrawn
-    UNSPENT_POINTS = 10
-    LIVE_COUPONS = 11  # face value of coupons in wallets that were paid for
+    LOGISTICS = 6
+    FROZEN_COMMISSION = 7  # earned by sharers, may still be clawed back
+    WALLETS = 8  # released to sharers, not yet withdrawn
 
 
-LIABILITIES = (Account.FROZEN_COMMISSION, Account.WALLETS, Account.UNSPENT_POINTS, Account.LIVE_COUPONS)
+LIABILITIES = (Account.FROZEN_COMMISSION, Account.WALLETS)
 
 
 def share_of(amount: npt.ArrayLike, share: npt.ArrayLike) -> Fen:
@@ -153,10 +153,14 @@ class Ledger:
 
     def balances(self) -> pd.DataFrame:
         """Return the balance of every account in fen, indexed by account name."""
+        import pandas as pd
+
         return pd.DataFrame({"balance": self._balance.copy()}, index=[a.name.lower() for a in Account])
 
     def flows(self) -> pd.DataFrame:
         """Return what moved: columns day, scheme, source, target, amount (fen); only what is not zero."""
+        import pandas as pd
+
         day, scheme, source, target = np.nonzero(self._flow)
         names = np.array([a.name.lower() for a in Account])
         return pd.DataFrame(

@@ -4,9 +4,11 @@ A recommender subclasses :class:`Recommender` and implements ``train`` and ``sco
 exploration are done here and are the same for all:
 
 - products out of stock at the last retraining are not shown;
-- equal scores are ranked by popularity, so a model gives zeros to persons of whom it knows nothing;
-- products that nobody bought are ranked by their smoothed rate of orders an impression, so those shown least come
-  first; what is equal even then is ranked by an addressed draw.
+- popular is what sells when it is shown (:mod:`~sim.recommend.rates`), by a draw for each panel of persons;
+- equal scores are ranked by popularity, so a model gives zeros to persons of whom it knows nothing.
+
+Impressions and orders of visitors who had come for a product, by a link say, tell nothing of how well slates sell, and
+are left out of popularity. All places of a slate are looked at alike, so places need no correction.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.core import draws
 from sim.core.draws import Stream, philox, unit
 from sim.offers import NONE
-from sim.recommend.log import Evidence, Log
+from sim.recommend.log import Evidence, Impressions, Log
+from sim.recommend.rates import PANELS, sampled
 
 if TYPE_CHECKING:
     from sim.offers import Orders, Visits
@@ -38,14 +40,30 @@ class Recommender:
     ----------
     shop : Shop
         The shop it works in. ``fit`` must be called before any slate is asked for.
+
+    Attributes
+    ----------
+    log : Log
+        Orders and clicks.
+    impressions : Impressions
+        How often each product was shown.
+    popularity : ndarray of float32, shape (PANELS, products)
+        How well each product sells when shown, by the last retraining's draw for each panel of persons.
+    available : ndarray of int32
+        Products in stock at the last retraining.
+    ranked : ndarray of uint32, shape (PANELS, available)
+        Those by popularity.
     """
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.config = shop.config.recommendation
         self.log = Log()
+        self.impressions = Impressions(len(shop.products))
+        self.popularity = np.zeros((PANELS, len(shop.products)), np.float32)
         self.available = np.zeros(0, np.int32)
-        self.ranked = np.zeros(0, np.uint32)
+        self.ranked = np.zeros((PANELS, 0), np.uint32)
+        self._came_for_a_product = np.zeros(0, np.int32)  # visitors of this tick
         self._stored = np.zeros((0, self.config.slate), _smallest_integer(len(shop.products)))
 
     # What a model implements.
@@ -76,7 +94,10 @@ class Recommender:
 
     def observe_orders(self, orders: Orders) -> None:
         """Log accepted orders of the current tick."""
-        self.log.append(len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick)
+        by_link = np.isin(orders.person, self._came_for_a_product)
+        self.log.append(
+            len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick, by_link=by_link
+        )
 
     def observe_clicks(self, person: Array, product: Array) -> None:
         """Log clicks of the current tick on shared products; messages about no product (-1) say nothing."""
@@ -91,9 +112,9 @@ class Recommender:
         """Retrain from the log and store a fresh slate for every member."""
         shop = self.shop
         evidence = self.log.evidence(
-            len(shop.products), shop.clock.tick, self.config.half_life / shop.clock.tick_hours, self.config.click_weight
+            len(shop.products), shop.clock.tick, self._half_life, self.config.click_weight, self.impressions.recent
         )
-        self._rank(evidence.orders)
+        self._rank(evidence)
         self.train(evidence)
         self._stored = self._blank(len(shop.people))
         self.fit_new(np.flatnonzero(shop.people.is_member))
@@ -108,7 +129,7 @@ class Recommender:
         block = max(1, _BLOCK // len(self.shop.products))
         for start in range(0, len(persons), block):
             part = persons[start : start + block]
-            keep_best(self.scores(part), self.ranked, part, self._stored)
+            keep_best(self.scores(part), self.ranked, self.panels(part), part, self._stored)
 
     def stored(self, persons: Array) -> Array:
         """Return persons' slates before exploration, int32 (persons, slate), -1 for empty places."""
@@ -133,19 +154,34 @@ class Recommender:
             self._stored, visits.person, self.shop.people.uid, self.available, self.config.explore,
             np.uint32(self.shop.seed), np.uint32(Stream.EXPLORE), np.uint32(self.shop.clock.tick),
         )  # fmt: skip
+        self.note_shown(visits, slates)
         return slates
 
-    def _rank(self, orders: Array) -> None:
+    def note_shown(self, visits: Visits, slates: Array) -> None:
+        """Count the tick's impressions, and note who came for a product."""
+        came_for_a_product = visits.product >= 0
+        self._came_for_a_product = visits.person[came_for_a_product]
+        recent = self.impressions.recent
+        recent *= 0.5 ** (1 / self._half_life)  # visitors come once a tick
+        _count_shown(slates, came_for_a_product, recent)
+
+    def panels(self, persons: Array) -> Array:
+        """Return the panel of each person, int64: whose draw of what is popular they are shown."""
+        panels: Array = self.shop.people.uid[persons].astype(np.int64) % PANELS
+        return panels
+
+    @property
+    def _half_life(self) -> float:
+        """Ticks after which orders and impressions count half."""
+        return self.config.half_life / self.shop.clock.tick_hours
+
+    def _rank(self, evidence: Evidence) -> None:
         """Note which products can be had, by number and by popularity."""
-        products = self.shop.products
-        self.available = np.flatnonzero(products.stock > 0).astype(np.int32)
-        # No orders in v impressions, smoothed by m impressions at the common rate r, are a rate of r m / (v + m): it
-        # falls with v, whatever m and r. Of products that were bought, the log says more than the impressions.
-        impressions = np.where(orders > 0, 0, products.views)
-        tie_break = draws.uniform(self.shop.seed, Stream.SLATE, 0, self.available, k=1)
-        keys = (tie_break, impressions[self.available], -orders[self.available])
+        self.available = np.flatnonzero(self.shop.products.stock > 0).astype(np.int32)
+        self.popularity = sampled(evidence, self.shop.seed, self.shop.clock.tick)
+        order = np.argsort(-self.popularity[:, self.available], axis=1, kind="stable")
         # Unsigned: numba then needs not ask whether an index counts from the end.
-        self.ranked = self.available[np.lexsort(keys)].astype(np.uint32)
+        self.ranked = self.available[order].astype(np.uint32)
 
     def _blank(self, rows: int) -> Array:
         return np.full((rows, self.config.slate), UNKNOWN, self._stored.dtype)
@@ -168,16 +204,18 @@ def _smallest_integer(products: int) -> type[np.signedinteger[Any]]:
 
 
 @nb.njit(cache=True, nogil=True)
-def keep_best(scores, ranked, persons, stored):  # type: ignore[no-untyped-def]
-    """Write the best-scored products into the persons' stored slates; among equals the earlier in ``ranked`` wins."""
-    places = min(stored.shape[1], ranked.size)
+def keep_best(scores, ranked, panels, persons, stored):  # type: ignore[no-untyped-def]
+    """Write the best-scored products into the persons' stored slates; among equals the earlier in the ranking of the
+    person's panel wins.
+    """
+    places = min(stored.shape[1], ranked.shape[1])
     best = np.empty(places, np.float32)
     for i in range(persons.size):
-        row, slate = scores[i], stored[persons[i]]
+        row, slate, in_order = scores[i], stored[persons[i]], ranked[panels[i]]
         best[:] = -np.inf
         slate[:] = NONE
         lowest = np.float32(-np.inf)
-        for product in ranked:
+        for product in in_order:
             score = row[product]
             if score > lowest:
                 place = places - 1
@@ -214,6 +252,16 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
                     if not _contains(slates[i], drawn):
                         slates[i, place] = drawn
     return slates
+
+
+@nb.njit(cache=True)
+def _count_shown(slates, left_out, shown):  # type: ignore[no-untyped-def]
+    """Count each product of each slate as shown, but for the visits left out."""
+    for visit in range(slates.shape[0]):
+        if not left_out[visit]:
+            for product in slates[visit]:
+                if product >= 0:
+                    shown[product] += 1.0
 
 
 @nb.njit(cache=True)

@@ -25,7 +25,6 @@ from scipy import sparse
 
 from sim.recommend.base import Recommender
 from sim.recommend.log import Evidence
-from sim.recommend.popularity import log_popularity
 
 Array = npt.NDArray[Any]
 BANDS = 5  # price bands: quintiles of the list prices
@@ -45,7 +44,7 @@ class Content(Recommender):
             share, priors[feature] = smoothing(evidence.weights, code)
             shares[feature, : share.size] = share
         told = np.isfinite(priors)
-        self.knowledge = (log_popularity(evidence), codes[told], shares[told], priors[told])
+        self.knowledge = (self.popularity, codes[told], shares[told], priors[told])
 
     @property
     def tells_persons_apart(self) -> bool:
@@ -55,7 +54,8 @@ class Content(Recommender):
     def scores(self, persons: Array) -> Array:
         """Return log odds; those of persons without orders and clicks are popularity."""
         scores = np.empty((len(persons), len(self.shop.products)), np.float32)
-        score_content(self._evidence.rows(persons), self._evidence.history, self.knowledge, scores)
+        rows = self._evidence.rows(persons)
+        score_content(rows, self.panels(persons), self._evidence.history, self.knowledge, scores)
         return scores
 
 
@@ -116,7 +116,7 @@ def _count(start, products, weights, code, values):  # type: ignore[no-untyped-d
 
 
 @nb.njit(cache=True, nogil=True)
-def score_content(rows, history, knowledge, scores):  # type: ignore[no-untyped-def]
+def score_content(rows, panels, history, knowledge, scores):  # type: ignore[no-untyped-def]
     """Fill in popularity plus, for each feature, the log ratio of a person's smoothed share of a value to
     everybody's.
     """
@@ -125,8 +125,8 @@ def score_content(rows, history, knowledge, scores):  # type: ignore[no-untyped-
     counts = np.empty(shares.shape[1])
     lift = np.empty(shares.shape[1], np.float32)
     for i in range(rows.size):
-        for product in range(popularity.size):
-            scores[i, product] = popularity[product]
+        for product in range(scores.shape[1]):
+            scores[i, product] = popularity[panels[i], product]
         if rows[i] < 0:
             continue
         for feature in range(priors.size):
@@ -138,5 +138,5 @@ def score_content(rows, history, knowledge, scores):  # type: ignore[no-untyped-
                 total += weights[entry]
             for value in range(counts.size):
                 lift[value] = np.log((counts[value] / share[value] + prior) / (total + prior))
-            for product in range(popularity.size):
+            for product in range(scores.shape[1]):
                 scores[i, product] += lift[code[product]]

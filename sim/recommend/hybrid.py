@@ -18,7 +18,6 @@ from sim.recommend.base import Recommender, keep_best
 from sim.recommend.collaborative import Collaborative, score_preferences
 from sim.recommend.content import Content, score_content
 from sim.recommend.log import Evidence, Log
-from sim.recommend.popularity import log_popularity
 from sim.recommend.social import Social, score_friends
 
 if TYPE_CHECKING:
@@ -44,22 +43,23 @@ class Hybrid(Recommender):
         """Train every part that has a weight."""
         products, weights = len(self.shop.products), self.config.weights
         nothing = Log().evidence(products, tick=0, half_life=1.0, click_weight=0.0)
+        self.content.popularity = self.popularity
         self.content.train(evidence if weights.content > 0 else nothing)
         self.collaborative.train(evidence if weights.collaborative > 0 else nothing)
         of_popularity, of_content = weights.popularity, weights.content
         if not self.content.tells_persons_apart:
             of_popularity, of_content = of_popularity + of_content, 0.0
-        popular = np.zeros((1, products), np.float32)
-        add_standardised(log_popularity(evidence)[None, :], of_popularity, popular)
+        popular = np.zeros_like(self.popularity)
+        add_standardised(self.popularity, of_popularity, popular)
         self._evidence = evidence
-        self._knowledge = (evidence.history, popular[0], self.content.knowledge, self.collaborative.knowledge)
+        self._knowledge = (evidence.history, popular, self.content.knowledge, self.collaborative.knowledge)
         self._weights = (of_content, weights.collaborative, weights.social)
 
     def scores(self, persons: Array) -> Array:
         """Return the weighted sum."""
         scores = np.empty((len(persons), len(self.shop.products)), np.float32)
         rows = self._evidence.rows(persons)
-        _mix(persons, rows, *self._knowledge, self.social.knowledge, self._weights, scores)
+        _mix(persons, rows, self.panels(persons), *self._knowledge, self.social.knowledge, self._weights, scores)
         return scores
 
     def _store(self, persons: Array) -> None:
@@ -74,35 +74,37 @@ class Hybrid(Recommender):
     def _store_part(self, persons: Array) -> None:
         rows = self._evidence.rows(persons)
         _mix_and_keep(
-            persons, rows, *self._knowledge, self.social.knowledge, self._weights, self.ranked, self._stored
+            persons, rows, self.panels(persons), *self._knowledge, self.social.knowledge, self._weights, self.ranked,
+            self._stored,
         )  # fmt: skip
 
 
 @nb.njit(cache=True, nogil=True)
 def _mix_and_keep(  # type: ignore[no-untyped-def]
-    persons, rows, history, popular, content, collaborative, social, weights, ranked, stored
+    persons, rows, panels, history, popular, content, collaborative, social, weights, ranked, stored
 ):
     """Store the persons' best products."""
-    block = max(1, _BLOCK // popular.size)
-    scores = np.empty((block, popular.size), np.float32)
+    products = popular.shape[1]
+    block = max(1, _BLOCK // products)
+    scores = np.empty((block, products), np.float32)
     for start in range(0, persons.size, block):
         some = persons[start : start + block]
-        known = rows[start : start + block]
+        known, of_panel = rows[start : start + block], panels[start : start + block]
         mixed = scores[: some.size]
-        _mix(some, known, history, popular, content, collaborative, social, weights, mixed)
-        keep_best(mixed, ranked, some, stored)
+        _mix(some, known, of_panel, history, popular, content, collaborative, social, weights, mixed)
+        keep_best(mixed, ranked, of_panel, some, stored)
 
 
 @nb.njit(cache=True, nogil=True)
-def _mix(persons, rows, history, popular, content, collaborative, social, weights, scores):  # type: ignore[no-untyped-def]
+def _mix(persons, rows, panels, history, popular, content, collaborative, social, weights, scores):  # type: ignore[no-untyped-def]
     """Fill in the weighted sum of the parts' scores; ``popular`` is scaled and weighted already."""
     of_content, of_collaborative, of_social = weights
     part = np.empty_like(scores)
     for i in range(persons.size):
-        for product in range(popular.size):
-            scores[i, product] = popular[product]
+        for product in range(popular.shape[1]):
+            scores[i, product] = popular[panels[i], product]
     if of_content > 0.0:
-        score_content(rows, history, content, part)
+        score_content(rows, panels, history, content, part)
         add_standardised(part, of_content, scores)
     if of_collaborative > 0.0:
         score_preferences(rows, history, collaborative, part)

@@ -29,12 +29,15 @@ class Evidence:
     weights : csr_matrix of float32, shape (H, products)
         Each known person's orders of each product, a click counting as part of an order.
     orders : ndarray of float64, shape (products,)
-        Orders of each product, the older the less.
+        Orders of each product that its impressions brought, the older the less.
+    impressions : ndarray of float64, shape (products,)
+        How often each product was shown to visitors who had come for nothing in particular, the longer ago the less.
     """
 
     known: Array
     weights: sparse.csr_matrix
     orders: Array
+    impressions: Array
 
     @property
     def history(self) -> tuple[Array, Array, Array]:
@@ -49,6 +52,12 @@ class Evidence:
         return np.where(self.known[at] == persons, at, -1)
 
 
+class Impressions(Table):
+    """How often each product was shown to visitors who had come for nothing in particular; a row a product."""
+
+    recent: Column = column(np.float64)  # the longer ago the less
+
+
 class Log(Table):
     """Orders and clicks, one row each; moments in ticks, negative before the start."""
 
@@ -56,8 +65,11 @@ class Log(Table):
     product: Column = column(np.int32)
     tick: Column = column(np.int32)
     is_click: Column = column(np.bool_)  # on a shared product; else an order
+    by_link: Column = column(np.bool_)  # the buyer had come for a product, so the slate did not bring the order
 
-    def evidence(self, products: int, tick: int, half_life: float, click_weight: float) -> Evidence:
+    def evidence(
+        self, products: int, tick: int, half_life: float, click_weight: float, impressions: Array | None = None
+    ) -> Evidence:
         """Sum the log up.
 
         Parameters
@@ -67,14 +79,24 @@ class Log(Table):
         tick : int
             Now.
         half_life : float
-            Ticks after which an order counts half for popularity.
+            Ticks after which an order and an impression count half for popularity.
         click_weight : float
             What a click counts, in orders.
+        impressions : ndarray of float64, shape (products,), optional
+            Since the start, faded already; default: none.
+
+        Notes
+        -----
+        Impressions before the start were not logged. They are taken to have been the same for all products, and as many
+        as have brought so many orders since.
         """
         age = tick - self.tick
         # Few ages are distinct, and powers are slow.
         fading = 0.5 ** (np.arange(age.max(initial=0) + 1) / half_life)
-        orders = np.bincount(self.product, fading[age] * ~self.is_click, minlength=products)
+        worth, since = fading[age] * ~(self.is_click | self.by_link), self.tick >= 0
+        before, after = (np.bincount(self.product, worth * part, minlength=products) for part in (~since, since))
+        shown = np.zeros(products) if impressions is None else impressions
+        rate = after.sum() / shown.sum() if after.any() and shown.any() else 1.0
         counts = ~self.is_click | (click_weight > 0)
         person = self.person[counts]
         present = np.bincount(person) > 0
@@ -84,5 +106,6 @@ class Log(Table):
         return Evidence(
             known=np.flatnonzero(present),
             weights=sparse.csr_matrix((weight, (row, self.product[counts])), shape=shape),
-            orders=orders,
+            orders=before + after,
+            impressions=shown + before.sum() / (products * rate),
         )

@@ -1,10 +1,9 @@
-"""Popularity: everybody is shown what sold most lately."""
+"""Popularity: everybody is shown what sells best when it is shown, lately."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from sim.recommend.base import Recommender
@@ -13,18 +12,13 @@ from sim.recommend.log import Evidence
 Array = npt.NDArray[Any]
 
 
-def log_popularity(evidence: Evidence) -> Array:
-    """Return the logarithm of one plus each product's recent orders, float32."""
-    return np.log1p(evidence.orders).astype(np.float32)
-
-
 class Popularity(Recommender):
-    """Scores products by the logarithm of their orders, which count half after ``half_life``."""
+    """Scores products by the logarithm of their orders an impression (:mod:`~sim.recommend.rates`)."""
 
     def train(self, evidence: Evidence) -> None:
-        """Count recent orders."""
-        self._scores = log_popularity(evidence)
+        """Learn nothing more than every recommender does."""
 
     def scores(self, persons: Array) -> Array:
-        """Return the same scores for everybody."""
-        return np.broadcast_to(self._scores, (len(persons), self._scores.size))
+        """Return the scores of the persons' panels."""
+        scores: Array = self.popularity[self.panels(persons)]
+        return scores

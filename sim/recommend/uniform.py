@@ -47,7 +47,9 @@ class Uniform(Recommender):
 
     def slates(self, visits: Visits) -> Array:
         """Return a fresh draw for each visit."""
-        return self.stored(visits.person)
+        slates = self.stored(visits.person)
+        self.note_shown(visits, slates)
+        return slates
 
 
 @nb.njit(cache=True)

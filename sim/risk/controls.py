@@ -6,11 +6,12 @@ configured is not done:
 ==========================  =========================================================================================
 ``accounts_per_device``     sign-ups beyond so many accounts on a device are refused; at night every account of a device
                             that was tried for more is flagged
-``accounts_per_address``    the same for addresses ``invites_per_day``         rewards for more invitations of one
-member in a day are refused; at night the member is flagged ``payout_freeze``           rewards wait at least so long
-(kept by the schemes that pay them) ``freeze_check``            frozen rewards of flagged accounts are cancelled when
-they fall due (asked by the schemes) ==========================
-=========================================================================================
+``accounts_per_address``    the same for addresses
+``invites_per_day``         rewards for more invitations of one member in a day are refused; at night the member is
+                            flagged
+``payout_freeze``           rewards wait at least so long (kept by the schemes that pay them)
+``freeze_check``            frozen rewards of flagged accounts are cancelled when they fall due (asked by the schemes)
+==========================  =========================================================================================
 
 A flagged account may still buy, at list price: its orders with a discount and its rewards are refused. Whoever is
 refused is disappointed, honest or not.

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from sim.core.config import Section, assume
 from sim.core.networks import NetworkConfig, PowerLawCluster
 from sim.core.units import Fen, FilePath, Hours, Level, PerDay, PositiveHours, Share
+from sim.recommend import registry as recommenders
 from sim.schemes import SchemeConfig, registry
 
 ASSUMED = "assumption"
@@ -289,6 +290,12 @@ class MerchantsConfig(Section):
     )
 
 
+if TYPE_CHECKING:
+    RecommenderName = str
+else:
+    RecommenderName = Literal[tuple(recommenders())]
+
+
 class HybridWeights(Section):
     """Weights of the parts of a hybrid recommender, on scores scaled to unit variance."""
 
@@ -307,11 +314,13 @@ class HybridWeights(Section):
 class RecommendationConfig(Section):
     """What visitors are shown."""
 
-    model: Literal["popularity", "content", "collaborative", "social", "hybrid", "random"] = "hybrid"
+    model: RecommenderName = Field("hybrid", description="one of shopsim's, or one registered as a plug-in")
     slate: int = Field(12, ge=1, le=200, description="products a visit")
     refresh: PositiveHours = assume(168.0, source=ASSUMED, unit="retraining interval")
     explore: Share = assume(0.1, source=ASSUMED, unit="places filled by products drawn at random")
-    half_life: PositiveHours = assume(336.0, source=ASSUMED, unit="an order counts half for popularity after")
+    half_life: PositiveHours = assume(
+        1344.0, source=ASSUMED, unit="orders and impressions count half for popularity after"
+    )
     click_weight: Share = assume(
         0.2, source=ASSUMED, unit="of an order, that a click on a shared product tells of a taste"
     )
