@@ -1,6 +1,7 @@
 """Operations: the campaign calendar, fulfilment, returns and restocking, as SimPy processes that move batches.
 
 A process holds nothing of its own. What it waits for is a row: an order with its ``due`` tick, a :class:`Restocks` row.
+Until when it waits is written down in ``waits``, so that :meth:`Operations.resume` can start it again where it was.
 
 Queueing: parcels leave in batches every ``dispatch_every``, first ordered first served, at most ``capacity`` a day.
 """
@@ -52,6 +53,9 @@ class Operations:
         Names of schemes that wait for their campaign.
     demand : float
         Factor on visit rates by the campaigns of the moment.
+    waits : dict
+        Hour at which each process goes on, by what it does and about which (of the campaigns, of the restocks), in the
+        order in which they began to wait: of two at the same hour, the earlier goes first.
     """
 
     def __init__(self, shop: Shop) -> None:
@@ -65,20 +69,73 @@ class Operations:
         self._queue = _NO_ROWS  # paid, not yet dispatched, in order of payment
         self._moving = _NO_ROWS  # shipped or delivered: something falls due
         self._moving_due = np.zeros(0, np.int32)  # when, for each
-        environment = shop.clock.environment
-        for campaign in calendar:
-            environment.process(self._campaign(campaign))
-        environment.process(self._dispatching())
-        environment.process(self._due_moments())
+        self.waits: dict[tuple[str, int], float] = {}
+        for number, campaign in enumerate(calendar):
+            self._start("open", number, campaign.start)
+        self._start("dispatch", 0, self.config.dispatch_every)
+        self._start("due", 0, shop.clock.tick_hours)
 
-    def _campaign(self, campaign: Any) -> Process:
+    # Processes.
+
+    def _start(self, what: str, number: int, hours: float) -> None:
+        """Start a process, which first waits for some hours."""
+        process = {
+            "open": self._opening,
+            "close": self._closing,
+            "dispatch": self._dispatching,
+            "due": self._due_moments,
+            "restock": self._restocking,
+        }[what]
         environment = self.shop.clock.environment
-        yield environment.timeout(campaign.start)
+        self.waits[what, number] = environment.now + hours
+        environment.process(process(number, hours))
+
+    def _wait(self, what: str, number: int, hours: float) -> Process:
+        environment = self.shop.clock.environment
+        self.waits[what, number] = environment.now + hours
+        yield environment.timeout(hours)
+        del self.waits[what, number]
+
+    def resume(self, now: float) -> None:
+        """Start the processes again in a fresh environment, at the hour ``now``, as ``waits`` has them."""
+        self.shop.clock.environment = environment = simpy.Environment()
+        waits, self.waits = self.waits, {}
+        for (what, number), due in waits.items():
+            self._start(what, number, due)  # from hour 0, so that not a bit of a moment is lost by subtracting
+        for _ in waits:
+            environment.step()  # until each waits
+        if now > 0:
+            environment.run(until=now)
+
+    def reschedule(self, now: float) -> None:
+        """Let the scenario's calendar hold at the hour ``now``, as if it had been in force all along."""
+        others = {key: due for key, due in self.waits.items() if key[0] not in ("open", "close")}
+        self.waits, self.demand = {}, 1.0
+        calendar = self.shop.config.calendar
+        self._open_campaigns = {name: 0 for campaign in calendar for name in campaign.schemes}
+        for number, campaign in enumerate(calendar):
+            if campaign.start > now:
+                self.waits["open", number] = campaign.start
+            elif campaign.end > now:
+                self.waits["close", number] = campaign.end
+                self.demand *= campaign.demand
+                for name in campaign.schemes:
+                    self._open_campaigns[name] += 1
+        self.waits |= others
+        self._close_what_no_campaign_lists()
+
+    def _opening(self, number: int, hours: float) -> Process:
+        yield from self._wait("open", number, hours)
+        campaign = self.shop.config.calendar[number]
         self.demand *= campaign.demand
         for name in campaign.schemes:
             self._open_campaigns[name] += 1
         self._close_what_no_campaign_lists()
-        yield environment.timeout(campaign.end - campaign.start)
+        yield from self._closing(number, campaign.end - campaign.start)
+
+    def _closing(self, number: int, hours: float) -> Process:
+        yield from self._wait("close", number, hours)
+        campaign = self.shop.config.calendar[number]
         self.demand /= campaign.demand
         for name in campaign.schemes:
             self._open_campaigns[name] -= 1
@@ -93,10 +150,11 @@ class Operations:
         """Take paid orders (rows of the order book) into the queue."""
         self._queue = np.concatenate([self._queue, rows])
 
-    def _dispatching(self) -> Process:
+    def _dispatching(self, number: int, hours: float) -> Process:
         while True:
-            yield self.shop.clock.environment.timeout(self.config.dispatch_every)
+            yield from self._wait("dispatch", number, hours)
             self._dispatch()
+            hours = self.config.dispatch_every
 
     def _dispatch(self) -> None:
         shop, book = self.shop, self.shop.book
@@ -123,10 +181,10 @@ class Operations:
         self.shop.post(Account.MERCHANTS, Account.LOGISTICS, cost)
         self.shop.count("parcels", rows.size)
 
-    def _due_moments(self) -> Process:
-        environment, tick_hours = self.shop.clock.environment, self.shop.clock.tick_hours
+    def _due_moments(self, number: int, hours: float) -> Process:
         while True:
-            yield environment.timeout(tick_hours)
+            yield from self._wait("due", number, hours)
+            hours = self.shop.clock.tick_hours
             book, tick = self.shop.book, self.shop.clock.tick
             places = np.flatnonzero(self._moving_due <= tick)
             if places.size:
@@ -173,16 +231,17 @@ class Operations:
 
     def reorder(self, products: Array, units: Array) -> None:
         """Order goods; they arrive after the catalogue's lead time."""
-        shop = self.shop
-        rows = self.restocks.append(
-            products.size, product=products, units=units, due=shop.clock.hour + shop.config.catalog.stock.lead_time
-        )
-        np.add.at(shop.products.coming, products, units)
-        shop.clock.environment.process(self._restock(rows))
+        hours = self.shop.config.catalog.stock.lead_time
+        due = self.shop.clock.environment.now + hours
+        rows = self.restocks.append(products.size, product=products, units=units, due=due)
+        np.add.at(self.shop.products.coming, products, units)
+        self._start("restock", int(rows[0]), hours)
 
-    def _restock(self, rows: Array) -> Process:
-        yield self.shop.clock.environment.timeout(self.shop.config.catalog.stock.lead_time)
-        products, units = self.restocks.product[rows], self.restocks.units[rows]
-        np.add.at(self.shop.products.stock, products, units)
-        np.subtract.at(self.shop.products.coming, products, units)
-        self.restocks.arrived[rows] = True
+    def _restocking(self, first: int, hours: float) -> Process:
+        """Put away what is due by now, which is what this process waits for and others of the same moment."""
+        yield from self._wait("restock", first, hours)
+        restocks, stock = self.restocks, self.shop.products
+        rows = np.flatnonzero(~restocks.arrived & (restocks.due <= self.shop.clock.environment.now))
+        np.add.at(stock.stock, restocks.product[rows], restocks.units[rows])
+        np.subtract.at(stock.coming, restocks.product[rows], restocks.units[rows])
+        restocks.arrived[rows] = True

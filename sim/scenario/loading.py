@@ -20,7 +20,7 @@ from sim.scenario.keys import Form, forms_at
 from sim.scenario.memory import refuse_if_too_large
 from sim.scenario.overrides import PYTHON, override
 from sim.scenario.problems import problem_at, unknown_paths, validated
-from sim.scenario.provenance import Parameter, digest, parameters
+from sim.scenario.provenance import Parameter, content, digest, parameters
 from sim.scenario.schema import ScenarioConfig
 from sim.scenario.tree import KeyPath, Node, Place, from_plain, put, replaced
 
@@ -113,6 +113,18 @@ class Scenario:
             tree = override(tree, ScenarioConfig, defaults, path, value, origin)
         return Scenario(tree)
 
+    def resolve(self, path: str, *, origin: str = PYTHON) -> KeyPath:
+        """Return the keys and indices that a dotted path means; see `override`.
+
+        Raises
+        ------
+        ScenarioValueError
+            If it leads nowhere.
+        """
+        mark = Node(None, Place(origin, None, Path()))
+        tree = override(self._tree, ScenarioConfig, self.config.model_dump(mode="json"), path, mark, origin)
+        return next(steps for steps, node in tree.leaves() if node is mark)
+
     def error(self, path: str, message: str) -> ScenarioValueError:
         """Return an error to raise that points to where a key was written, for what only a run can find out.
 
@@ -135,6 +147,10 @@ class Scenario:
     def digest(self) -> str:
         """SHA-256 of everything that determines a run, 64 hexadecimal digits; see :mod:`sim.scenario.provenance`."""
         return digest(self.config, self._files)
+
+    def content(self) -> dict[str, Any]:
+        """Return everything that determines a run, in file form; data files by their SHA-256."""
+        return content(self.config, self._files)
 
     @property
     def short_digest(self) -> str:

@@ -94,17 +94,24 @@ def _with_stated_source(parameter: Parameter, texts: Mapping[str, str]) -> Param
     return Parameter(**{**vars(parameter), "source": texts[path]}) if path else parameter
 
 
-def digest(config: BaseModel, files: Mapping[KeyPath, Path]) -> str:
-    """Return the SHA-256 of everything that determines a run, as 64 hexadecimal digits.
+def content(config: BaseModel, files: Mapping[KeyPath, Path]) -> dict[str, Any]:
+    """Return everything that determines a run, in file form.
 
     Names, questions, guardrails and sources do not count; data files count by their content, defaults as if they had
-    been written; and so does the version of the engine.
+    been written.
     """
-    content = config.model_dump(mode="json", exclude=set(NOT_PART_OF_A_RUN))
+    values = config.model_dump(mode="json", exclude=set(NOT_PART_OF_A_RUN))
     for path, file in files.items():
-        put(content, path, hashlib.sha256(file.read_bytes()).hexdigest())
+        put(values, path, hashlib.sha256(file.read_bytes()).hexdigest())
+    return values
+
+
+def digest(config: BaseModel, files: Mapping[KeyPath, Path]) -> str:
+    """Return the SHA-256 of :func:`content` and of the engine's version, as 64 hexadecimal digits."""
     canonical = json.dumps(
-        {"engine": sim.__version__, "scenario": _plain_numbers(content)}, sort_keys=True, separators=(",", ":")
+        {"engine": sim.__version__, "scenario": _plain_numbers(content(config, files))},
+        sort_keys=True,
+        separators=(",", ":"),
     )
     return hashlib.sha256(canonical.encode()).hexdigest()
 
