@@ -149,6 +149,20 @@ def demand(
 
 
 @app.command()
+def interference(
+    context: typer.Context,
+    b: Annotated[float, typer.Option(help="Effect of one's own treatment.")] = 0.5,
+    g: Annotated[float, typer.Option(help="Effect of the treatment of all friends.")] = 1.0,
+    within: Annotated[float, typer.Option(help="Share of ties inside communities.")] = 0.87,
+    runs: RunsOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Experiments with linear interference: what each design estimates."""
+    _report(context, seed, as_json, "interference", b=b, g=g, within=within, runs=runs)
+
+
+@app.command()
 def ledger(context: typer.Context, seed: SeedOption = None, as_json: JsonOption = False) -> None:
     """Conservation of money, budgets and stock."""
     _report(context, seed, as_json, "ledger")

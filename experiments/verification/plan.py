@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.verification.checks import Check
 from experiments.verification.exact import ledger, philox
+from experiments.verification.interference import linear
 from experiments.verification.spreading import bass, borel, extinction, giant, ic, lt
 from experiments.verification.trading import demand, logit, team_fill
 
@@ -20,6 +21,7 @@ CASES: dict[str, Callable[..., list[Check]]] = {
     "team-fill": team_fill,
     "logit": logit,
     "demand": demand,
+    "interference": linear,
     "ledger": ledger,
     "philox": philox,
 }
@@ -40,6 +42,7 @@ PLAN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("extinction", {"r": 2.0}),
     ("demand", {}),
     ("bass", {}),
+    ("interference", {}),
 )
 
 

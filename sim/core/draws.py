@@ -72,6 +72,7 @@ class Stream(IntEnum):
     RISK = 63
     WITHDRAW = 64
     VERIFY = 70
+    ASSIGNMENT = 71  # who is treated in an experiment
 
 
 @nb.njit(nb.types.UniTuple(nb.uint32, 4)(*[nb.uint32] * 6), inline="always", cache=True)

@@ -38,6 +38,7 @@ from sim.core.ledger import Account
 from sim.core.units import Fen, Hours, Share
 
 if TYPE_CHECKING:
+    from sim.assignment import Assignment
     from sim.offers import Offers, Orders, Shares, Signups
     from sim.shop import Shop
 
@@ -79,6 +80,8 @@ class Scheme:
     Config: ClassVar[type[SchemeConfig]]
     kind: ClassVar[str]
     combines_with: ClassVar[Literal["all", "listed"]] = "listed"
+    gift_follows: ClassVar[Literal["sharer", "recipient"]] = "recipient"  # whose treatment decides, in an experiment
+    assignment: Assignment | None = None  # on whom, where and when it is tried; None: no experiment
 
     def __init__(self, shop: Shop, config: Any, number: int) -> None:
         self.shop = shop
@@ -93,8 +96,17 @@ class Scheme:
 
     @property
     def is_open(self) -> bool:
-        """Whether the scheme runs in this tick: its own dates and the campaign calendar."""
-        return self._first <= self.shop.clock.tick < self._last and self.name not in self.shop.operations.closed
+        """Whether the scheme runs in this tick: its own dates, the campaign calendar, and an experiment's schedule."""
+        tick = self.shop.clock.tick
+        if self.assignment is not None and not self.assignment.runs(tick):
+            return False
+        return self._first <= tick < self._last and self.name not in self.shop.operations.closed
+
+    def admits(self, persons: Array) -> Array:
+        """Return a mask of the persons who may take part; all, unless an experiment tries the scheme on some."""
+        if self.assignment is None:
+            return np.ones(persons.shape, bool)
+        return self.assignment.has(self.shop.people, persons)
 
     @property
     def budget_left(self) -> int:

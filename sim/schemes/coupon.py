@@ -122,10 +122,10 @@ class Coupon(Scheme):
         return PLENTY if self.config.total is None else self.config.total - self.wallets.issued
 
     def may_receive(self, persons: Array) -> Array:
-        """Return a mask of those below the limit of coupons a person."""
+        """Return a mask of those below the limit of coupons a person, and within the experiment if there is one."""
         self.seat()
         below: Array = self.wallets.purses.received[persons] < self._limit
-        return below
+        return below if self.assignment is None else below & self.admits(persons)
 
     def draw(self, purpose: int, persons: Array, obj: Any = 0, tick: Any = 0) -> Array:
         """Return this scheme's uniforms for persons (rows of the people)."""
@@ -299,11 +299,13 @@ class Coupon(Scheme):
         return rivals, barred
 
     def _fundable(self) -> Array:
-        """Return a mask of the products in scope whose merchant pays its part, if it has one."""
-        funds = self.shop.merchant_books.funds
-        if self.config.merchant_share == 0 or funds.all():
-            return self._scope
-        return self._scope & funds[self.shop.products.merchant]
+        """Return a mask of the products in scope whose merchant pays its part, if it has one, and is in an experiment,
+        if there is one.
+        """
+        funds, scope, merchant = self.shop.merchant_books.funds, self._scope, self.shop.products.merchant
+        if self.assignment is not None and self.assignment.merchants is not None:
+            scope = scope & self.assignment.merchants[merchant]
+        return scope if self.config.merchant_share == 0 or funds.all() else scope & funds[merchant]
 
     def settle(self, orders: Orders) -> None:
         """Take coupons that were used out of wallets; let orders earn new ones."""

@@ -104,9 +104,11 @@ class GroupBuy(Scheme):
         offers.take_off(self.number, discount, columns)
 
     def _may_buy(self, persons: Array, units: Array) -> Array:
-        """Return a mask of persons to whom the limits leave an order of so many units."""
+        """Return a mask of persons to whom the limits, and an experiment, leave an order of so many units."""
         config = self.config
         allowed = np.full(persons.size, self.budget_left > 0)
+        if self.assignment is not None:
+            allowed &= self.admits(persons)
         if config.units_per_order is not None:
             allowed &= units <= config.units_per_order
         if config.orders_per_person is not None:

@@ -23,8 +23,8 @@ from sim.offers import NONE
 from sim.people import Status
 
 if TYPE_CHECKING:
+    from sim.schemes.base import Scheme
     from sim.schemes.referral import ReferralConfig
-    from sim.shop import Shop
 
 Array = npt.NDArray[Any]
 
@@ -93,10 +93,9 @@ class Promoters:
 
     Parameters
     ----------
-    shop : Shop
+    scheme : Scheme
     config : ReferralConfig
-    name : str
-        Of the scheme, for messages.
+        Of the scheme.
 
     Attributes
     ----------
@@ -105,8 +104,9 @@ class Promoters:
         Bindings that were refused.
     """
 
-    def __init__(self, shop: Shop, config: ReferralConfig, name: str) -> None:
-        self.shop = shop
+    def __init__(self, scheme: Scheme, config: ReferralConfig) -> None:
+        self.scheme = scheme
+        self.shop = shop = scheme.shop
         self.config = config
         self.standing = Standing(len(shop.people))
         self.self_bindings = self.cycles = 0
@@ -116,7 +116,7 @@ class Promoters:
         self._bindings = _Bindings()
         self._next_expiry = 0
         if config.appointed is not None:
-            self.standing.enrolled[self._appoint(config.appointed, name)] = True
+            self.standing.enrolled[self._appoint(config.appointed, scheme.name)] = True
 
     def grow(self) -> None:
         """Give newcomers among the people a row."""
@@ -147,6 +147,8 @@ class Promoters:
             allowed = people.spend[persons] >= self.config.min_spend
         else:
             allowed = self.standing.enrolled[persons]
+        if self.scheme.assignment is not None:
+            allowed = allowed & self.scheme.admits(persons)
         result: Array = allowed & (persons >= 0)
         return result
 

@@ -140,10 +140,11 @@ class Referral(Scheme):
     Config: ClassVar[type[SchemeConfig]] = ReferralConfig
     kind: ClassVar[str] = "referral"
     combines_with: ClassVar[Literal["all", "listed"]] = "all"  # it never touches a price
+    gift_follows: ClassVar[Literal["sharer", "recipient"]] = "sharer"  # the invitee's bonus is part of the invitation
 
     def __init__(self, shop: Shop, config: ReferralConfig, number: int) -> None:
         super().__init__(shop, config, number)
-        self.promoters = Promoters(shop, config, self.name)
+        self.promoters = Promoters(self, config)
         self.payouts = Payouts(self, config.freeze, config.withdrawal)
         self._rates = np.pad(np.array(config.rates, np.float64), (0, config.levels - len(config.rates)))
         self._fixed = self._fixed_amounts()
