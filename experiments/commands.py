@@ -16,13 +16,14 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import sim
-from experiments import comparison, engine, guardrails, replication, runs, stats, tables
+from experiments import comparison, engine, fork, guardrails, replication, runs, stats, tables
 from experiments.files import to_json
+from experiments.resources import executor_for, workers_that_fit
 from experiments.scenario_commands import load_scenario
 from experiments.store import Store
-from sim.scenario import Problem, ScenarioFileError, ScenarioValueError
+from sim.scenario import Problem, Scenario, ScenarioFileError, ScenarioValueError
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Options:
     out : Path or None
         Folder to write to; None: one below ``results/runs`` that is named by what was run.
     as_json, quiet, fresh : bool
+    dask : str or None
+        Address of a Dask scheduler, which then makes the runs.
+    fork_at : str or None
+        Day from which on the scenarios run, in a shop that was warmed up until then.
 
     Raises
     ------
@@ -56,6 +61,8 @@ class Options:
     as_json: bool
     quiet: bool
     fresh: bool
+    dask: str | None = None
+    fork_at: str | None = None
 
     def __post_init__(self) -> None:
         if self.seeds[-1] > replication.MAX_SEED:
@@ -75,24 +82,33 @@ class Options:
 
     def processes(self) -> int:
         """Return how many processes to use."""
-        if self.workers is not None:
-            return self.workers
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.workers or cores()
 
 
-def run(file: Path, options: Options) -> int:
-    """Run one scenario and return the exit code."""
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(file: Path, options: Options, fork_from: Path | None = None) -> int:
+    """Run one scenario and return the exit code.
+
+    With ``fork_at``, the shop is warmed up under ``fork_from``, by default the file without ``--set``.
+    """
     started = time.perf_counter()
     scenario = load_scenario(file, options.changes)
-    folder = options.out or runs.run_folder(options.root, scenario, options.seeds)
-    _refuse_unwritable(folder)
-    execution = _execute([replication.Task(scenario, seed) for seed in options.seeds], options)
+    if fork_from is not None and options.fork_at is None:
+        raise ScenarioValueError(Problem("needs --fork-at, the day of the fork.", path="--fork-from"))
+    work = _fork(options, load_scenario(fork_from or file), [scenario]) if options.fork_at else None
+    folder = options.out or _marked(runs.run_folder(options.root, scenario, options.seeds), work)
+    refuse_unwritable(folder)
+    execution = _execute([replication.Task(scenario, seed, work) for seed in options.seeds], options, work)
     if execution is None:
         return INTERRUPTED
-    _print_failures(execution.failures)
+    print_failures(execution.failures)
     finished = execution.results
     if not finished:
-        return FAILED
+        return exit_code(execution.failures, broken=True)
     arm = comparison.Arm(scenario.name, scenario, {result.seed: result for result in finished})
     checks = guardrails.check(scenario.name, scenario.config.guardrails, _estimator(arm))
     summary = {
@@ -100,65 +116,92 @@ def run(file: Path, options: Options) -> int:
         "digest": scenario.digest,
         "version": sim.__version__,
         "seeds": list(arm.runs),
+        **({"fork": work.to_dict()} if work else {}),
         "metrics": comparison.summarise(finished),
         "guardrails": [asdict(check) for check in checks],
-        "failures": _plain_failures(execution.failures),
+        "failures": plain_failures(execution.failures),
         "elapsed_s": round(time.perf_counter() - started, 3),
     }
     runs.write_run(folder, scenario, finished, summary)
-    report_file = _render(folder)
+    report_file = render(folder)
     if options.as_json:
         print(to_json(summary))
     else:
         tables.print_run(tables.console(), scenario.name, scenario.config.question, summary, checks)
     _note(options, f"written to {report_file}")
-    return FAILED if execution.failures or any(check.state == "fail" for check in checks) else DONE
+    return exit_code(execution.failures, broken=any(check.state == "fail" for check in checks))
 
 
 def compare(files: Sequence[Path], options: Options) -> int:
     """Compare arms with a base and return the exit code."""
     started = time.perf_counter()
     arms = comparison.named_arms([load_scenario(file, options.changes) for file in files])
-    folder = options.out or runs.comparison_folder(options.root, arms, options.seeds)
-    _refuse_unwritable(folder)
-    tasks = [replication.Task(arm.scenario, seed) for seed in options.seeds for arm in arms]
-    execution = _execute(tasks, options)
+    scenarios = [arm.scenario for arm in arms]
+    work = _fork(options, scenarios[0], scenarios[1:]) if options.fork_at else None
+    folder = options.out or _marked(runs.comparison_folder(options.root, arms, options.seeds), work)
+    refuse_unwritable(folder)
+    tasks = [replication.Task(arm.scenario, seed, work) for seed in options.seeds for arm in arms]
+    execution = _execute(tasks, options, work)
     if execution is None:
         return INTERRUPTED
-    _print_failures(execution.failures)
-    study = comparison.assemble(arms, execution)
+    print_failures(execution.failures)
+    study = comparison.assemble(arms, execution, work)
     if not all(study.seeds(arm) for arm in study.arms):
-        return FAILED
-    summary = {**study.to_dict(), "elapsed_s": round(time.perf_counter() - started, 3)}
+        return exit_code(execution.failures, broken=True)
+    forked = {"fork": work.to_dict()} if work else {}
+    summary = {**study.to_dict(), **forked, "elapsed_s": round(time.perf_counter() - started, 3)}
     runs.write_comparison(folder, study, summary)
-    report_file = _render(folder)
+    report_file = render(folder)
     if options.as_json:
         print(to_json(summary))
     else:
         tables.print_comparison(tables.console(), study)
     _note(options, f"written to {report_file}")
-    return FAILED if execution.failures or study.broken else DONE
+    return exit_code(execution.failures, broken=bool(study.broken))
 
 
 def report(folder: Path) -> int:
     """Write ``report.html`` of a finished folder anew and return the exit code."""
     if not (folder / "manifest.json").is_file():
         raise ScenarioFileError(
-            Problem("is not the folder of a run or a comparison: it has no manifest.json.", str(folder))
+            Problem("is not the folder of a run, a comparison or a study: it has no manifest.json.", str(folder))
         )
-    print(_render(folder))
+    print(render(folder))
     return DONE
 
 
-def _execute(tasks: Sequence[replication.Task], options: Options) -> replication.Execution | None:
+def _fork(options: Options, base: Scenario, arms: Sequence[Scenario]) -> fork.FromDay:
+    """Return the work of running arms from the day that was asked for."""
+    assert options.fork_at is not None
+    work = fork.from_day(options.fork_at, base, arms, options.root.resolve())
+    _note(options, f"fork: {base.name} warms up for {options.fork_at}, then every scenario goes on from there")
+    return work
+
+
+def _marked(folder: Path, work: fork.FromDay | None) -> Path:
+    """Add to a folder's name where its runs forked from."""
+    return folder if work is None else folder.with_name(f"{folder.name}-from-{work.day}-{work.base.short_digest[:8]}")
+
+
+def _execute(
+    tasks: Sequence[replication.Task], options: Options, work: fork.FromDay | None = None
+) -> replication.Execution | None:
     """Make the runs, showing progress; None if the user interrupts."""
     store = Store(options.root)
     if engine.must_compile():
         _note(options, "compiling: the first run takes a minute or two longer")
+    workers, remark = options.processes(), ""
+    if options.dask is None:
+        workers, remark = workers_that_fit([task.scenario for task in tasks], workers)
+    if remark:
+        _note(options, remark)
     try:
-        with _progress(options.quiet) as progress:
+        with executor_for(options.dask) as executor, progress(options.quiet) as watch:
+            if work is not None:
+                warm_ups = fork.warm_ups(work, tasks, store, options.fresh)
+                replication.execute(warm_ups, workers=workers, progress=watch, executor=executor, light=True)
             execution = replication.execute(
-                tasks, workers=options.processes(), progress=progress, store=store, fresh=options.fresh
+                tasks, workers=workers, progress=watch, store=store, executor=executor, fresh=options.fresh
             )
     except replication.Interrupted as stopped:
         kept = f"{len(stopped.finished)} of {stopped.total} runs are kept in {store.root}"
@@ -170,7 +213,7 @@ def _execute(tasks: Sequence[replication.Task], options: Options) -> replication
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[float, int], None] | None]:
+def progress(quiet: bool) -> Iterator[Callable[[float, int], None] | None]:
     """Show how many runs are done and how long the rest will take, on stderr."""
     if quiet:
         yield None
@@ -178,7 +221,13 @@ def _progress(quiet: bool) -> Iterator[Callable[[float, int], None] | None]:
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("runs,"), TimeRemainingColumn(), TextColumn("left"))
     with Progress(*columns, console=tables.console(stderr=True), transient=True) as bar:
         task = bar.add_task("runs", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def watch(done: float, total: int) -> None:
+            if bar.tasks[0].total is None:  # what was found says nothing of how long the rest will take
+                bar.reset(task, completed=int(done), total=total)
+            bar.update(task, completed=done, total=total)
+
+        yield watch
 
 
 def _estimator(arm: comparison.Arm) -> guardrails.Estimator:
@@ -192,7 +241,7 @@ def _estimator(arm: comparison.Arm) -> guardrails.Estimator:
     return estimate
 
 
-def _refuse_unwritable(folder: Path) -> None:
+def refuse_unwritable(folder: Path) -> None:
     """Find out before hours of simulation whether their result can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +252,7 @@ def _refuse_unwritable(folder: Path) -> None:
         raise ScenarioFileError(Problem("cannot be written.", str(folder)))
 
 
-def _render(folder: Path) -> Path:
+def render(folder: Path) -> Path:
     """Write the report, and return what to look at."""
     spec = find_spec("experiments.report")
     if spec is None or spec.origin is None:
@@ -212,17 +261,32 @@ def _render(folder: Path) -> Path:
     return folder / "report.html"
 
 
-def _plain_failures(failures: Sequence[replication.RunFailure]) -> list[dict[str, Any]]:
+def plain_failures(failures: Sequence[replication.RunFailure]) -> list[dict[str, Any]]:
+    """Return failed runs as ``--json`` prints them."""
     return [{"scenario": failure.scenario, "seed": failure.seed, "reason": failure.reason} for failure in failures]
 
 
-def _print_failures(failures: Sequence[replication.RunFailure]) -> None:
-    """Print each traceback once, under all runs that ended with it."""
+def print_failures(failures: Sequence[replication.RunFailure]) -> None:
+    """Print each traceback once, under all runs that ended with it; of bad input, the message alone."""
     runs_of: dict[str, list[str]] = {}
     for failure in failures:
         runs_of.setdefault(failure.traceback, []).append(f"{failure.scenario} with seed {failure.seed}")
     for text, names in runs_of.items():
-        print(f"{', '.join(names)} failed twice:\n{text}", file=sys.stderr)
+        message = bad_input(text)
+        print(message or f"{', '.join(names)} failed twice:\n{text}", file=sys.stderr)
+
+
+def bad_input(traceback: str) -> str:
+    """Return what a scenario got wrong that only building its world found out; empty if something else failed."""
+    kind, _, message = traceback.strip().splitlines()[-1].partition(": ")
+    return message if kind.startswith("sim.scenario.errors.") else ""
+
+
+def exit_code(failures: Sequence[replication.RunFailure], *, broken: bool) -> int:
+    """Return how a command ends whose runs failed, or whose guardrails are broken."""
+    if any(bad_input(failure.traceback) for failure in failures):
+        return BAD_INPUT
+    return FAILED if failures or broken else DONE
 
 
 def _note(options: Options, text: str) -> None:

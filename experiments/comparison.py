@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments import guardrails, stats, wording
+from experiments import fork, guardrails, stats, wording
 from experiments.outcome import RunResult
-from experiments.replication import Execution, Progress, RunFailure, Task, execute
+from experiments.replication import Execution, Progress, RunFailure, Task, Work, execute
 from experiments.store import Store
 from experiments.twins import Twins, compare_twins
 from sim.metrics import METRICS
@@ -272,9 +272,9 @@ class Comparison:
                 arm.name: {"digest": arm.scenario.digest, "metrics": summarise(list(arm.runs.values()))}
                 for arm in self.arms.values()
             },
-            "effects": _records(self._effects),
-            "increments": _records(self.increments()),
-            "guardrails": _records(self.guardrails()),
+            "effects": plain_records(self._effects),
+            "increments": plain_records(self.increments()),
+            "guardrails": plain_records(self.guardrails()),
             "verdict": self.verdict(),
             "verdicts": {arm: self.verdict(arm) for arm in self.arms},
             "failures": [{"scenario": f.scenario, "seed": f.seed, "reason": f.reason} for f in self.failures],
@@ -292,7 +292,7 @@ def summarise(runs: Sequence[RunResult]) -> dict[str, dict[str, Any]]:
     return summary
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table's rows as plain dicts, missing values as None."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(key): value for key, value in row.items()} for row in rows]
@@ -308,6 +308,7 @@ def compare(
     store: Store | None = None,
     executor: Executor | None = None,
     fresh: bool = False,
+    fork_at: str | None = None,
 ) -> Comparison:
     """Run a base and its arms with the same seeds, and compare them.
 
@@ -321,6 +322,9 @@ def compare(
         As in :func:`experiments.replication.execute`.
     seed : int
         The first.
+    fork_at : str, optional
+        Run the base to this day ("30d"), once for each seed, and branch all arms off there; see
+        :mod:`experiments.fork`.
 
     Returns
     -------
@@ -339,16 +343,22 @@ def compare(
         raise ValueError(f"replicates must be at least 1. Got {replicates}.")
     arms = named_arms(scenarios)
     seeds = range(seed, seed + replicates)
-    tasks = [Task(arm.scenario, number) for number in seeds for arm in arms]
-    return assemble(
-        arms, execute(tasks, workers=workers, progress=progress, store=store, executor=executor, fresh=fresh)
-    )
+    root = None if store is None else store.root.resolve()
+    base, *others = (arm.scenario for arm in arms)
+    work = None if fork_at is None else fork.from_day(fork_at, base, others, root)
+    tasks = [Task(arm.scenario, number, work) for number in seeds for arm in arms]
+    if work is not None:
+        warm_ups = fork.warm_ups(work, tasks, store, fresh)
+        execute(warm_ups, workers=workers, progress=progress, executor=executor, light=True)
+    execution = execute(tasks, workers=workers, progress=progress, store=store, executor=executor, fresh=fresh)
+    return assemble(arms, execution, work)
 
 
-def assemble(arms: Sequence[Arm], execution: Execution) -> Comparison:
-    """Give each arm its finished runs, and compare the first arm with the others."""
+def assemble(arms: Sequence[Arm], execution: Execution, work: Work | None = None) -> Comparison:
+    """Give each arm its finished runs, made by some work, and compare the first arm with the others."""
     for arm in arms:
-        arm.runs = {run.seed: run for run in execution.results if run.digest == arm.scenario.digest}
+        digest = Task(arm.scenario, 0, work).digest
+        arm.runs = {run.seed: run for run in execution.results if run.digest == digest}
     return Comparison(arms[0], arms[1:], execution.failures)
 
 

@@ -1,23 +1,27 @@
 """Many runs: each scenario with each seed, in this process or in many, with the same result.
 
 Read :func:`replicate` first; :func:`execute` is the same for several scenarios, and says what happens when a run fails
-or is interrupted. Nothing here depends on how many workers there are or on which of them finishes first: results come
-in the order of the tasks, and draws inside a run are addresses (see :mod:`sim.core.draws`).
+or is interrupted. Nothing here depends on how many workers there are, on which machines they are or on which of them
+finishes first: results come in the order of the tasks, and draws inside a run are addresses (see
+:mod:`sim.core.draws`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
+from experiments.engine import versions
 from experiments.outcome import RunResult, simulate
 from experiments.store import Store
 
@@ -29,17 +33,48 @@ Progress = Callable[[float, int], None]
 MAX_SEED = 2**32 - 1
 
 
+class Work(Protocol):
+    """What is done with a scenario and a seed where that is more than :func:`experiments.outcome.simulate`.
+
+    A frozen dataclass that can be pickled. ``digest`` names everything in it that may change the result.
+    """
+
+    @property
+    def digest(self) -> str:
+        """Text that differs wherever the result may."""
+
+    def __call__(self, scenario: Scenario, seed: int, watch: Callable[[float], None] | None) -> RunResult:
+        """Make the run; see :func:`experiments.outcome.simulate`."""
+
+
 @dataclass(frozen=True)
 class Task:
-    """One run to be made."""
+    """One run to be made.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    seed : int
+        In [0, 2**32).
+    work : Work, optional
+        What to do; by default the scenario is simulated from its start to its end.
+    """
 
     scenario: Scenario
     seed: int
+    work: Work | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of scenario and work; its run carries the same."""
+        if self.work is None:
+            return self.scenario.digest
+        return hashlib.sha256(f"{self.scenario.digest} {self.work.digest}".encode()).hexdigest()
 
     @property
     def key(self) -> tuple[str, int]:
         """What determines the run."""
-        return self.scenario.digest, self.seed
+        return self.digest, self.seed
 
 
 @dataclass(frozen=True)
@@ -149,6 +184,7 @@ def execute(
     store: Store | None = None,
     executor: Executor | None = None,
     fresh: bool = False,
+    light: bool = False,
 ) -> Execution:
     """Make runs, each once even if it is asked for twice; see :func:`replicate`.
 
@@ -162,6 +198,8 @@ def execute(
         As in :func:`replicate`.
     fresh : bool
         Run again what the store already has.
+    light : bool
+        Keep only metrics and facts of each run, and no tables: enough for hundreds of runs of a sweep.
 
     Raises
     ------
@@ -174,8 +212,8 @@ def execute(
         raise ValueError(f"workers must be at least 1. Got {workers}.")
     if wrong := [task.seed for task in tasks if not 0 <= task.seed <= MAX_SEED]:
         raise ValueError(f"a seed must be a whole number from 0 to {MAX_SEED}. Got {wrong[0]}.")
-    book = _Book(tasks, store, fresh, progress)
-    crew = _Crew(min(workers, max(1, len(book.open))), executor)
+    book = _Book(tasks, store, fresh, light, progress)
+    crew = _Crew(min(workers, max(1, len(book.open))), executor, light)
     try:
         for key, outcome in crew.together(list(book.open.values()), book.watch):
             book.enter(key, outcome)
@@ -192,7 +230,9 @@ def execute(
 class _Book:
     """Keeps what is done and what is open."""
 
-    def __init__(self, tasks: Sequence[Task], store: Store | None, fresh: bool, progress: Progress | None) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], store: Store | None, fresh: bool, light: bool, progress: Progress | None
+    ) -> None:
         self._tasks = tasks
         self._store = store
         self._progress = progress
@@ -202,7 +242,7 @@ class _Book:
         self._failures: dict[tuple[str, int], RunFailure] = {}
         if store is not None and not fresh:
             for key, task in list(self.open.items()):
-                if (found := store.find(task.scenario.name, *key)) is not None:
+                if (found := store.find(task.scenario.name, *key, light=light)) is not None:
                     self.results[key] = found
                     del self.open[key]
         self._found = len(self.results)
@@ -238,8 +278,9 @@ class _Book:
 class _Crew:
     """Runs tasks: in this process, in local processes, or wherever an executor does."""
 
-    def __init__(self, workers: int, executor: Executor | None) -> None:
+    def __init__(self, workers: int, executor: Executor | None, light: bool) -> None:
         self._workers = workers
+        self._light = light
         self._given = executor
         self._own: ProcessPoolExecutor | None = None
         self._futures: dict[Future[RunResult | str], Task] = {}
@@ -251,25 +292,25 @@ class _Crew:
         """Yield key and outcome of each task as it ends."""
         if self._given is None and self._workers == 1:
             for task in tasks:
-                yield task.key, _attempt(task, watch)
+                yield task.key, _attempt(task, self._light, watch)
             return
         for task in tasks:
             with contextlib.suppress(BrokenExecutor):  # what was not submitted has its second attempt
-                self._futures[self._executor().submit(_attempt, task)] = task
+                self._futures[self._submit(task)] = task
         for future in as_completed(list(self._futures)):
             yield self._futures.pop(future).key, _outcome(future)
 
     def alone(self, task: Task, watch: Callable[[float], None]) -> RunResult | str:
         """Run one task while nothing else runs, in a fresh pool if the last one broke."""
         if self._given is None and self._workers == 1:
-            return _attempt(task, watch)
+            return _attempt(task, self._light, watch)
         try:
-            future = self._executor().submit(_attempt, task)
+            future = self._submit(task)
         except BrokenExecutor:
             if self._given is not None:
                 return traceback.format_exc()
             self.dismiss()
-            future = self._executor().submit(_attempt, task)
+            future = self._submit(task)
         self._futures[future] = task
         return _outcome(future)
 
@@ -287,16 +328,16 @@ class _Crew:
             self._own.shutdown()
             self._own = None
 
-    def _executor(self) -> Executor:
+    def _submit(self, task: Task) -> Future[RunResult | str]:
         if self._given is not None:
-            return self._given
+            return self._given.submit(_attempt_elsewhere, task, self._light, versions())
         if self._own is None:
             context = multiprocessing.get_context("spawn")  # on every platform, and safe beside threads
-            self._own = ProcessPoolExecutor(self._workers, context, _begin_work)
-        return self._own
+            self._own = ProcessPoolExecutor(self._workers, context, begin_work)
+        return self._own.submit(_attempt, task, self._light)
 
 
-def _begin_work() -> None:
+def begin_work() -> None:
     """Prepare a worker process: one thread, as there is a process for each core; Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if "numba" not in sys.modules:
@@ -306,12 +347,25 @@ def _begin_work() -> None:
     numba.set_num_threads(1)
 
 
-def _attempt(task: Task, watch: Callable[[float], None] | None = None) -> RunResult | str:
+def _attempt(task: Task, light: bool, watch: Callable[[float], None] | None = None) -> RunResult | str:
     """Make one run; a failure travels as text, because not every exception can be sent between processes."""
     try:
-        return simulate(task.scenario, task.seed, watch)
+        make = simulate if task.work is None else task.work
+        result = replace(make(task.scenario, task.seed, watch), digest=task.digest)
+        return replace(result, tables={}) if light else result
     except Exception:
         return traceback.format_exc()
+
+
+_RUNNING = threading.Lock()
+
+
+def _attempt_elsewhere(task: Task, light: bool, engine: Mapping[str, str]) -> RunResult | str:
+    """Make one run in a process that is not ours: one at a time, as it may have threads, and only by this engine."""
+    if (own := versions()) != engine:
+        return f"a worker has another engine: {own} instead of {dict(engine)}"
+    with _RUNNING:
+        return _attempt(task, light)
 
 
 def _outcome(future: Future[RunResult | str]) -> RunResult | str:

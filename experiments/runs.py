@@ -97,8 +97,9 @@ def write_run(folder: Path, scenario: Scenario, runs: Sequence[RunResult], summa
         "digest": scenario.digest,
         "horizon_days": scenario.config.horizon / 24,
         "seeds": [run.seed for run in runs],
+        **_fork(summary),
         "elapsed_s": {run.seed: run.elapsed_s for run in runs},
-        **_provenance(),
+        **provenance(),
     }
     write_text(folder / "manifest.json", to_json(manifest))
 
@@ -117,7 +118,7 @@ def write_comparison(folder: Path, study: Comparison, summary: dict[str, Any]) -
     arms = [study.base, *study.arms.values()]
     for arm in (arm for arm in arms if arm.runs):
         runs = list(arm.runs.values())
-        own = {"scenario": arm.name, "digest": arm.scenario.digest, "seeds": list(arm.runs)}
+        own = {"scenario": arm.name, "digest": arm.scenario.digest, "seeds": list(arm.runs), **_fork(summary)}
         metrics = summary["metrics"] if arm is study.base else summary["arms"][arm.name]["metrics"]
         write_run(folder / "arms" / arm.name, arm.scenario, runs, {**own, "metrics": metrics})
     for name in ("effects", "increments", "twins", "guardrails"):
@@ -128,12 +129,19 @@ def write_comparison(folder: Path, study: Comparison, summary: dict[str, Any]) -
         "base": study.base.name,
         "arms": list(study.arms),
         "seeds": list(study.base.runs),
-        **_provenance(),
+        **_fork(summary),
+        **provenance(),
     }
     write_text(folder / "manifest.json", to_json(manifest))
 
 
-def _provenance() -> dict[str, Any]:
+def _fork(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what a summary says of the fork, if its runs come from one."""
+    return {"fork": summary["fork"]} if "fork" in summary else {}
+
+
+def provenance() -> dict[str, Any]:
+    """Return what a manifest says of engine, machine and time."""
     import numba
 
     return {

@@ -3,9 +3,9 @@
 ::
 
     <root>/replicates/<digest>/seed-3/
-        manifest.json     digest, seed, engine, SHA-256 of every other file, and of itself
+        manifest.json     digest, seed, engine, names of the tables, SHA-256 of every other file, and of itself
         outcome.json      final metrics, facts of the schemes
-        history.parquet   people.parquet   ledger.parquet   ...
+        history.parquet   people.parquet   ledger.parquet   ...      not of a light run
 
 An experiment resumes by looking: a replicate of the same digest, seed and engine whose files are as they were written
 stands in for a new run. Anything else (a truncated file, an edited one, another engine) is run again and replaced.
@@ -13,7 +13,6 @@ stands in for a new run. Anything else (a truncated file, an edited one, another
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -22,15 +21,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from experiments.engine import versions
 from experiments.files import to_json, write_table, write_text
 from experiments.outcome import RunResult
+from sim.core.sealed import MANIFEST, checksum, file_sums, is_whole
 
-MANIFEST, OUTCOME = "manifest.json", "outcome.json"
+OUTCOME = "outcome.json"
 
 
 class StoredTables(Mapping[str, pd.DataFrame]):
@@ -65,7 +64,7 @@ class Store:
         """Return where a replicate is, or would be."""
         return self.root / "replicates" / digest[:16] / f"seed-{seed}"
 
-    def find(self, scenario: str, digest: str, seed: int) -> RunResult | None:
+    def find(self, scenario: str, digest: str, seed: int, *, light: bool = False) -> RunResult | None:
         """Return a stored replicate, or None if there is none that is whole and of this engine.
 
         Parameters
@@ -73,8 +72,10 @@ class Store:
         scenario : str
             Name to give the result; names do not determine a run.
         digest : str
-            Of the scenario.
+            Of the task: the scenario, and what was done with it.
         seed : int
+        light : bool
+            Whether a run of which only metrics and facts were kept will do.
         """
         folder = self.folder(digest, seed)
         try:
@@ -85,7 +86,9 @@ class Store:
         expected = {"digest": digest, "seed": seed, "engine": versions()}
         if not isinstance(manifest, dict) or {key: manifest.get(key) for key in expected} != expected:
             return None
-        if manifest.get("checksum") != _checksum(manifest) or manifest.get("files") != _sums(folder):
+        if not (light or manifest.get("tables")):
+            return None
+        if not is_whole(folder, manifest):
             return None
         metrics = {name: math.nan if value is None else float(value) for name, value in outcome["metrics"].items()}
         tables = StoredTables(folder)
@@ -107,6 +110,8 @@ class Store:
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        for leftover in folder.parent.glob(f".{folder.name}.*.part"):  # of commands that were killed while they wrote
+            shutil.rmtree(leftover, ignore_errors=True)
         return replace(result, tables=StoredTables(folder))
 
     def _write(self, folder: Path, result: RunResult) -> None:
@@ -119,23 +124,7 @@ class Store:
             "engine": versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "elapsed_s": result.elapsed_s,
-            "files": _sums(folder),
+            "tables": list(result.tables),
+            "files": file_sums(folder),
         }
-        write_text(folder / MANIFEST, to_json({**manifest, "checksum": _checksum(manifest)}))
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a folder but the manifest, by name."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
-    return {file.relative_to(folder).as_posix(): _sum(file) for file in files}
-
-
-def _sum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _checksum(manifest: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a manifest without its own checksum."""
-    content = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        write_text(folder / MANIFEST, to_json({**manifest, "checksum": checksum(manifest)}))

@@ -54,6 +54,13 @@ def the_run_folder(root):
     return found
 
 
+def test_what_only_building_the_world_finds_out_is_bad_input_like_any_other(folder):
+    done = shopsim("run", "base.yaml", "--set", "people.homophily=0.9", "--workers", 1)
+    assert done.exit_code == 2
+    assert "people.homophily: must be at most 0." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_run_prints_one_json_object_with_the_contracts_keys(folder):
     done = shopsim("run", "base.yaml", "--replicates", 2, "--seed", 3, "--workers", 1, "--json")
     assert done.exit_code == 0

@@ -135,6 +135,8 @@ def provenance(study: Study) -> dict[str, Any]:
         "made": manifest["created"],
         "time of the whole command": took,
     }
+    if fork := manifest.get("fork"):
+        made["forked"] = f"after {fork['at']} of {fork['base']} (digest {fork['base_digest'][:16]}), once for each seed"
     failures = [{key: str(failure[key]) for key in ("scenario", "seed", "reason")} for failure in study.failures]
     return {"runs": runs, "engine": engine, "made": made, "failures": failures}
 

@@ -125,13 +125,15 @@ def put(plain: Any, path: KeyPath, value: Any) -> None:
 def from_plain(value: Any, place: Place) -> Node:
     """Build a tree from Python values; all of it stands at one place.
 
-    Tuples are lists, paths are text, numpy scalars are numbers.
+    Tuples are lists, paths are text, numpy scalars are numbers; a node keeps its own place.
 
     Raises
     ------
     TypeError
         For a mapping key that is neither text nor a whole number, or a value that no file could hold.
     """
+    if isinstance(value, Node):
+        return value
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str | int):
