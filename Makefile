@@ -6,7 +6,7 @@ ARMS := scenarios/coupon.yaml scenarios/group_buy.yaml scenarios/referral.yaml s
 REPLICATES ?= 6
 WORKERS ?= 2
 
-.PHONY: help run test test-fast lint types imports docs bench clean
+.PHONY: help run baselines check test test-fast lint docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,12 @@ $(VENV)/.docs-installed: $(VENV)/.installed
 
 run: $(VENV)/.installed  ## compare the four schemes with doing nothing; prints the verdict, writes report.html
 	$(VENV)/bin/shopsim compare $(BASE) $(ARMS) --replicates $(REPLICATES) --workers $(WORKERS)
+
+baselines: $(VENV)/.installed  ## write results/baselines anew for the shipped scenarios
+	@for s in $(BASE) $(ARMS); do $(VENV)/bin/shopsim baseline $$s --workers $(WORKERS) || exit 1; done
+
+check: $(VENV)/.installed  ## do the shipped scenarios still come to what their baselines say?
+	$(VENV)/bin/shopsim check --strict --workers $(WORKERS)
 
 test: $(VENV)/.test-installed  ## the whole test suite
 	NUMBA_NUM_THREADS=1 $(PY) -m pytest -q -n auto --dist worksteal
