@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from ruamel.yaml import YAML
@@ -64,6 +64,9 @@ class PlanConfig(Section):
     A key ``parameters`` (:data:`Parameters`) or ``metrics`` (:data:`Metrics`) that a kind declares is checked against
     the scenario when the plan is loaded.
     """
+
+    data_files: ClassVar[tuple[str, ...]] = ()
+    """Keys that name files of data; what is in these determines the study."""
 
     kind: str
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$", description="what the study is called")
@@ -113,8 +116,15 @@ class Plan[Config: PlanConfig]:
     def digest(self) -> str:
         """SHA-256 of everything that determines the study, 64 hexadecimal digits."""
         content = self.config.model_dump(mode="json", exclude={"name", "question", "scenario", "set"})
-        text = json.dumps({**content, "scenario": self.scenario.digest}, sort_keys=True)
+        files = {key: hashlib.sha256(self.file(key).read_bytes()).hexdigest() for key in self.config.data_files}
+        text = json.dumps({**content, **files, "scenario": self.scenario.digest}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def file(self, key: str) -> Path:
+        """Return the file that a key of the plan names, relative to the file that says so."""
+        node = _node(self.tree, (key,))
+        path: Path = node.place.folder / getattr(self.config, key)
+        return path
 
     def at(self, point: Point, name: str | None = None) -> Scenario:
         """Return the scenario at a point, under a name of its own if one is given.
