@@ -7,8 +7,7 @@ choice::
         + conformity * ln(1 + friends who bought) + appeal + Gumbel(person, product, tick)
 
 against an outside option of utility Gumbel. Ways of buying one product share its shock; ways other than solo add a
-whim of
-their own, a logistic of scale ``way_noise``.
+whim of their own, a logistic of scale ``way_noise``.
 
 References
 ----------

@@ -1,10 +1,9 @@
 """Sharers: who passes something on, to whom, and what a message does to its reader.
 
 A member shares after something happened (an order, a team, a visit, a sign-up) or unprompted. The chance of each
-occasion is
-the scenario's, shifted in logits by how inclined the member is, what the share is expected to earn, and how often they
-bothered their friends of late. A reader's response to one exposure is a logit of tie strength, trust, relevance, the
-promised gift and fatigue.
+occasion is the scenario's, shifted in logits by how inclined the member is, what the share is expected to earn, and how
+often they bothered their friends of late. A reader's response to one exposure is a logit of tie strength, trust,
+relevance, the promised gift and fatigue.
 
 References
 ----------
@@ -47,8 +46,8 @@ def takers(  # type: ignore[no-untyped-def]
         Columns of :class:`sim.people.People`.
     reward_weight, days, cap, cooldown : float
         Logits per ``ln(1 + yuan)``; length of the tick; most that rewards can multiply unprompted talk by; ticks
-        between a
-        person's shares.
+        between a person's
+        shares.
 
     Returns
     -------
@@ -108,8 +107,7 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     -------
     tuple
         ``share`` int32 (which share), ``recipient`` int32, ``strength`` float32 and ``due`` int32 (ticks from now),
-        one row
-        for each message.
+        one row for each message.
     """
     most = 0
     for s in range(sharer.size):

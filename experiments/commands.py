@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from experiments.resources import executor_for, workers_that_fit
 from experiments.scenario_commands import load_scenario
 from experiments.store import Store
 from sim.scenario import Problem, Scenario, ScenarioFileError, ScenarioValueError
+from sim.scenario.overrides import COMMAND_LINE
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -135,7 +136,7 @@ def run(file: Path, options: Options, fork_from: Path | None = None) -> int:
 def compare(files: Sequence[Path], options: Options) -> int:
     """Compare arms with a base and return the exit code."""
     started = time.perf_counter()
-    arms = comparison.named_arms([load_scenario(file, options.changes) for file in files])
+    arms = comparison.named_arms([_arm(file, files, options.changes) for file in files])
     scenarios = [arm.scenario for arm in arms]
     work = _fork(options, scenarios[0], scenarios[1:]) if options.fork_at else None
     folder = options.out or _marked(runs.comparison_folder(options.root, arms, options.seeds), work)
@@ -158,6 +159,25 @@ def compare(files: Sequence[Path], options: Options) -> int:
         tables.print_comparison(tables.console(), study)
     _note(options, f"written to {report_file}")
     return exit_code(execution.failures, broken=bool(study.broken))
+
+
+def _arm(file: Path, files: Sequence[Path], changes: Sequence[str]) -> Scenario:
+    """Read one scenario of a comparison; ``--set ARM:path=value`` changes that of this name only."""
+    named = {one.stem for one in files}
+    own = []
+    for change in changes:
+        arm, _, rest = change.partition(":")
+        if arm not in named:
+            own.append(change)
+        elif arm == file.stem:
+            own.append(rest)
+    try:
+        return load_scenario(file, own)
+    except ScenarioValueError as error:
+        if error.problems[0].file != COMMAND_LINE:
+            raise
+        hint = f"This is for {file}; --set {files[-1].stem}:... changes that arm only."
+        raise ScenarioValueError(*(replace(one, message=f"{one.message} {hint}") for one in error.problems)) from None
 
 
 def report(folder: Path) -> int:

@@ -1,8 +1,8 @@
 """The feed: messages under way, who reads them, who clicks, and who signs up.
 
-This is the one machinery of spread in the shop. Shares of products and teams, invitations and KOLs' posts all go
-through
-:meth:`Feed.send` or :meth:`Feed.post`, wait in :class:`Pending` until they are read, and end in :meth:`Feed.read`.
+This is the one machinery of spread in the shop. Shares of products and teams, invitations and posts of KOLs all go
+through :meth:`Feed.send` or :meth:`Feed.post`, wait in :class:`Pending` until they are read, and end in
+:meth:`Feed.read`.
 """
 
 from __future__ import annotations
@@ -108,10 +108,8 @@ class Feed:
         Notes
         -----
         After an occasion, ``logit(p) = logit(chance) + ln(activity) + keenness`` with ``keenness = reward_weight
-        ln(1 + yuan)
-        - social_cost ln(1 + recent shares)``. Unprompted talkers came with chance ``1 - exp(-rate dt)`` at a rate
-        that is
-        ``TALK_CAP`` times too dense; of these a part is kept, so that what remains comes with
+        ln(1 + yuan) - social_cost ln(1 + recent shares)``. Unprompted talkers came with chance ``1 - exp(-rate dt)`` at
+        a rate that is ``TALK_CAP`` times too dense; of these a part is kept, so that what remains comes with
         ``1 - exp(-rate dt exp(keenness) / TALK_CAP)``.
         """
         people, shop = self.shop.people, self.shop

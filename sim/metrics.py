@@ -275,14 +275,14 @@ def aov(f: Facts) -> float:
     return ratio(f.gmv, orders(f))
 
 
-@_metric("growth", "share", 1, "orders / visits")
+@_metric("growth", "share", 1, "orders / visits of real persons")
 def conversion(f: Facts) -> float:
-    return ratio(orders(f), visits(f))
+    return ratio(orders(f), f.shop.recorder.total("real_visits"))
 
 
-@_metric("growth", "shares a visit", 1, "shares sent / visits")
+@_metric("growth", "shares a visit", 1, "shares sent / visits of real persons")
 def share_rate(f: Facts) -> float:
-    return ratio(f.shop.recorder.total("shares"), visits(f))
+    return ratio(f.shop.recorder.total("shares"), f.shop.recorder.total("real_visits"))
 
 
 @_metric("growth", "persons", 1, "mean size of invitation trees of at least two, the root included")

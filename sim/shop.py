@@ -16,13 +16,13 @@ A tick is :meth:`Shop.step`::
     live        deadlines and expiries fall due, people tire, leave and recover
     record      counters, levels, DataCollector
 
-Money moves by one rule: an accepted order puts its ``worth`` (quantity x list price) into escrow, the buyer what
-they pay,
-platform and merchant what the schemes take off; it stays there until the order is confirmed, refunded or returned.
+Money moves by one rule: an accepted order puts its ``worth`` (quantity x list price) into escrow, the buyer what they
+pay, platform and merchant what the schemes take off; it stays there until the order is confirmed, refunded or returned.
 """
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import Any, Self
 
@@ -99,9 +99,7 @@ class Shop(mesa.Model):
     def __init__(
         self, scenario: Scenario | str | Path, *, rng: int | None = None, graph: Any = None, **overrides: Any
     ) -> None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0]) if rng is None else int(rng)
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"rng must be a seed from 0 to 2**32 - 1. Got {seed}.")
+        seed = _seed(rng)
         super().__init__(rng=seed)
         scenario = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
         self._shop_scenario = scenario.override(overrides) if overrides else scenario
@@ -260,12 +258,9 @@ class Shop(mesa.Model):
         self.level("members", int((people.status == Status.MEMBER).sum()))
         self.level("mau", int(((people.last_visit > month) & ~people.fake).sum()))
         self.level("fraud_loss", float(people.benefit[people.fake].sum()))
-        self.level(
-            "satisfaction", float(people.satisfaction[people.is_member].mean()) if people.is_member.any() else np.nan
-        )
-        self.level(
-            "reference_price", float(people.reference[people.is_member].mean()) if people.is_member.any() else np.nan
-        )
+        real = people.is_member & ~people.fake
+        self.level("satisfaction", float(people.satisfaction[real].mean()) if real.any() else np.nan)
+        self.level("reference_price", float(people.reference[real].mean()) if real.any() else np.nan)
         self.datacollector.collect(self)
 
     # What schemes, agents and operations call.
@@ -413,6 +408,19 @@ class Shop(mesa.Model):
     def funnel(self) -> pd.Series:
         """Return how many exposures, clicks, sign-ups, visits, orders and repeat orders there were."""
         return metrics.funnel(self)
+
+
+def _seed(rng: int | None) -> int:
+    """Return a seed; one of the operating system's if none is given."""
+    if rng is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    try:
+        seed = operator.index(rng)
+    except TypeError:
+        seed = -1
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"rng must be a whole number from 0 to 2**32 - 1, the seed. Got {rng!r}.")
+    return seed
 
 
 def _in_order(schemes: list[Scheme], kinds: list[str]) -> list[Scheme]:

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sim import Scenario, Shop
 from sim.offers import NONE, ShareKind
 from sim.orders import OrderStatus
 from sim.people import Status
@@ -387,3 +388,21 @@ def test_a_whole_run_conserves_coupons_and_keeps_to_the_budget() -> None:
         assert coupon(shop, number).wallets.issued > 0
     assert coupon(shop).spent <= 10_000
     assert shop.ledger.imbalance() == 0
+
+
+def test_a_coupon_is_worth_as_much_to_newcomers_as_baskets_reach_its_threshold() -> None:
+    promised = []
+    for threshold in (0, 100, 101):  # everything costs a hundred yuan
+        shop = Shop(
+            Scenario.from_dict(
+                {
+                    "people": {"size": 60, "network": {"kind": "complete"}},
+                    "demand": {"units": 1},
+                    "catalog": {"products": 4, "price": {"median": 100, "sigma": 0}},
+                    "schemes": [{"kind": "coupon", "coupon": "newcomer", "amount": 20, "threshold": threshold}],
+                }
+            ),
+            rng=1,
+        )
+        promised.append(coupon(shop).gift(np.array([0]), ShareKind.INVITE))
+    assert promised == [20.0, 20.0, 0.0]

@@ -231,3 +231,10 @@ def test_books_agree_in_any_busy_shop(seed, leader, scheme):
     while shop.running:
         shop.step()
         assert_books_agree(shop)
+
+
+def test_what_the_budget_does_not_cover_is_not_offered():
+    rich, poor = (quiet_shop({"team_size": 2, "discount": "10%", "budget": budget}) for budget in (1e6, 0.01))
+    assert option(offers_for(rich, 0), Mode.OPEN_TEAM) is not None
+    assert option(offers_for(poor, 0), Mode.OPEN_TEAM) is None
+    assert option(offers_for(poor, 0), Mode.SOLO) is not None

@@ -60,3 +60,9 @@ def test_a_difference_of_shares_may_be_negative():
 def test_likeness_that_ties_cannot_carry_is_reported_like_any_wrong_value():
     with pytest.raises(ScenarioError, match=r"people\.homophily: must be at most 0\.\d\d on this network\. Got 0\.9\."):
         Shop(scenario(people={"homophily": 0.9}), rng=1)
+
+
+def test_conversion_and_share_rate_count_visits_of_real_persons_only(robbed):
+    visits, real = robbed.recorder.total("visits"), robbed.recorder.total("real_visits")
+    assert 0 < real < visits
+    assert robbed.metrics()["conversion"] == pytest.approx(robbed.metrics()["orders"] / real)

@@ -53,6 +53,14 @@ BROKEN = {
     "extends a folder": ("extends: .\n", "extends", "is a folder"),
     "extends a number": ("extends: 3\n", "extends", "a file name or a list of file names"),
     "extends what is broken": ("extends: bad_size.yaml\n", "bad_size.yaml:2: people.size", "must be a whole number"),
+    # what can have no effect
+    "a scheme that never opens": (
+        "horizon: 30d\nschemes:\n  - {kind: coupon, coupon: newcomer, amount: 5, start: 30d}\n",
+        ":3: schemes.0.start", "or the scheme never opens",
+    ),
+    "a guardrail that cannot hold": (
+        "guardrails:\n  - {metric: subsidy_rate, min: 5%, max: 3%}\n", ":2: guardrails.0", "can never hold",
+    ),
     # unknown keys at every depth
     "unknown section": ("poeple: {size: 10}\n", "poeple", "Did you mean 'people'?"),
     "unknown key": ("people: {sise: 10}\n", "people.sise", "Did you mean 'size'?"),

@@ -185,3 +185,9 @@ def test_a_person_can_be_looked_at_but_not_changed():
 def test_a_seed_outside_its_range_is_refused():
     with pytest.raises(ValueError, match="from 0 to"):
         Shop(scenario(), rng=-1)
+
+
+@pytest.mark.parametrize("rng", [1.7, "x", -1, 2**32])
+def test_a_seed_that_is_none_is_refused(rng):
+    with pytest.raises(ValueError, match="whole number from 0"):
+        Shop(scenario(), rng=rng)

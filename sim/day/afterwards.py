@@ -38,10 +38,10 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
     rest = np.concatenate([idle, _without(shop, talkers, visits.person)])
     person = np.concatenate([orders.person, rest])
     calling = _calls(shop, orders.person)
-    # An invitation, if it would earn something, goes before what one bought last.
     invitation = feed.rewards(rest, ShareKind.INVITE)
+    invites = _prefer_to_invite(shop, rest, invitation)
     bought = np.where(calling & (orders.ref >= 0), ShareKind.TEAM, ShareKind.PRODUCT)
-    kind = np.concatenate([bought, np.where(invitation > 0, ShareKind.INVITE, ShareKind.PRODUCT)]).astype(np.int8)
+    kind = np.concatenate([bought, np.where(invites, ShareKind.INVITE, ShareKind.PRODUCT)]).astype(np.int8)
     reward = np.concatenate([np.zeros(len(orders)), invitation])
     for what in (ShareKind.PRODUCT, ShareKind.TEAM):
         rows = np.flatnonzero(kind == what)
@@ -58,6 +58,21 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
     team = np.concatenate([orders.ref, np.full(rest.size, NONE, np.int32)])
     product = np.where(kind == ShareKind.INVITE, NONE, product).astype(np.int32)
     feed.send(person[taken], kind[taken], product[taken], team[taken])
+
+
+def _prefer_to_invite(shop: Shop, persons: Array, reward: Array) -> Array:
+    """Return a mask of those who would rather pass on an invitation than what they bought last.
+
+    Notes
+    -----
+    The odds of an invitation grow with what it is expected to earn as those of sharing do: to ``(1 + yuan)^w - 1``
+    against one, with ``w`` the scenario's ``sharing.reward_weight``. So a reward of nothing changes nothing.
+    """
+    if not reward.any():
+        return np.zeros(persons.size, bool)
+    u = draws.uniform(shop.seed, Stream.SHARE, shop.people.uid[persons], 0, shop.clock.tick, 2)
+    rather: Array = u < -np.expm1(-shop.config.sharing.reward_weight * np.log1p(reward))
+    return rather
 
 
 def _calls(shop: Shop, persons: Array) -> Array:

@@ -106,6 +106,7 @@ def _note_presence(shop: Shop, who: Array) -> None:
     people, clock = shop.people, shop.clock
     day_start = clock.day * clock.ticks_a_day
     shop.count("visits", who.size)
+    shop.count("real_visits", int((~people.fake[who]).sum()))
     shop.count("dau", int((people.last_visit[who] < day_start).sum()))
     people.last_visit[who] = clock.tick
     if clock.day // 7 < 64:

@@ -144,14 +144,14 @@ def screen(shop: Shop, orders: Orders) -> Orders:
         mask = scheme.screen(orders)
         if mask is not None:
             orders = orders.keep(mask)
-    available = np.where(orders.mode == Mode.SOLO, shop.products.set_aside[orders.product], 0)
-    fits = _ration(orders.product, orders.quantity, available, shop.products.stock.copy())
-    np.add.at(shop.products.short, orders.product[~fits], 1)
-    orders = orders.keep(fits)
     for scheme in shop.schemes:
         if scheme.config.budget is not None:
             discount = orders.discount[:, scheme.number - 1]
             orders = orders.keep((discount == 0) | scheme.within_budget(discount))
+    available = np.where(orders.mode == Mode.SOLO, shop.products.set_aside[orders.product], 0)
+    fits = _ration(orders.product, orders.quantity, available, shop.products.stock.copy())
+    np.add.at(shop.products.short, orders.product[~fits], 1)
+    orders = orders.keep(fits)
     shop.count("refused_orders", proposed - len(orders))
     return orders
 

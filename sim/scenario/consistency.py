@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sim.core.clock import HOURS_A_DAY
+from sim.core.units import show_hours
 from sim.scenario.errors import Problem
 from sim.scenario.keys import one_of
 from sim.scenario.memory import persons_of
@@ -54,6 +55,11 @@ def _schemes(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
         if name in names[:number]:
             message = f"'{name}' is what scheme {names.index(name)} is called too; give one of them a name."
             yield problem_at(tree, ("schemes", number, "name"), message)
+    for number, scheme in enumerate(config.schemes):
+        if scheme.start >= config.horizon:
+            allowed = f"a time before the horizon of {show_hours(config.horizon)}"
+            message = f"must be {allowed}, or the scheme never opens. Got {show_hours(scheme.start)}."
+            yield problem_at(tree, ("schemes", number, "start"), message, allowed)
     kinds = list(registry())
     stacking = config.stacking
     for number, kind in enumerate(stacking.order):
@@ -104,3 +110,6 @@ def _guardrails(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
             yield problem_at(tree, path, message, suggestion=nearest(guardrail.metric, list(METRICS)))
         if guardrail.min is None and guardrail.max is None:
             yield problem_at(tree, ("guardrails", number), "needs min or max.", "min or max")
+        elif guardrail.min is not None and guardrail.max is not None and guardrail.min > guardrail.max:
+            message = "can never hold: min is above max."
+            yield problem_at(tree, ("guardrails", number), message, "min at most max")

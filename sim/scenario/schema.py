@@ -169,7 +169,7 @@ class ClickConfig(Section):
         unit="logits for being invited to the shop",
     )
     team_call: Annotated[float, Field(ge=-5, le=10)] = assume(
-        2.8, source="calibrated; see friend_appeal of group_buy", unit="logits for being called to join a friend's team"
+        2.5, source="calibrated; see friend_appeal of group_buy", unit="logits for being called to join a friend's team"
     )
     gift: Annotated[float, Field(ge=0, le=5)] = assume(
         0.25, source=ASSUMED, unit="logits per ln(1 + yuan promised); of signing up too"

@@ -92,6 +92,7 @@ class Coupon(Scheme):
                     f"coupon {self.name!r}: stacking.combine does not pair coupon with {kind!r} of stacks_with"
                 )
         self.face = self._expected_face()
+        self._usable = self._share_usable()
         self.wallets = Wallets()
         self.packets = None if config.fission is None else RedPackets(self, config.fission)
         self.seat()
@@ -229,7 +230,7 @@ class Coupon(Scheme):
     def gift(self, sharers: Array, kind: int) -> Array | float:
         """Return what signing up is worth to a recipient, yuan: the newcomer coupon, or a part of a red packet."""
         if self.config.coupon == "newcomer" and self.room() > 0:
-            return self.face / FEN_PER_YUAN
+            return self.face * self._usable / FEN_PER_YUAN
         if self.packets is not None:
             self.seat()
             return self.packets.promised(sharers) / FEN_PER_YUAN
@@ -254,6 +255,14 @@ class Coupon(Scheme):
         return self.packets.reward(sharers) / FEN_PER_YUAN
 
     # How they are used.
+
+    def _share_usable(self) -> float:
+        """Return the share of baskets that reach the threshold: of a product in scope, in usual quantities, at first
+        list prices.
+        """
+        price = self.shop.products.start_price[self._scope]
+        quantity = self.shop.demand.quantities((np.arange(100) + 0.5) / 100)
+        return float((price[:, None] * quantity >= self.config.threshold).mean()) if price.size else 0.0
 
     def _expected_face(self) -> int:
         """Return what a coupon takes off, fen; a percentage, on average over products in scope at first list prices."""

@@ -100,6 +100,9 @@ class GroupBuy(Scheme):
             *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
             self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
         )  # fmt: skip
+        if self.config.budget is not None:  # what the budget does not cover is not offered
+            promise = np.where(mode == Mode.OPEN_TEAM, self.terms.promise(worth - discount), 0)
+            product[discount + promise > self.budget_left] = NONE
         columns = offers.add(product, mode, ref, worth, appeal)
         offers.take_off(self.number, discount, columns)
 

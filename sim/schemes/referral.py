@@ -153,7 +153,9 @@ class Referral(Scheme):
         self._bonuses_earned = 0
         self._earned_by_link = 0  # fen of commissions on orders that came by the earner's own link
         self._usual_commission = self._mean_commission()
-        self._audience = self._messages_a_share()
+        sharing = shop.config.sharing
+        self._audience = self._messages_a_share(sharing.audience)
+        self._team_audience = self._messages_a_share(sharing.team_audience)
 
     def _fixed_amounts(self) -> Array:
         """Return the fixed commission of each product and level, shape (products, levels), fen a unit."""
@@ -332,11 +334,11 @@ class Referral(Scheme):
             messages = self._messages[ShareKind.PRODUCT] + self._messages[ShareKind.TEAM]
             guess = weight * sharing.click.base * self.shop.config.demand.conversion * self._usual_commission
             expected += (guess + self._earned_by_link) / (weight + messages)
-        return np.where(self.promoters.may_promote(sharers), self._audience * expected / FEN_PER_YUAN, 0.0)
+        audience = self._team_audience if kind == ShareKind.TEAM else self._audience
+        return np.where(self.promoters.may_promote(sharers), audience * expected / FEN_PER_YUAN, 0.0)
 
-    def _messages_a_share(self) -> float:
+    def _messages_a_share(self, audience: float | str) -> float:
         """Return how many friends a share reaches, mean; persons without ties do not share."""
-        audience = self.shop.config.sharing.audience
         if audience != "all":
             return float(audience)
         degree = np.diff(self.shop.graph.indptr)

@@ -64,8 +64,8 @@ class GroupBuyConfig(SchemeConfig):
     )
     friend_appeal: Annotated[float, Field(ge=-10, le=10)] = assume(
         2.2,
-        source="calibrated with sharing.click.team_call: about 25% of teams of three fill, two in three of teams of "
-        "two (claims of operators; BeiBei, ICDE 2021: 77% of mostly two)",
+        source="calibrated with sharing.click.team_call: about a fifth of teams of three fill (operators claim up to "
+        "25%) and a third of teams of two (BeiBei, ICDE 2021, in a far larger market: 77% of mostly two)",
         unit="logits for the team that a friend called to",
     )
     wariness: Annotated[float, Field(ge=0, le=10)] = assume(
