@@ -5,7 +5,9 @@ Exit codes: 0 done; 1 a check or guardrail failed; 2 bad input, one message on s
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +22,15 @@ BAD_INPUT = 2
 
 
 class _Commands(TyperGroup):
-    """All commands: bad input ends any of them with a message and not with a traceback."""
+    """All commands: bad input ends any of them with a message and not with a traceback.
+
+    Nor does a sign that the terminal's encoding does not have: a question mark stands for it.
+    """
 
     def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except ScenarioError as error:

@@ -46,7 +46,11 @@ INCREMENTS: dict[str, tuple[str, int, str]] = {
 RATIOS = {
     "roi": ("incremental_contribution", "incremental_cost"),
     "cost_per_extra_member": ("incremental_cost", "incremental_members"),
+    "anyway_benefit_share": ("anyway_benefit", "benefit"),
 }
+"""Numerator and denominator of what is a ratio of sums over replicates, so that each counts by what it weighs."""
+DIFFERENCES = ("incremental_cost", "incremental_members")
+"""Denominators that may be below zero: until they are surely not, a ratio says nothing, not even by its sign."""
 
 
 def direction_of(metric: str) -> int:
@@ -181,10 +185,17 @@ class Comparison:
         }
 
     def increment(self, arm: str, name: str, confidence: float = stats.CONFIDENCE) -> stats.Estimate:
-        """Estimate one of :data:`INCREMENTS`; ratios are of means over replicates, with Fieller's interval."""
+        """Estimate one of :data:`INCREMENTS`; ratios are of means over replicates, with Fieller's interval.
+
+        A ratio by a difference has no value unless that is above zero with this confidence; with one replicate, at all.
+        """
         rows = self._twins[self._twins["arm"] == arm]
         if name in RATIOS:
             top, bottom = RATIOS[name]
+            below = stats.mean_estimate(rows[bottom], confidence)
+            sure = below.low if below.replicates > 1 else below.mean
+            if bottom in DIFFERENCES and not sure > 0:
+                return stats.Estimate(np.nan, replicates=below.replicates)
             return stats.ratio_estimate(rows[top], rows[bottom], confidence)
         return stats.mean_estimate(rows[name], confidence)
 
@@ -254,8 +265,13 @@ class Comparison:
             cost_per_member=self.increment(arm, "cost_per_extra_member"),
             contribution=self.increment(arm, "incremental_contribution"),
             fraud_share=stats.mean_estimate(runs.values("fraud_loss_share", list(runs.runs))),
-            broken=[c.metric for c in self.checks if c.scenario == arm and c.state == "fail"],
+            broken=self._guarded(arm, "fail"),
+            undecided=self._guarded(arm, "undecided"),
         )
+
+    def _guarded(self, arm: str, state: str) -> list[str]:
+        """Return the metrics of an arm's guardrails that are in some state, each once."""
+        return list(dict.fromkeys(c.metric for c in self.checks if c.scenario == arm and c.state == state))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, as ``--json`` prints it; without ``elapsed_s``."""

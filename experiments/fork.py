@@ -102,8 +102,10 @@ class FromDay:
         return (found["digest"], found["seed"], found["tick"]) == (self.base.digest, seed, self.tick)
 
     def prepare(self, seed: int, watch: Watch | None = None) -> Shop:
-        """Warm up and write the checkpoint of a seed."""
+        """Warm up and write the checkpoint of a seed, in place of one that is not whole."""
         shop, folder = self._from_the_start(seed, watch), self.folder(seed)
+        if not self.is_ready(seed):  # its name is its content, so that nothing else can be lost with it
+            shutil.rmtree(folder, ignore_errors=True)
         try:
             shop.checkpoint(folder)
         except OSError:

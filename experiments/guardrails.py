@@ -52,6 +52,11 @@ class Check:
     reason: str
 
 
+def side(bound: str, state: str) -> str:
+    """Return on which side of its confidence limit a metric is: beyond the bound if that fails."""
+    return "at most" if (bound == "max") != (state == "fail") else "at least"
+
+
 def check(scenario: str, guardrails: Iterable[Any], estimate: Estimator) -> list[Check]:
     """Check a scenario's guardrails.
 

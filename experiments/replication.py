@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -338,13 +339,24 @@ class _Crew:
 
 
 def begin_work() -> None:
-    """Prepare a worker process: one thread, as there is a process for each core; Ctrl-C is the parent's to handle."""
+    """Prepare a worker process: one thread, as there is a process for each core; Ctrl-C is the parent's to handle.
+
+    A parent that is killed cannot end its workers, so they watch it and end with it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     if "numba" not in sys.modules:
         os.environ["NUMBA_NUM_THREADS"] = "1"
     import numba
 
     numba.set_num_threads(1)
+
+
+def _end_with(sentinel: int) -> None:
+    """Wait until a process is gone, then end this one at once: nobody is left to take what it makes."""
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def _attempt(task: Task, light: bool, watch: Callable[[float], None] | None = None) -> RunResult | str:

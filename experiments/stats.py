@@ -188,7 +188,7 @@ def _half_widths(confidence: float) -> Values:
 
 
 def replicates_needed(differences: npt.ArrayLike, confidence: float = CONFIDENCE) -> int | None:
-    """Return how many replicates would settle the sign of a mean difference, were it as large as it seems now.
+    """Return how many replicates it takes at least to settle the sign of a mean difference as large as it seems now.
 
     Parameters
     ----------
@@ -202,6 +202,7 @@ def replicates_needed(differences: npt.ArrayLike, confidence: float = CONFIDENCE
     int or None
         The smallest n for which t(n - 1) s / sqrt(n) < |d|, with the mean d and standard deviation s seen so far; None
         for fewer than two replicates, if d is zero, or if n would be above 10 000: no number worth running is enough.
+        With so many the interval would just leave zero out, if its mean stayed: by chance half of the time it will not.
     """
     (sample,) = known(differences)
     if sample.size < 2:

@@ -6,13 +6,23 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.comparison import INCREMENTS, Comparison
-from experiments.guardrails import Check
-from experiments.wording import UNKNOWN, listed, number, percent, possible
+from experiments.comparison import DIFFERENCES, INCREMENTS, RATIOS, Comparison
+from experiments.guardrails import Check, side
+from experiments.wording import (
+    UNKNOWN,
+    listed,
+    noun,
+    number,
+    percent,
+    possible,
+    possible_change,
+    tells_relative,
+)
 from sim.metrics import METRICS
 
 WIDTH_OF_FILES = 140  # when the output is not a terminal
@@ -29,7 +39,11 @@ AGAINST_BASE = (
     "incremental_gmv", "incremental_contribution", "roi", "cost_per_extra_member", "persuaded", "put_off",
     "anyway_benefit_share",
 )  # fmt: skip
-MARKS = {"better": ("✓", "green"), "worse": ("✗", "red"), "undecided": ("·", "dim")}
+MARKS = {"better": "✓", "worse": "✗", "undecided": "·"}
+PLAIN_MARKS = {"better": "+", "worse": "x", "undecided": "?"}
+"""For an output whose encoding has no others."""
+STYLES = {"better": "green", "worse": "red", "undecided": "dim"}
+LABEL = 20  # columns: where there is little room, labels are wrapped to so many, and changes are not
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -99,16 +113,16 @@ def print_comparison(out: Console, study: Comparison) -> None:
     base, arms = study.base.name, list(study.arms)
     question = study.arms[arms[0]].scenario.config.question if len(arms) == 1 else ""
     _title(out, f"{base} against {listed(arms)}", question, len(study.base.runs))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("", base, *arms):
-        table.add_column(header, justify="right" if header else "left")
-    silent = _add_effects(table, study)
-    _heading(table, f"against {base}")
-    increments = {(row["arm"], row["metric"]): row for row in study.increments().to_dict("records")}
-    for metric in AGAINST_BASE:
-        table.add_row(f"  {label(metric)}", "", *(_increment(increments[arm, metric]) for arm in arms))
-    out.print(table)
-    out.print(f"Changes with 95% intervals. ✓ better, ✗ worse than {base}; · cannot be told yet.", style="dim")
+    marks = _marks_for(out)
+    table, silent = _comparison_table(study, arms, marks)
+    fitting = _fits(table, out.width)
+    for shown in [table] if fitting else [_comparison_table(study, [arm], marks)[0] for arm in arms]:
+        for column in shown.columns[1:]:
+            column.no_wrap = _fits(shown, out.width)
+        out.print(shown)
+    better, worse, undecided = marks.values()
+    meaning = f"{better} better, {worse} worse than {base}; {undecided} cannot be told yet"
+    out.print(f"Changes with 95% intervals. {meaning}.", style="dim")
     if silent:
         out.print(f"Not enough data: {listed(silent)}.", style="dim")
     _print_checks(out, study.checks)
@@ -119,18 +133,52 @@ def print_comparison(out: Console, study: Comparison) -> None:
     out.print(study.verdict(), style="bold", markup=False, soft_wrap=True)
 
 
-def _add_effects(table: Table, study: Comparison) -> list[str]:
+def _marks_for(out: Console) -> Mapping[str, str]:
+    """Return the marks that the encoding of an output can carry."""
+    try:
+        "".join(MARKS.values()).encode(out.encoding)
+    except UnicodeEncodeError:
+        return PLAIN_MARKS
+    return MARKS
+
+
+def _comparison_table(study: Comparison, arms: Sequence[str], marks: Mapping[str, str]) -> tuple[Table, list[str]]:
+    """Return a table with a column for each of some arms, and the metrics without data."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for header in (study.base.name, *arms):
+        table.add_column(header, justify="right")
+    silent = _add_effects(table, study, arms, marks)
+    _heading(table, f"against {study.base.name}")
+    increments = {(row["arm"], row["metric"]): row for row in study.increments().to_dict("records")}
+    for metric in AGAINST_BASE:
+        cells = []
+        for arm in arms:
+            below = RATIOS.get(metric, ("", ""))[1]
+            is_open = below in DIFFERENCES and study.increment(arm, below).mean != 0
+            cells.append(_increment(increments[arm, metric], f"{UNKNOWN} (open)" if is_open else UNKNOWN))
+        table.add_row(f"  {label(metric)}", "", *cells)
+    return table, silent
+
+
+def _fits(table: Table, width: int) -> bool:
+    """Whether a table can be printed without wrapping anything but labels."""
+    columns = [max(cell_len(str(text)) for text in (column.header, *column.cells)) for column in table.columns[1:]]
+    return LABEL + sum(width_of + 2 for width_of in columns) <= width
+
+
+def _add_effects(table: Table, study: Comparison, arms: Sequence[str], marks: Mapping[str, str]) -> list[str]:
     """Add a row for each metric that matters, and return those without data."""
     effects = {(row["arm"], row["metric"]): row for row in study.effects().to_dict("records")}
     silent = []
     for group, names in SHOWN.items():
         _heading(table, group)
         for metric in names:
-            rows = [effects[arm, metric] for arm in study.arms if (arm, metric) in effects]
+            rows = [effects[arm, metric] for arm in arms if (arm, metric) in effects]
             if any(math.isfinite(row["arm_mean"]) for row in rows):
                 unit = unit_of(metric)
                 base = number(rows[0]["base_mean"], unit)
-                table.add_row(f"  {label(metric)}", base, *(_change(row, unit) for row in rows))
+                table.add_row(f"  {label(metric)}", base, *(_change(row, unit, marks) for row in rows))
             else:
                 silent.append(metric)
     return silent
@@ -145,31 +193,28 @@ def _heading(table: Table, text: str) -> None:
     table.add_row(Text(text, style="bold"))
 
 
-def _change(row: Mapping[Hashable, Any], unit: str) -> Text:
-    """Write how an arm moves a metric: in percent, in points for shares, or in its unit if the base has none of it."""
+def _change(row: Mapping[Hashable, Any], unit: str, marks: Mapping[str, str]) -> Text:
+    """Write how an arm moves a metric, with its sign, limits, and a mark of what that shows.
+
+    In percent, in points for shares, or in its unit if the base has too little of it.
+    """
+    verdict = row["verdict"]
     if not row["pairs"]:
         return Text(f"{number(row['arm_mean'], unit)}  ", style="dim")
-    if row["verdict"] == "same":
+    if verdict == "same":
         return Text("= ", style="dim")
-    if unit == "share":
-        return _marked(row, "mean_difference", ("ci_low", "ci_high"), _points, " pt")
-    if math.isfinite(row["relative_low"]) or row["pairs"] == 1:
-        return _marked(row, "relative_difference", ("relative_low", "relative_high"), _percents, "%")
-    return _marked(row, "mean_difference", ("ci_low", "ci_high"), short, "")
-
-
-def _marked(
-    row: Mapping[Hashable, Any], change: str, limits: tuple[str, str], write: Callable[[float], str], unit: str
-) -> Text:
-    """Write a change with its sign and limits, and mark what it shows."""
-    value, low, high = row[change], row[limits[0]], row[limits[1]]
-    if not math.isfinite(value):
-        value, write, unit = row["mean_difference"], short, ""
-    text = f"{'+' if value > 0 else ''}{write(value)}{unit}"
+    write: Callable[[float], str]
+    if tells_relative(row, unit):
+        change, low, high = (row[key] for key in ("relative_difference", "relative_low", "relative_high"))
+        write, suffix = _percents, "%"
+    else:
+        change = row["mean_difference"]
+        low, high = (possible_change(row[key], row, unit) for key in ("ci_low", "ci_high"))
+        write, suffix = (_points, " pt") if unit == "share" else (short, noun(unit))
+    text = f"{'+' if change > 0 else ''}{write(change)}{suffix}"
     if math.isfinite(low) and math.isfinite(high):
         text += f" ({write(low)} to {write(high)})"
-    mark, style = MARKS.get(row["verdict"], (" ", ""))
-    return Text(f"{text} {mark}", style=style)
+    return Text(f"{text} {marks.get(verdict, ' ')}", style=STYLES.get(verdict, ""))
 
 
 def _points(share: float) -> str:
@@ -194,12 +239,12 @@ def short(value: float) -> str:
     return "0" if text in ("-0", "") else text + tail
 
 
-def _increment(row: Mapping[Hashable, Any]) -> Text:
+def _increment(row: Mapping[Hashable, Any], unknown: str) -> Text:
     def write(value: float) -> str:
         return number(value, "share") if row["unit"] == "share" else short(value)
 
     if not math.isfinite(row["mean"]):
-        return Text(f"{UNKNOWN}  ", style="dim")
+        return Text(f"{unknown}  ", style="dim")
     low, high = (possible(row[limit], row["mean"], row["unit"]) for limit in ("ci_low", "ci_high"))
     limits = f" ({write(low)} to {write(high)})" if math.isfinite(low) else ""
     return Text(f"{write(row['mean'])}{limits}  ")
@@ -209,7 +254,7 @@ def _print_checks(out: Console, checks: Iterable[Check]) -> None:
     styles = {"pass": "green", "fail": "red", "undecided": "yellow"}
     for check in checks:
         unit = unit_of(check.metric)
-        sign, side = ("at most", "at most") if check.bound == "max" else ("at least", "at least")
+        sign = "at most" if check.bound == "max" else "at least"
         text = Text("guardrail ", style="bold") + Text(
             f"{check.scenario}: {check.metric} {sign} {number(check.limit, unit)}: "
         )
@@ -217,7 +262,9 @@ def _print_checks(out: Console, checks: Iterable[Check]) -> None:
         found = number(check.mean, unit)
         if math.isfinite(check.confidence_limit):
             limit = possible(check.confidence_limit, check.mean, unit)
-            found += f", {side} {number(limit, unit)} with {percent(check.confidence)} confidence"
+            found += (
+                f", {side(check.bound, check.state)} {number(limit, unit)} with {percent(check.confidence)} confidence"
+            )
         out.print(text + Text(f" ({found}{'; ' + check.reason if check.reason else ''})", style="dim"), soft_wrap=True)
 
 

@@ -10,7 +10,6 @@ Fake accounts have no twins: they are not persons. What they take counts as a co
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +39,10 @@ class Twins:
         Yuan that persons paid, less what their twins paid.
     incremental_members : int
         Persons who signed up and whose twin did not, less the reverse.
-    anyway_benefit_share : float
-        Share of the discounts and rewards of real persons that went to those who would have bought anyway; NaN if
-        there were none.
+    benefit : float
+        Yuan of discounts and rewards that real persons got.
+    anyway_benefit : float
+        The part of it that went to those who would have bought anyway.
     anyway_subsidised : int
         Bought in both, and got discounts or rewards in the arm.
     """
@@ -55,7 +55,8 @@ class Twins:
     unmoved: int
     incremental_gmv: float
     incremental_members: int
-    anyway_benefit_share: float
+    benefit: float
+    anyway_benefit: float
     anyway_subsidised: int
 
 
@@ -77,7 +78,6 @@ def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
     base, arm = base.iloc[in_base], arm.iloc[in_arm]
     bought_base, bought_arm = _bought(base), _bought(arm)
     benefit = arm["benefit_yuan"].to_numpy()
-    total = _yuan(benefit)
     return Twins(
         persons=len(arm),
         unmatched=unmatched,
@@ -87,7 +87,8 @@ def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
         unmoved=_count(~bought_arm & ~bought_base),
         incremental_gmv=_yuan(arm["gmv_yuan"].to_numpy() - base["gmv_yuan"].to_numpy()),
         incremental_members=_count(_joined(arm)) - _count(_joined(base)),
-        anyway_benefit_share=_yuan(benefit[bought_base]) / total if total > 0 else math.nan,
+        benefit=_yuan(benefit),
+        anyway_benefit=_yuan(benefit[bought_base]),
         anyway_subsidised=_count(bought_arm & bought_base & (benefit > 0)),
     )
 

@@ -13,6 +13,8 @@ FEN_PER_YUAN = 100
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 UNKNOWN = "n/a"
 FROM_ZERO_TO_ONE = {"share", "probability", "gini", "0 to 1"}
+TOO_WIDE = 10.0  # an interval of a relative change, beyond which it says less than the change itself
+SMALL = 0.05  # an interval of a relative change within which arms do about the same
 
 
 def in_words(number: int) -> str:
@@ -41,6 +43,35 @@ def percent(share: float, *, signed: bool = False) -> str:
 def possible(limit: float, mean: float, unit: str) -> float:
     """Return the limit of an interval about a mean, moved to 0 or 1 if what is estimated cannot lie beyond."""
     return min(max(limit, 0.0), 1.0) if unit in FROM_ZERO_TO_ONE and 0 <= mean <= 1 else limit
+
+
+def tells_relative(row: Mapping[Any, Any], unit: str) -> bool:
+    """Whether an effect is best told in percent of the base: its limits are possible, and not absurdly far apart.
+
+    Shares change in points. One pair of runs has no limits that could be absurd.
+    """
+    low, high = row["relative_low"], row["relative_high"]
+    if unit == "share" or not math.isfinite(row["relative_difference"]):
+        return False
+    return bool(row["pairs"] == 1 or (low >= -1.0 and high - low < TOO_WIDE))
+
+
+def possible_change(change: float, row: Mapping[Any, Any], unit: str) -> float:
+    """Return a limit of an effect's mean difference, moved to where it is possible.
+
+    A share cannot change by more than 100 points; what is not money is never below zero, so it cannot lose more than
+    the base has.
+    """
+    base, arm = row["base_mean"], row["arm_mean"]
+    if unit in FROM_ZERO_TO_ONE and min(base, arm) >= 0 and max(base, arm) <= 1:
+        return min(max(change, -1.0), 1.0)
+    return max(change, -base) if not unit.startswith("yuan") and min(base, arm) >= 0 else change
+
+
+def noun(unit: str) -> str:
+    """Return a unit as it stands behind a number, with a space before it; empty for a unit that is a phrase."""
+    name = "yuan" if unit.startswith("yuan") else unit
+    return f" {name}" if name and " " not in name else ""
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:
@@ -116,8 +147,8 @@ class Finding:
         Yuan more than in the base arm.
     fraud_share : Estimate
         Share of the subsidy that went to fake accounts.
-    broken : list of str
-        Metrics whose guardrail fails.
+    broken, undecided : list of str
+        Metrics whose guardrail fails, or of which it is open whether it holds.
     """
 
     arm: str
@@ -129,6 +160,7 @@ class Finding:
     contribution: Estimate
     fraud_share: Estimate
     broken: Sequence[str]
+    undecided: Sequence[str]
 
     @property
     def subject(self) -> str:
@@ -155,6 +187,11 @@ class Finding:
         """Whether the arm brings more new members beyond doubt."""
         return bool(self.members["verdict"] == "better")
 
+    @property
+    def passes(self) -> bool:
+        """Whether all guardrails of the arm hold."""
+        return not self.broken and not self.undecided
+
 
 def sentence(finding: Finding) -> str:
     """Say in a sentence how many members an arm brings, what they cost, and what farms take."""
@@ -166,6 +203,8 @@ def sentence(finding: Finding) -> str:
     text = f"{subject[0].upper()}{subject[1:]} {listed([clause for clause in clauses if clause])}"
     if finding.broken:
         text += f"; the guardrail on {listed(finding.broken)} is broken"
+    if finding.undecided:
+        text += f"; whether the guardrail on {listed(finding.undecided)} holds is open"
     return f"{text}.{_earnings(finding.contribution)}"
 
 
@@ -191,18 +230,21 @@ def _growth(finding: Finding) -> str:
     if row["verdict"] == "same":
         return f"{bring} exactly as many {place} as {finding.other}"
     low, high = row["relative_low"], row["relative_high"]
-    relative = math.isfinite(low) and math.isfinite(high)
-    if relative:
-        size = percent(abs(row["relative_difference"]))
+    if tells_relative(row, "persons"):
+        change = percent(row["relative_difference"], signed=True)
         interval = f"95% CI {percent(low).removesuffix('%')} to {percent(high).removesuffix('%')}"
     else:
-        size = number(abs(row["mean_difference"]), "persons")
-        interval = f"95% CI {number(row['ci_low'], 'persons')} to {number(row['ci_high'], 'persons')} persons"
+        change = number(row["mean_difference"], "persons", signed=True)
+        limits = [number(possible_change(row[end], row, "persons"), "persons") for end in ("ci_low", "ci_high")]
+        interval = f"95% CI {limits[0]} to {limits[1]} persons"
+    size = change.lstrip("+-")
     if row["verdict"] in ("better", "worse"):
         return f"{bring} {size} {more} {place} than {finding.other} ({interval})"
     needed = row["replicates_needed"]
-    hint = f"; about {needed:,} replicates would tell" if isinstance(needed, int) else ""
-    return f"{bring} about as many {place} as {finding.other} ({interval}{hint})"
+    hint = f"; at least {needed:,} replicates would tell" if isinstance(needed, int) else ""
+    if low >= -SMALL and high <= SMALL:
+        return f"{bring} about as many {place} as {finding.other} ({interval}{hint})"
+    return f"may bring more or fewer {place} than {finding.other}: {change} on average, but open ({interval}{hint})"
 
 
 def _cost(finding: Finding) -> str:
@@ -219,21 +261,36 @@ def _cost(finding: Finding) -> str:
 def verdict(findings: Sequence[Finding]) -> str:
     """Say in a sentence what a comparison found: of several arms, about one.
 
-    That is the one that brings most new members beyond doubt and breaks no guardrail.
+    That is the one that brings most new members beyond doubt, of those whose guardrails all hold, or if there is none,
+    of those that break none.
     """
     if len(findings) == 1:
         return sentence(findings[0])
+    many = in_words(len(findings))
     gaining = [finding for finding in findings if finding.gains]
-    allowed = [finding for finding in gaining if not finding.broken]
-    if allowed:
-        best = max(allowed, key=lambda finding: float(finding.members["mean_difference"]))
-        rest = f"Most growth of {in_words(len(findings))} arms"
-        return f"{rest}: {_lower(sentence(best))}"
+    unbroken = [finding for finding in gaining if not finding.broken]
+    if unbroken:
+        passing = [finding for finding in unbroken if finding.passes]
+        best = max(passing or unbroken, key=_gain)
+        among = f"of {many} arms"
+        if best is not max(gaining, key=_gain):
+            among = f"among those of {many} arms " + ("whose guardrails hold" if passing else "that break no guardrail")
+        loss = ", but contribution falls" if best.contribution.high < 0 else ""
+        return f"Most growth {among}{loss}: {_lower(sentence(best))}"
     base = findings[0].other
+    if len(gaining) == 1:
+        (only,) = gaining
+        rails = f"the guardrail{'s' if len(only.broken) > 1 else ''} on {listed(only.broken)}"
+        return f"No arm is fit to launch: {only.arm} brings more new members than {base}, but breaks {rails}."
     if gaining:
         names = listed([finding.arm for finding in gaining])
-        return f"No arm is fit to launch: {names} bring more new members than {base}, but break a guardrail."
-    return f"None of the {in_words(len(findings))} arms brings more new members than {base} beyond doubt."
+        rails = ", ".join(f"{finding.arm} on {listed(finding.broken)}" for finding in gaining)
+        return f"No arm is fit to launch: {names} bring more new members than {base}, but break guardrails ({rails})."
+    return f"None of the {many} arms brings more new members than {base} beyond doubt."
+
+
+def _gain(finding: Finding) -> float:
+    return float(finding.members["mean_difference"])
 
 
 def _lower(text: str) -> str:

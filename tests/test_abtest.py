@@ -173,6 +173,15 @@ def test_a_plan_that_cannot_be_carried_out_is_refused_with_its_place(folder, cha
     assert message in text, text
 
 
+@pytest.mark.parametrize("key", ["individual=bought", "target=20%"])
+def test_individual_effects_that_are_asked_for_need_a_design_by_persons(folder, key):
+    only = "designs=[{kind: cluster}]"
+    with pytest.raises(ScenarioError, match="needs a design by persons"):
+        load_plan(folder / "plan.yaml", [only, key])
+    load_plan(folder / "plan.yaml", [only])
+    load_plan(folder / "plan.yaml", [only, key.partition("=")[0] + "=null"])
+
+
 def test_the_example_plan_fits_its_scenario():
     plan = load_plan(Path(__file__).parent.parent / "scenarios" / "plans" / "abtest.yaml")
     assert abtest.tested_schemes(plan) == ("referral",)

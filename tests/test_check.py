@@ -11,6 +11,7 @@ import typer
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+import sim
 from experiments import replication
 from experiments.check.baseline import Baseline, default_tolerance, metrics_to_write
 from experiments.cli import app
@@ -101,7 +102,7 @@ def test_a_metric_takes_two_lines_so_that_a_diff_names_it(shop):
     shopsim("check", "--update")
     after = FILE.read_text().splitlines()
     changed = [line for line, old in zip(after, before, strict=True) if line != old]
-    assert [line.split('"')[1] for line in changed] == ["outcome_digest", "gmv", "values"]
+    assert [line.split('"')[1] for line in changed] == ["outcome_digest", "seal", "gmv", "values"]
 
 
 def test_writing_again_keeps_edited_tolerances_and_confidence(shop):
@@ -141,8 +142,9 @@ def test_a_misspelt_metric_costs_one_run(shop):
 
 def test_default_tolerances_follow_the_unit():
     assert default_tolerance("gmv").relative == default_tolerance("my_scheme.commission_paid").relative == 0.02
-    assert default_tolerance("fraud_loss_share").absolute == 0.002
+    assert default_tolerance("fraud_loss_share").around(0.0) == 0.0001
     assert default_tolerance("chain_levels").around(2) == 0
+    assert default_tolerance("gmv").around(9.57) == pytest.approx(0.02 * 9.57), "a small shop gets no larger share"
     assert default_tolerance("unheard_of").around(100) == 2
 
 
@@ -160,13 +162,16 @@ BROKEN = {
     ),
     "lost value": (lambda c: c["metrics"]["gmv"]["values"].pop(), "metrics.gmv.values: must hold a value for each of"),
     "seed twice": (lambda c: c["seeds"].__setitem__(0, 2), "seeds: must not hold a seed twice"),
-    "old format": (lambda c: c.update(format=0), r"shop.json:2: format: this shopsim reads format 1.*Got 0"),
+    "old format": (lambda c: c.update(format=0), r"shop.json:2: format: this shopsim reads format 2.*Got 0"),
     "unknown key": (lambda c: c.update(confidense=0.9), "confidense: is not a key here. Did you mean 'confidence'"),
     "bad tolerance": (lambda c: c["metrics"]["gmv"]["tolerance"].update(relative=-1), "tolerance.relative: must be"),
     "bad confidence": (lambda c: c.update(confidence=95), "confidence: must be"),
     "no metrics": (lambda c: c.update(metrics={}), "metrics"),
     "lost key": (lambda c: c.pop("seeds"), "seeds: is missing"),
-    "lost scenario": (lambda c: c.update(scenario="nowhere.yaml"), "nowhere.yaml: there is no such file"),
+    "other scenario": (lambda c: c.update(scenario="nowhere.yaml"), r"shop.json:\d+: seal: does not fit the file"),
+    "edited set": (lambda c: c["set"].append("people.members_at_start=60%"), "seal: does not fit the file"),
+    "edited version": (lambda c: c.update(version="0.0.1"), "seal: does not fit the file"),
+    "edited digest": (lambda c: c.update(scenario_digest="0" * 64), "seal: does not fit the file"),
 }
 
 
@@ -179,6 +184,13 @@ def test_a_broken_file_is_bad_input_and_nothing_runs(shop, how):
     assert re.search(message, done.stderr), done.stderr
     assert str(FILE) in done.stderr
     assert not shop.made
+
+
+def test_a_scenario_that_is_gone_is_bad_input(shop):
+    Path("shop.yaml").unlink()
+    done = shopsim("check")
+    assert done.exit_code == 2
+    assert "shop.yaml: there is no such file" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1', "\x00"])
@@ -250,7 +262,11 @@ def test_what_is_undecided_passes_unless_strict_and_says_what_it_needs(shop):
     assert (code, gmv["verdict"]) == (0, "undecided")
     assert gmv["needed"] > 10
     assert checked("--strict")[0] == 1
-    assert f"undecided: needs about {gmv['needed']} replicates" in shopsim("check").stdout
+    printed = shopsim("check", "--markdown", "comment.md").stdout
+    assert f"undecided: needs about {gmv['needed']} replicates" in printed
+    assert printed.endswith("? no metric shown to have changed; 1 undecided\n")
+    assert Path("comment.md").read_text().startswith("### ❔ shopsim check: no metric shown to have changed; 1 und")
+    assert "0 of 1 baselines hold: no metric shown to have changed" in shopsim("check", "--strict").stdout
 
 
 def test_more_seeds_are_run_only_until_everything_is_decided(shop):
@@ -277,7 +293,12 @@ def test_a_changed_scenario_is_named_as_such(shop):
     done = shopsim("check")
     assert done.exit_code == 1
     assert re.search(r"members .*50.*60.*changed", done.stdout)
-    assert "The scenario itself" in done.stdout
+    assert "The scenario is not that of the baseline" in done.stdout
+
+
+def test_another_version_is_named_as_such(shop, monkeypatch):
+    monkeypatch.setattr(sim, "__version__", "99.0")
+    assert re.search("The baseline is of shopsim .*, and this is 99.0", shopsim("check").stdout)
 
 
 def test_trying_a_change_leaves_the_baseline_as_it_is(shop):
@@ -343,7 +364,7 @@ def test_markdown_shows_what_moved_and_lets_no_markup_through(shop):
     (row,) = re.findall(r"^\| gmv .*$", text, re.MULTILINE)
     assert row.count("|") == 8
     assert "changed" in row
-    Path("a_b<i>|.json").write_text(FILE.read_text().replace("../../", ""))
+    shopsim("baseline", "shop.yaml", "--out", "a_b<i>|.json")
     shopsim("check", "a_b<i>|.json", "--markdown", "comment.md")
     assert r"**a\_b\<i\>\|**" in Path("comment.md").read_text()
 

@@ -126,6 +126,12 @@ def test_few_constants_are_no_evidence_and_many_are():
     assert one([1, 2], [1.1, 2.1]).verdict == "undecided"  # the same difference twice, but for rounding
 
 
+def test_few_constants_within_the_tolerance_are_no_evidence_of_equivalence_and_many_are():
+    few = one([10, 10], [10.4, 10.4], Tolerance(absolute=0.5))
+    assert (few.verdict, few.p_equivalent, few.needed) == ("undecided", pytest.approx(1 / 3), 4)
+    assert one(np.full(4, 10.0), np.full(4, 10.4), Tolerance(absolute=0.5)).verdict == "equivalent"
+
+
 def test_a_metric_that_loses_its_values_has_changed():
     found = one(np.full(10, 2.0), np.full(10, math.nan))
     assert found.verdict == "changed"

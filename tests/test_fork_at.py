@@ -91,6 +91,16 @@ def test_nothing_warms_up_for_runs_that_are_stored(scenarios, tmp_path, warmed):
     assert warmed == [1]
 
 
+def test_a_checkpoint_that_lost_its_manifest_is_made_again(scenarios, tmp_path, warmed):
+    store = Store(tmp_path / "store")
+    base, teams, coupons = scenarios
+    compare([base, teams], 1, store=store, fork_at=DAY)
+    (from_day(DAY, base, [], tmp_path / "store").folder(1) / "manifest.json").unlink()
+    study = compare([base, coupons], 1, store=store, fork_at=DAY)
+    assert warmed == [1, 1]
+    assert study.failures == []
+
+
 def test_a_damaged_checkpoint_is_made_again(scenarios, tmp_path, warmed):
     store = Store(tmp_path / "store")
     base, teams, coupons = scenarios

@@ -122,6 +122,18 @@ def test_the_verdict_ranks_nothing_if_the_truth_is_not_settled_or_nothing_ran():
     assert "No experiment" in sentence(estimates.iloc[:0], truths.iloc[:0])
 
 
+def test_a_design_that_saw_no_event_is_never_advised_however_close_it_comes():
+    noisy, truths = table(error=9.0, truth=0.6, design="cluster")
+    blind = noisy.assign(design="person", value=0.0, error=0.0)
+    both = pd.concat([blind, noisy])
+    found = performance(with_truth(both, truths, 0.95), 0.95, 0.8).set_index("design")
+    assert found.at["person", "rmse"] < found.at["cluster", "rmse"]
+    assert "Use cluster" in sentence(both, truths)
+    alone = sentence(blind, truths)
+    assert "no design can find this effect here" in alone
+    assert "nan" not in alone
+
+
 # Individual effects.
 
 

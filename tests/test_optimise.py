@@ -15,6 +15,7 @@ from scipy import stats
 
 from experiments.plans.goals import Bound, Goal, Scorer
 from experiments.plans.optimise import OptimisePlan, optimise
+from experiments.plans.optimise_output import _nothing_allowed
 from experiments.plans.parameters import Parameter
 from experiments.plans.racing import Race, Standing, adjusted_means, not_beaten, surely_positive
 from experiments.plans.search import FILE, Journal, Record, Tried, propose
@@ -107,7 +108,33 @@ def test_nothing_is_recommended_if_no_trial_keeps_the_bounds(tmp_path):
     assert findings.summary["choice"] is None
     assert not findings.passed
     assert findings.summary["verdict"].startswith("No trial keeps every bound")
+    assert "every trial breaks incentive_cost <= -10.00 (at best" in findings.summary["verdict"]
     assert "Nearest is" in findings.summary["verdict"]
+
+
+def test_the_nearest_trial_has_values_and_is_near_in_shares_of_its_bounds():
+    bounds = (Bound("gmv", 1, 1000.0), Bound("fraud_loss_share", 1, 0.03))
+    scorer = Scorer((Goal("contribution", 1),), bounds, ("w",), {}, 2)
+
+    def trial(number, contribution, gmv, share):
+        values = {"contribution": contribution, "gmv": gmv, "fraud_loss_share": share}
+        return Record(number, (0.1,), {"x": number}, {"w": {name: [value] * 2 for name, value in values.items()}})
+
+    records = [trial(0, math.nan, 0.0, 0.0), trial(1, 1.0, 0.0, 0.9), trial(2, 1.0, 1010.0, 0.71)]
+    said = _nothing_allowed(scorer.score(records), bounds, [axis("x")])
+    assert "every trial breaks fraud_loss_share <= 3% (at best 71%)" in said
+    assert "Nearest is x 2." in said
+    only = _nothing_allowed(scorer.score(records[:1]), bounds, [axis("x")])
+    assert "loosen" not in only
+    assert "No trial has a value" in only
+
+
+def test_trials_without_any_value_do_not_ask_to_loosen_a_bound_that_is_not_there(tmp_path):
+    def dead(points, seeds):
+        return evaluator(bowl)(points, seeds).iloc[:0]
+
+    findings = search(tmp_path, plan(trials=8), worlds={"w": dead})
+    assert "loosen a bound" not in findings.summary["verdict"]
 
 
 def test_a_bound_that_fresh_seeds_show_to_be_broken_rules_a_point_out(tmp_path):
@@ -188,6 +215,19 @@ def test_the_robust_choice_has_the_smallest_regret_in_its_worst_world(tmp_path):
     others = regrets[regrets["point"] != findings.summary["choice"]["trial"]].groupby("point")["regret"].max()
     assert own.max() == pytest.approx((best - 0.2) ** 2, abs=0.04)
     assert own.max() <= others.min() + 0.01
+    assert "Over the base it gains least in left: " in findings.summary["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"), [(5.0, "It cannot be told from the runner-up, trial"), (1e-9, "It is better than the")]
+)
+def test_the_robust_choice_says_whether_it_can_be_told_from_the_next(tmp_path, noise, said):
+    worlds = {
+        name: evaluator(lambda point, at=at: {"contribution": -((point.get("x", 0) - at) ** 2)}, noise)
+        for name, at in (("left", 0.2), ("right", 0.8))
+    }
+    findings = search(tmp_path, plan(trials=12), worlds=worlds, names=("x",))
+    assert said in findings.summary["verdict"]
 
 
 def test_the_same_seed_searches_the_same_points_and_another_seed_others(tmp_path):

@@ -18,13 +18,15 @@ from experiments.plans.command import PlanOptions
 from experiments.plans.evaluate import Runner, shop_evaluator
 from experiments.plans.parameters import Parameter
 from experiments.plans.plan import load_plan
+from experiments.plans.search import search_digest
 from experiments.plans.study import Study
 from experiments.plans.sweep import command
 from experiments.replication import Task, execute
+from experiments.report import render
 from experiments.resources import executor_for, workers_that_fit
 from experiments.store import Store
 from sim import Scenario
-from sim.scenario import ScenarioError, ScenarioSizeError
+from sim.scenario import Problem, ScenarioError, ScenarioSizeError
 
 SCENARIO = """
 tick: 1d
@@ -45,6 +47,12 @@ parameters:
   schemes.group_buy.discount: {min: 5%, max: 30%}
   schemes.0.window: {values: [12h, 2d]}
 design: {kind: grid, levels: 3}
+"""
+SEARCH = """kind: optimise
+scenario: tiny.yaml
+objectives: [{metric: orders}]
+parameters: {schemes.group_buy.discount: {min: 5%, max: 30%}}
+trials: 5
 """
 
 
@@ -172,6 +180,14 @@ def test_the_digest_names_what_determines_a_study_and_nothing_else(plan):
         assert load_plan(plan, [change]).digest != digest
 
 
+def test_a_search_is_continued_by_more_trials_and_by_no_other_plan(plan):
+    plan.write_text(SEARCH)
+    digest = search_digest(load_plan(plan))
+    assert search_digest(load_plan(plan, ["trials=9"])) == digest
+    for change in ("seed=2", "set.people.size=121", "replicates=4", "batch=2", "objectives=[{metric: gmv}]"):
+        assert search_digest(load_plan(plan, [change])) != digest
+
+
 def test_the_resolved_plan_in_the_folder_repeats_the_study(plan, tmp_path):
     assert command(plan, PlanOptions(workers=1, out=tmp_path / "out", quiet=True)) == 0
     again = load_plan(tmp_path / "out" / "plan.yaml")
@@ -189,6 +205,17 @@ def test_a_study_joins_runs_with_their_points(plan, tmp_path):
     assert [one.path for one in study.parameters] == names
     assert study.points.loc[0, names].tolist() == [0.15, 24.0]
     assert "report.html" in {file.name for file in tmp_path.iterdir()}
+
+
+def test_a_damaged_study_is_named_as_such(plan, tmp_path):
+    out = tmp_path / "out"
+    command(plan, PlanOptions(workers=1, out=out, quiet=True, changes=["replicates=2"]))
+    (out / "effects.parquet").unlink()
+    for name in ("effects.parquet", "summary.json", "manifest.json"):  # in the order in which they are read, last first
+        if (out / name).exists():
+            (out / name).write_bytes((out / name).read_bytes()[:20])
+        with pytest.raises(ScenarioError, match=f"is damaged: {name}"):
+            render(out)
 
 
 def test_a_folder_without_a_finished_study_is_refused(tmp_path):
@@ -212,6 +239,36 @@ def test_a_run_that_fails_is_named_with_its_point_and_the_rest_goes_on(plan, tmp
     assert "the books do not balance" in err
     assert summary["runs"] == 19
     assert "2 runs failed" in (tmp_path / "report.html").read_text()
+
+
+def test_a_point_whose_world_cannot_be_built_is_named_with_its_seed(plan, tmp_path, monkeypatch, capsys):
+    real = replication.simulate
+
+    def simulate(scenario, seed, watch=None):
+        if seed == 2 and scenario.schemes[0].discount == 0.05:
+            raise ScenarioError(Problem("must leave a product to buy.", "tiny.yaml", 5, "catalog"))
+        return real(scenario, seed, watch)
+
+    monkeypatch.setattr(replication, "simulate", simulate)
+    assert command(plan, PlanOptions(workers=1, out=tmp_path, quiet=True, as_json=True)) == 1
+    said = "tiny-point-1 with seed 2, tiny-point-2 with seed 2 failed: tiny.yaml:5: catalog: must leave"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "set.people.sise=3",
+        "set.people.size=many",
+        "set.schemes.group_buy.discont=3",
+        "parameters.people.sise={min: 1, max: 3}",
+        "parameters.schemes.group_buy.discont={values: [1]}",
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_named_as_it_was_typed(plan, typed):
+    with pytest.raises(ScenarioError) as caught:
+        load_plan(plan, [typed])
+    assert str(caught.value).startswith(f"--set: {typed.partition('=')[0]}: ")
 
 
 def test_the_same_scenario_at_two_points_runs_once(plan, monkeypatch):

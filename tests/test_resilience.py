@@ -92,6 +92,39 @@ def test_a_sweep_killed_five_times_ends_like_an_undisturbed_one(plan, tmp_path, 
     assert not list(stormy.rglob("*.part"))
 
 
+KILLED = """
+import multiprocessing, os, signal
+from concurrent.futures import ProcessPoolExecutor
+from experiments.replication import begin_work
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_work)
+    print(pool.submit(os.getpid).result(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="finds workers in /proc")
+def test_a_worker_ends_with_a_command_that_is_killed(tmp_path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    with (tmp_path / "worker").open("w") as out:
+        done = subprocess.run([sys.executable, str(tmp_path / "killed.py")], env=ENVIRONMENT, stdout=out, check=False)
+    assert done.returncode == -signal.SIGKILL
+    worker, deadline = (tmp_path / "worker").read_text().strip(), time.monotonic() + 10
+    assert worker.isdigit()
+    while _alive(worker):
+        assert time.monotonic() < deadline, "a worker lives on"
+        time.sleep(0.1)
+
+
+def _alive(process: str) -> bool:
+    """Whether a process is there and not only waiting to be reaped."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.slow
 def test_damaged_runs_of_a_sweep_are_run_again_and_no_others(plan, tmp_path, capsys):
     out = tmp_path / "out"

@@ -197,6 +197,7 @@ def test_the_report_of_a_calibration_has_its_sections(folder):
     for section in ("Parameters", "Are the targets met?", "Can they be told apart?", "The search"):
         assert f"<h2>{section}</h2>" in page
     assert len(re.findall("<svg", page)) >= 3
+    assert "mathdefault" not in page
 
 
 @pytest.mark.slow

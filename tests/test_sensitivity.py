@@ -196,6 +196,32 @@ def test_morris_finds_the_parameters_that_matter():
     assert found.set_index("parameter").loc["x4", "mu_star_high"] == 0
 
 
+def told(function, seeds, points=64):
+    method, varied = SobolMethod(kind="sobol", points=points), parameters(2, 0.0, 1.0)
+    return study(method, function, varied, seeds, resamples=200).summary["verdict"]
+
+
+def noise_of(x, seed):
+    return float(np.random.default_rng([seed, int(1e9 * x["x1"]), int(1e9 * x["x2"])]).normal())
+
+
+def test_only_what_leaves_the_noise_is_beyond_doubt():
+    assert "beyond doubt" in told(lambda x, seed: 50 * x["x1"] + noise_of(x, seed), (1, 2))
+    assert "beyond doubt" not in told(noise_of, (1, 2))
+    assert "noise alone could look like that" in told(noise_of, (1, 2))
+
+
+def test_with_one_seed_nothing_is_beyond_doubt():
+    said = told(lambda x, seed: 50 * x["x1"], (1,))
+    assert "beyond doubt" not in said
+    assert "with one seed nobody can say how much of that is noise" in said
+
+
+def test_shares_above_the_whole_are_said_to_come_from_a_small_design():
+    assert "the design is too small" in told(noise_of, (1, 2), points=4)
+    assert "the design is too small" not in told(lambda x, seed: x["x1"] + x["x2"], (1, 2), points=256)
+
+
 PLAN = """kind: sensitivity
 question: What moves <orders>?
 scenario: tiny.yaml

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.plans.command import PlanOptions
 from experiments.plans.evaluate import COLUMNS
 from experiments.plans.parameters import Parameter
 from experiments.plans.plan import load_plan
@@ -16,11 +17,15 @@ from experiments.plans.sweep import (
     SobolDesign,
     analyse,
     base_point,
+    command,
     design_points,
     effects,
     main_effects,
     ranking,
+    sampled_effect,
 )
+from experiments.replication import MAX_SEED
+from sim.scenario import ScenarioError
 from tests.test_plans import plan  # noqa: F401  (fixture)
 
 X = Parameter("x", "", 0.0, 1.0, False, 0.0, (), 0.5)
@@ -88,7 +93,7 @@ def test_main_effects_of_a_grid_average_over_the_other_parameters():
 
 def test_main_effects_of_many_points_are_those_of_bins():
     points = [{"x": 0.5, "y": 10.0}, *design_points(SobolDesign(kind="sobol", points=64), [X, Y])]
-    runs = frame(lambda point, seed: 4 * point["x"] + math.log10(point["y"]), points, [1])
+    runs = frame(lambda point, seed: 4 * point["x"] + math.log10(point["y"]), points, [1, 2])
     table = pd.DataFrame(points).rename_axis("point").reset_index()
     found = main_effects(table, runs, [X, Y], grid=False)
     rows = found[found["parameter"] == "x"]
@@ -96,6 +101,62 @@ def test_main_effects_of_many_points_are_those_of_bins():
     assert rows["difference"].is_monotonic_increasing
     truth = 4 * (rows["value"] - 0.5)
     assert ((rows["difference_low"] < truth) & (truth < rows["difference_high"])).all()
+
+
+def test_intervals_of_sampled_points_cover_the_truth_when_points_and_seeds_vary():
+    source, hits = np.random.default_rng(1), 0
+    for _ in range(400):
+        points, seeds, single = source.normal(size=6), source.normal(size=4), source.normal(0, 0.3, (4, 6))
+        found = sampled_effect(pd.DataFrame(points + seeds[:, None] + single))
+        hits += found.low <= 0 <= found.high
+    assert 0.93 < hits / 400 <= 1
+
+
+def test_main_effects_of_sampled_points_have_no_interval_with_one_seed():
+    found = sampled_effect(pd.DataFrame([[1.0, 2.0, 3.0]]))
+    assert found.mean == 2
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def verdict_of(plan, function):  # noqa: F811
+    loaded = load_plan(plan, ["metrics=[contribution]"])
+    points = [base_point(loaded), *design_points(loaded.config.design, loaded.parameters)]
+
+    def evaluate(chosen, seeds):
+        return frame(function, chosen, seeds).assign(metric="contribution")
+
+    return analyse(loaded, points, evaluate, [], 0).summary["verdict"]
+
+
+def test_a_sweep_in_which_nothing_is_better_names_no_best_point(plan):  # noqa: F811
+    said = verdict_of(plan, lambda point, seed: seed)
+    assert "no point is shown to be better than the base" in said
+    assert "the best of" not in said
+
+
+def test_points_that_do_exactly_as_well_as_the_best_are_counted(plan):  # noqa: F811
+    said = verdict_of(plan, lambda point, seed: seed + 2 * min(point["schemes.group_buy.discount"], 0.16))
+    assert "the best of 6 points is" in said
+    assert "3 more do exactly as well" in said
+
+
+def test_seeds_that_confirm_have_to_stay_below_the_largest(plan):  # noqa: F811
+    load_plan(plan, [f"seed={MAX_SEED - 6}", "confirm=4"])
+    with pytest.raises(ScenarioError, match="seed: must leave room for the seeds of replicates and of confirm"):
+        load_plan(plan, [f"seed={MAX_SEED - 6}", "confirm=5"])
+
+
+def test_whole_numbers_are_swept_and_reported_with_all_runs_counted(plan, tmp_path, capsys):  # noqa: F811
+    changes = [
+        "parameters={schemes.group_buy.team_size: {min: 2, max: 3}, people.network.mean_degree: {values: [4, 6]}}",
+        "design.levels=2", "replicates=2", "confirm=2",
+    ]  # fmt: skip
+    assert command(plan, PlanOptions(workers=1, out=tmp_path / "out", changes=changes)) == 0
+    assert "mean_degree" in capsys.readouterr().out
+    runs = json.loads((tmp_path / "out" / "summary.json").read_text())["runs"]
+    assert runs == 5 * 2 + 4 * 2
+    assert f"4 points and the base, {runs} runs" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_base_is_the_scenario_unless_the_plan_says_otherwise(plan):  # noqa: F811

@@ -1,10 +1,10 @@
 """The baseline file: what a scenario came to, seed by seed, and how far each metric may move.
 
-A small JSON file that is reviewed like code. A person may edit tolerances and the confidence; values and seeds are
-sealed by a digest, so that nobody makes a check pass by hand. One metric takes two lines, so that a diff shows which
-one moved::
+A small JSON file that is reviewed like code. A person may edit tolerances and the confidence; everything
+else is sealed by digests, so that nobody makes a check pass by hand. One metric takes two lines, so that a diff shows
+which one moved::
 
-    "gmv": {"tolerance": {"relative": 0.02, "absolute": 0.5}, "mean": 1543.2,
+    "gmv": {"tolerance": {"relative": 0.02, "absolute": 0.01}, "mean": 1543.2,
       "values": [1502.3, 1584.1]},
 """
 
@@ -32,7 +32,7 @@ from sim.scenario.overrides import COMMAND_LINE, parse_assignment
 from sim.scenario.problems import nearest, problem_at, shown, validated
 from sim.scenario.tree import Node
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 CONFIDENCE = 0.95
 FEWEST_SEEDS = 2
 SIGNIFICANT_DIGITS = 10  # a fen in 99 million yuan; the last bits of a double differ between machines
@@ -52,9 +52,11 @@ class Tolerance(Section):
         return max(self.absolute, 0.0 if math.isnan(mean) else self.relative * abs(mean))
 
 
-SHARE = Tolerance(relative=0.02, absolute=0.002)
-AMOUNT = Tolerance(relative=0.02, absolute=0.5)
-TIME = Tolerance(relative=0.05, absolute=0.1)
+# The absolute parts are floors for means near zero: a fen, one in ten thousand. Larger ones would hold in a small shop
+# instead of the relative part, and half a yuan of a mean of ten is no longer the same.
+SHARE = Tolerance(relative=0.02, absolute=0.0001)
+AMOUNT = Tolerance(relative=0.02, absolute=0.01)
+TIME = Tolerance(relative=0.05, absolute=0.01)
 EXACT = Tolerance()
 UNKNOWN = Tolerance(relative=0.02)
 TOLERANCES = {
@@ -84,7 +86,7 @@ class Tracked(Section):
 class Content(Section):
     """What a baseline file holds."""
 
-    format: Literal[1]
+    format: Literal[2]
     scenario: str
     """The scenario file, relative to the baseline file."""
     set: list[str]
@@ -94,6 +96,8 @@ class Content(Section):
     scenario_digest: str
     outcome_digest: str
     """SHA-256 of seeds and values."""
+    seal: str
+    """SHA-256 of everything but tolerances and confidence; of the values by their digest."""
     confidence: Annotated[float, Gt(0.5), Lt(1)] = CONFIDENCE
     """That no metric of this file is called changed while none has; and that each one called equivalent is."""
     seeds: Annotated[list[Annotated[int, Ge(0), Lt(2**32)]], Len(FEWEST_SEEDS)]
@@ -183,6 +187,7 @@ class Baseline:
             version=sim.__version__,
             scenario_digest=scenario.digest,
             outcome_digest=outcome_digest(seeds, values),
+            seal="",
             confidence=CONFIDENCE if kept is None else kept.content.confidence,
             seeds=seeds,
             metrics={
@@ -192,7 +197,7 @@ class Baseline:
                 for name, column in values.items()
             },
         )
-        return cls(file, content)
+        return cls(file, content.model_copy(update={"seal": seal_of(content)}))
 
     @property
     def name(self) -> str:
@@ -249,6 +254,12 @@ def outcome_digest(seeds: Sequence[int], values: Mapping[str, Sequence[float | N
     return hashlib.sha256(json.dumps([list(seeds), plain], sort_keys=True).encode()).hexdigest()
 
 
+def seal_of(content: Content) -> str:
+    """Return the SHA-256 of all that a person may not edit: values and means by the digest that they must fit."""
+    plain = content.model_dump(exclude={"seal", "confidence", "metrics"})
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def rounded(values: npt.ArrayLike) -> Values:
     """Round as a file does; shape (seeds,)."""
     return np.array([_round(float(value)) for value in np.asarray(values, np.float64)], np.float64)
@@ -278,7 +289,7 @@ def _number(value: float | None) -> str:
 
 
 def _refuse_edited(content: Content, tree: Node) -> None:
-    """Raise if seeds or values are not those that were written."""
+    """Raise if anything but tolerances and confidence is not as it was written."""
     seeds, problems = content.seeds, []
     if len(set(seeds)) < len(seeds):
         problems.append(problem_at(tree, ("seeds",), "must not hold a seed twice."))
@@ -294,6 +305,10 @@ def _refuse_edited(content: Content, tree: Node) -> None:
         message = "does not fit seeds and values: they were edited. Only tolerances and confidence are for editing; "
         message += "write the baseline anew with shopsim baseline, which keeps these."
         problems.append(problem_at(tree, ("outcome_digest",), message))
+    if not problems and seal_of(content) != content.seal:
+        message = "does not fit the file: its scenario, set, version or a digest was edited. Only tolerances and "
+        message += "confidence are for editing; write the baseline anew with shopsim baseline, which keeps these."
+        problems.append(problem_at(tree, ("seal",), message))
     if problems:
         raise ScenarioValueError(*problems)
 

@@ -134,7 +134,7 @@ class Outcome:
 
     @property
     def scenario_edited(self) -> bool:
-        """Whether the scenario, and not only the code, differs from the baseline's."""
+        """Whether the scenario or the version of shopsim, which its digest holds, differs from the baseline's."""
         return self.scenario.digest != self.baseline.content.scenario_digest
 
     @property

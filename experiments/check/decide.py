@@ -24,7 +24,8 @@ time, uses alpha / looks at each look, which keeps both (Bonferroni). Both rest 
 normal.
 
 Where t says nothing, because nothing varies, the evidence is that of exchangeability: n and m values that are all
-equal within and different between are one of C(n + m, n) arrangements, so p = 2 / C(n + m, n). Whether a metric has a
+equal within and different between are one of C(n + m, n) arrangements, so p = 2 / C(n + m, n), that they differ and
+that they differ by less than the tolerance alike: two values show neither. Whether a metric has a
 value at all is compared by Fisher's exact test.
 
 References
@@ -255,7 +256,7 @@ class _Test:
 
         def decides(n: int) -> bool:
             if sample.deviation == 0.0:  # then only the number of values counts
-                return 2 / math.comb(2 * n, n) < share
+                return 2 / math.comb(2 * n, n) < (self.level if difference < tolerance else share)
             freedom = n - 1 if self.paired else 2 * (n - 1)
             error = sample.deviation / math.sqrt(n)
             within = difference + stdtrit(freedom, 1 - self.level) * error < tolerance
@@ -294,6 +295,6 @@ def _without_spread(before: Values, after: Values, tolerance: float, noise: floa
     difference = float(after.mean() - before.mean())
     if abs(difference) <= noise:
         return _Sample(Estimate(0.0, 0.0, 0.0, before.size), 1.0, 0.0, 0.0)
-    p_moved = 2 / math.comb(before.size + after.size, before.size)
+    evidence = 2 / math.comb(before.size + after.size, before.size)
     estimate = Estimate(difference, difference, difference, min(before.size, after.size))
-    return _Sample(estimate, p_moved, 0.0 if abs(difference) < tolerance else 1.0, 0.0)
+    return _Sample(estimate, evidence, evidence if abs(difference) < tolerance else 1.0, 0.0)

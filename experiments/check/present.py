@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.check.checking import Outcome
+import sim
+from experiments.check.checking import Outcome, State
 from experiments.check.decide import Finding
 from experiments.tables import short
 from experiments.wording import listed, number, percent
@@ -24,6 +25,7 @@ MARKS = {
     "undecided": ("?", "yellow"),
     "failed": ("✗", "red"),
 }
+SIGNS = {"equivalent": "✅", "undecided": "❔", "changed": "❌"}
 HEADERS = ("metric", "baseline", "now", "difference", "interval", "tolerance", "verdict")
 
 
@@ -59,12 +61,31 @@ def headline(outcome: Outcome) -> str:
     return listed([f"{count} {verdict}" for verdict, count in counts.items() if count]) + " metrics"
 
 
+def conclusion(outcomes: Sequence[Outcome], *, strict: bool) -> tuple[State, str]:
+    """Return ``equivalent`` if all baselines hold, ``changed`` if one fails, else ``undecided``; and say so."""
+    passed = sum(outcome.passes(strict=strict) for outcome in outcomes)
+    holding = f"{passed} of {len(outcomes)} baselines hold"
+    undecided = sum(len(outcome.those("undecided")) for outcome in outcomes)
+    if any(outcome.state in ("changed", "failed") for outcome in outcomes) or not undecided:
+        return ("equivalent" if passed == len(outcomes) else "changed"), holding
+    text = f"no metric shown to have changed; {undecided} undecided"
+    return ("changed", f"{holding}: {text}") if strict else ("undecided", text)
+
+
+def _edited(version: str) -> str:
+    """Say what differs from the baseline, beside the metrics."""
+    if version == sim.__version__:
+        return "The scenario is not that of the baseline; the version of shopsim is."
+    text = f"The baseline is of shopsim {version}, and this is {sim.__version__}; "
+    return text + "as a scenario's digest holds the version, it does not tell whether the scenario differs too."
+
+
 def remarks(outcome: Outcome) -> list[str]:
     """Say how the baseline was checked, and what the verdicts mean."""
     content, seeds = outcome.baseline.content, [run.seed for run in outcome.runs]
     found = []
     if outcome.scenario_edited:
-        found.append("The scenario itself, or the version of shopsim, is not that of the baseline.")
+        found.append(_edited(content.version))
     if seeds:
         same = "the seeds of the baseline" if outcome.paired else "other seeds than the baseline's"
         test = "paired" if outcome.paired else "Welch's"
@@ -107,16 +128,15 @@ def print_end(
         done = f"rewritten, {moved} metrics moved" if change["rewritten"] else "as it was"
         out.print(f"{change['baseline']}: {done}", soft_wrap=True, markup=False)
     if not updated:
-        passed = sum(outcome.passes(strict=strict) for outcome in outcomes)
-        style = "bold green" if passed == len(outcomes) else "bold red"
-        out.print(Text(f"{passed} of {len(outcomes)} baselines hold", style=style), soft_wrap=True)
+        state, text = conclusion(outcomes, strict=strict)
+        mark, style = MARKS[state]
+        out.print(Text(f"{mark} {text}", style=f"bold {style}"), soft_wrap=True)
 
 
 def markdown(outcomes: Sequence[Outcome], *, strict: bool) -> str:
     """Return a comment for a pull request: what moved, with the rest folded away."""
-    passed = sum(outcome.passes(strict=strict) for outcome in outcomes)
-    sign = "✅" if passed == len(outcomes) else "❌"
-    parts = [f"### {sign} shopsim check: {passed} of {len(outcomes)} baselines hold\n"]
+    state, text = conclusion(outcomes, strict=strict)
+    parts = [f"### {SIGNS[state]} shopsim check: {text}\n"]
     for outcome in outcomes:
         parts.append(f"**{_escaped(outcome.baseline.name)}**: {headline(outcome)}.\n")
         parts += [f"- seed {failure.seed}: `{_code(failure.reason)}`\n" for failure in outcome.failures]

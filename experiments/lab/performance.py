@@ -137,10 +137,12 @@ def _share(name: str, count: int, of: int) -> dict[str, float]:
 def best(found: pd.DataFrame, outcome: str) -> dict[str, Any] | None:
     """Return the row of the design and estimator whose estimates lie closest to the truth (root mean square error).
 
-    Only those are considered that gave an estimate in at least half as many replicates as any; None without any.
+    Only those are considered that gave an interval in at least half as many replicates as any gave an estimate; None
+    without any. One that saw no event estimates zero every time, without an interval: however close that is to the
+    truth, it has measured nothing.
     """
     rows = found[(found["outcome"] == outcome) & np.isfinite(found["rmse"])]
-    rows = rows[rows["runs"] >= rows["runs"].max() / 2]
+    rows = rows[rows["intervals"] >= max(1, rows["runs"].max() / 2)]
     return None if rows.empty else {str(key): value for key, value in rows.loc[rows["rmse"].idxmin()].items()}
 
 

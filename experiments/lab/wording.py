@@ -81,7 +81,7 @@ def verdict(
         Of :func:`experiments.lab.performance.performance`.
     outcome : str
     row : mapping or None
-        Of `found`: the best; None if nothing could be estimated.
+        Of `found`: the best (:func:`experiments.lab.performance.best`); None if no design measured anything.
     close : sequence of (str, str)
         Designs and estimators that cannot be told from it.
     truth : tuple of float
@@ -94,13 +94,18 @@ def verdict(
         Kind of each design.
     """
     mean, low, high = truth
-    if row is None or not math.isfinite(mean):
+    if not math.isfinite(mean) or not (found["outcome"] == outcome).any():
         return "No experiment could be set beside the truth: runs failed, or there was nothing to compare."
     true = f"The true total effect is {effect(mean)} {what(outcome)} per 1,000 persons"
     if not (low > 0 or high < 0):
         interval = limits(low, high)
         reason = f"95% interval {interval}" if interval else "one replicate gives no interval"
         return f"{true}, which is not settled ({reason}): raise replicates before you rank designs by it."
+    if row is None:
+        return (
+            f"{true} (95% interval {limits(low, high)}), but no design can find this effect here: none has an interval"
+            " in half of its experiments, as too little happens to those it looks at. Use more persons or more days."
+        )
     text = [
         f"{true} (95% interval {limits(low, high)}).",
         f"Use {called(row['design'], row['estimator'])}: it comes closest and sees {seen(row)} of that"

@@ -80,6 +80,11 @@ class AbtestPlan(PlanConfig):
                 )
         if len(set(self.outcomes)) < len(self.outcomes):
             yield plan.error(("outcomes",), "names an outcome twice.")
+        if not any(design.kind == "person" for design in self.designs):
+            for key in ("individual", "target"):
+                if key in self.model_fields_set and getattr(self, key) is not None:
+                    message = "needs a design by persons, from which a model learns: add one, or say null."
+                    yield plan.error((key,), message)
         yield from self._design_problems(plan)
 
     def _design_problems(self, plan: Plan[AbtestPlan]) -> Iterator[Problem]:

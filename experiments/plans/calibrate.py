@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from experiments.plans.parameters import Parameter, Point
 from experiments.plans.plan import Parameters, Plan, PlanConfig, metric_problem
 from experiments.plans.pool import lasting_workers
 from experiments.plans.racing import Values, mean_of
-from experiments.plans.search import FILE, Journal, Record, Tried, Unit, engine_digest, propose
+from experiments.plans.search import FILE, Journal, Record, Tried, Unit, propose, search_digest
 from experiments.plans.study import Findings, points_table
 from experiments.plans.targets import Target, read_targets
 from experiments.replication import MAX_SEED
@@ -48,6 +48,8 @@ class Refining(Section):
 class CalibratePlan(PlanConfig):
     """Fit parameters to target moments."""
 
+    data_files: ClassVar[tuple[str, ...]] = ("targets",)
+
     kind: Literal["calibrate"]
     targets: FilePath = Field(description="CSV file: metric, value, and se, weight, held_out where known")
     parameters: Parameters
@@ -62,11 +64,10 @@ class CalibratePlan(PlanConfig):
 
     def problems(self, plan: Plan[Any]) -> Iterator[Problem]:
         """Yield what does not fit together."""
-        name, file = targets_file(plan)
-        targets = read_targets(file, name)
+        targets = read_targets(plan.file("targets"), self.targets)
         for target in targets:
             if problem := metric_problem(plan, ("targets",), target.metric):
-                yield Problem(problem.message, name, target.line, "metric", problem.allowed, problem.suggestion)
+                yield Problem(problem.message, self.targets, target.line, "metric", problem.allowed, problem.suggestion)
         fitted = [target for target in targets if not target.held_out]
         if len(fitted) < len(plan.parameters):
             message = f"has {len(fitted)} targets to fit, which cannot tell {len(plan.parameters)} parameters."
@@ -87,13 +88,6 @@ class CalibratePlan(PlanConfig):
         """Return the seeds of a round, counted from 0; the one after the last is for predictions."""
         first = self.seed + self.replicates + number * self.refine.replicates
         return list(range(first, first + self.refine.replicates))
-
-
-def targets_file(plan: Plan[CalibratePlan]) -> tuple[str, Path]:
-    """Return the file of the targets, as the plan names it and where it is."""
-    node = plan.tree.at(("targets",))
-    assert node is not None, "the schema has found it"
-    return plan.config.targets, node.place.folder / plan.config.targets
 
 
 @dataclass(frozen=True)
@@ -225,7 +219,7 @@ def calibrate(
     evaluate: Evaluate,
     folder: Path,
     runner: Runner | None = None,
-    engine: str = "engine",
+    search: str = "search",
 ) -> Findings:
     """Search, estimate, predict.
 
@@ -240,8 +234,8 @@ def calibrate(
         Where the journal of the search is, or will be; a search that it holds goes on from there.
     runner : Runner, optional
         Is told how many runs to expect.
-    engine : str
-        What makes the runs; trials in the journal that another one made do not count.
+    search : str
+        Names the plan and what makes the runs; trials in the journal of another search do not count.
 
     Returns
     -------
@@ -251,7 +245,7 @@ def calibrate(
         rounds = 2 * (1 + 2 * len(parameters)) + config.draws  # two rounds are typical
         runner.planned = config.trials * config.replicates + rounds * config.refine.replicates
     calibration = Calibration(config, parameters, targets, evaluate)
-    key = hashlib.sha256(f"{engine} {sorted(map(repr, targets))}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{search} {sorted(map(repr, targets))}".encode()).hexdigest()[:16]
     records = calibration.search(Journal(folder, [one.path for one in parameters], 1, key))
     distances = calibration.distances(records)
     if not np.isfinite(distances).any():
@@ -291,12 +285,12 @@ def command(path: Path, options: Any) -> int:
         assert folder is not None, "a command has one"
         if runner.fresh:
             (folder / FILE).unlink(missing_ok=True)
-        name, file = targets_file(plan)
+        name, file = plan.config.targets, plan.file("targets")
         targets = read_targets(file, name)
         if not Path(name).is_absolute() and ".." not in Path(name).parts:
             write_text(folder / name, file.read_text(encoding="utf-8"))  # where the plan beside it looks for it
         evaluate = shop_evaluator(plan, runner, [target.metric for target in targets])
         with lasting_workers(runner):
-            return calibrate(plan.config, plan.parameters, targets, evaluate, folder, runner, engine_digest())
+            return calibrate(plan.config, plan.parameters, targets, evaluate, folder, runner, search_digest(plan))
 
     return conduct(path, options, "calibrate", experiment, print_study)

@@ -18,7 +18,7 @@ from experiments.files import to_json
 from experiments.plans.evaluate import Runner
 from experiments.plans.plan import Plan, load_plan
 from experiments.plans.study import Findings, Study, write_study
-from experiments.replication import Interrupted
+from experiments.replication import Interrupted, RunFailure
 from experiments.resources import executor_for, workers_that_fit
 from experiments.runs import ROOT
 from experiments.store import Store
@@ -92,7 +92,7 @@ def conduct(
         kept = f"{runner.made + len(stopped.finished)} runs are kept in {store_of(options).root}"
         print(f"interrupted; {kept}: the same command goes on from there", file=sys.stderr)
         return commands.INTERRUPTED
-    commands.print_failures(runner.failures)
+    _print_failures(runner.failures)
     if runner.found:
         where = store_of(options).root
         options.note(f"{runner.found} of {runner.made} runs were found in {where} (--fresh runs them again)")
@@ -115,7 +115,18 @@ def conduct(
     else:
         show(tables.console(), study)
     options.note(f"written to {report}")
-    return commands.exit_code(runner.failures, broken=not findings.passed)
+    return commands.FAILED if runner.failures or not findings.passed else commands.DONE
+
+
+def _print_failures(failures: Sequence[RunFailure]) -> None:
+    """Print each reason once, under all points and seeds that it stopped; a point that cannot be built is one."""
+    runs_of: dict[str, list[str]] = {}
+    for failure in failures:
+        reason = commands.bad_input(failure.traceback)
+        text = f"failed: {reason}" if reason else f"failed twice:\n{failure.traceback}"
+        runs_of.setdefault(text, []).append(f"{failure.scenario} with seed {failure.seed}")
+    for text, names in runs_of.items():
+        print(f"{', '.join(names)} {text}", file=sys.stderr)
 
 
 def folder_of(plan: Plan[Any], options: PlanOptions) -> Path:

@@ -157,12 +157,11 @@ class Confirmation:
             seed) ``ci_low``, ``ci_high``; the best of a world is the one of the search, so that luck on the fresh
             seeds does not choose it, and a regret can be negative.
         """
-        goal = self.scorer.goals[0]
         rows = []
         search = self.scores.regrets
         for index, world in enumerate(self.scorer.worlds):
-            losses = [-goal.sign * self.scorer.per_seed(values, goal, world) for values in self.values]
-            best = min(range(len(losses)), key=lambda i: self.scores.losses[self.positions[i], 0, index])
+            losses = self._losses(world)
+            best = self._best_of(world)
             for position, loss in zip(self.positions, losses, strict=True):
                 found = mean_estimate(loss - losses[best])
                 rows.append(
@@ -176,6 +175,45 @@ class Confirmation:
                     }
                 )
         return pd.DataFrame(rows)
+
+    def lead(self, chosen: int, other: int) -> Estimate:
+        """Return by how much one candidate's largest regret is smaller than another's, on the fresh seeds.
+
+        Paired by seed, each in the world where its mean regret is largest.
+
+        Parameters
+        ----------
+        chosen, other : int
+            Numbers of trials.
+        """
+        table = self.regrets().set_index(["point", "world"])["regret"]
+        if table.loc[[chosen, other]].isna().any():
+            return Estimate(float("nan"))
+        chosen_worst, other_worst = (self._regret_per_seed(one, table.loc[one].idxmax()) for one in (chosen, other))
+        return mean_estimate(other_worst - chosen_worst)
+
+    def runner_up(self) -> int | None:
+        """Return the trial that the search would choose next to :meth:`choice`; None if there is none."""
+        number, broken = self.choice(), self.broken()
+        others = [i for i in self.positions if self.scores.records[i].number not in broken | {number}]
+        if not others:
+            return None
+        return self.scores.records[min(others, key=lambda i: self.scores.objectives[i, 0])].number
+
+    def _losses(self, world: str) -> list[Values]:
+        """Return the losses of each candidate on the fresh seeds by the first goal."""
+        goal = self.scorer.goals[0]
+        return [-goal.sign * self.scorer.per_seed(values, goal, world) for values in self.values]
+
+    def _best_of(self, world: str) -> int:
+        """Return which candidate is the best of a world by the search, counted from 0."""
+        index = self.scorer.worlds.index(world)
+        return min(range(len(self.positions)), key=lambda i: self.scores.losses[self.positions[i], 0, index])
+
+    def _regret_per_seed(self, number: int, world: str) -> Values:
+        losses = self._losses(world)
+        own = next(i for i, position in enumerate(self.positions) if self.scores.records[position].number == number)
+        return losses[own] - losses[self._best_of(world)]
 
 
 def _check(bound: Bound, sample: Values) -> guardrails.Check:

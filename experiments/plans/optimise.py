@@ -27,7 +27,7 @@ from experiments.plans.parameters import Choice, Parameter, Point, Range, parame
 from experiments.plans.plan import Parameters, Plan, PlanConfig, metric_problem
 from experiments.plans.pool import lasting_workers
 from experiments.plans.racing import Race
-from experiments.plans.search import FILE, Journal, Sampler, engine_digest
+from experiments.plans.search import FILE, Journal, Sampler, search_digest
 from experiments.plans.study import Findings, points_table
 from experiments.replication import MAX_SEED
 from sim.core.config import Section
@@ -196,7 +196,7 @@ def optimise(
     base: Worlds,
     folder: Path,
     runner: Runner | None = None,
-    engine: str = "engine",
+    search: str = "search",
 ) -> Findings:
     """Search, and confirm what was found on fresh seeds.
 
@@ -213,8 +213,8 @@ def optimise(
         Where the journal is, or will be; a search that it holds goes on from there.
     runner : Runner, optional
         Is told how many runs to expect.
-    engine : str
-        What makes the runs; trials in the journal that another one made do not count.
+    search : str
+        Names the plan and what makes the runs; trials in the journal of another search do not count.
 
     Returns
     -------
@@ -237,7 +237,7 @@ def optimise(
     rule = config.pruning or Pruning(after=max(2, len(seeds)))
     race = Race(rule.after, rule.confidence, len(seeds))
     contest = Contest(parameters, scorer, race, worlds, seeds, config.trials, config.batch, config.seed, config.sampler)
-    journal = Journal(folder, [one.path for one in parameters], len(goals), engine)
+    journal = Journal(folder, [one.path for one in parameters], len(goals), search)
     scores = scorer.score(contest.run(journal, expect))
     chosen = candidates(scores, config.confirm.points)
     values = measure(worlds, [scores.records[i].point for i in chosen], fresh, metrics)[0] if chosen else []
@@ -346,7 +346,7 @@ def command(path: Path, options: Any) -> int:
                 {name: evaluator(scenario) for name, scenario in base.items()},
                 folder,
                 runner,
-                engine_digest(),
+                search_digest(plan),
             )
 
     return conduct(path, options, "optimise", experiment, print_study)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from experiments.plans.confirm import Confirmation
-from experiments.plans.goals import Scores
+from experiments.plans.goals import Bound, Goal, Scores
 from experiments.plans.parameters import Parameter, Point
 from experiments.plans.study import Study
 from experiments.tables import interval, unit_of
@@ -68,7 +70,7 @@ def summary_of(
     }
     if len(worlds) > 1 and confirmation.positions:
         summary["regrets"] = confirmation.regrets().to_dict("records")
-    summary["verdict"] = _verdict(summary, scores, parameters, confirmed)
+    summary["verdict"] = _verdict(summary, scores, parameters, confirmation)
     return summary, bool(found)
 
 
@@ -96,11 +98,12 @@ def amount(row: Row, what: str = "mean") -> str:
     return number(row[what], unit, signed=signed) + (f" ({limits})" if limits else "")
 
 
-def _verdict(summary: dict[str, Any], scores: Scores, parameters: Sequence[Parameter], confirmed: pd.DataFrame) -> str:
+def _verdict(
+    summary: dict[str, Any], scores: Scores, parameters: Sequence[Parameter], confirmation: Confirmation
+) -> str:
+    confirmed = confirmation.table()
     if confirmed.empty:
-        return "No trial keeps every bound: widen the ranges, loosen a bound, or allow more trials." + _nearest(
-            scores, parameters
-        )
+        return _nothing_allowed(scores, confirmation.scorer.bounds, parameters)
     fresh = len(summary["fresh_seeds"])
     if summary["front"]:
         labels = listed([goal["label"] for goal in summary["objectives"]])
@@ -119,6 +122,7 @@ def _verdict(summary: dict[str, Any], scores: Scores, parameters: Sequence[Param
         text += (
             f" In the worst of {len(summary['worlds'])} worlds ({worst['world']}) it loses "
             f"{number(worst['regret'], unit)} against the best for that world, on {fresh} fresh seeds."
+            f"{_least_gain(choice, confirmation.scorer.goals[0])}{_runner_up(choice['trial'], confirmation, unit)}"
         )
     else:
         (row,) = choice["objectives"]
@@ -137,13 +141,60 @@ def _surer(confirmed: pd.DataFrame) -> str:
     return f" Shown to keep every bound: trial {listed(sure)}." if sure else ""
 
 
-def _nearest(scores: Scores, parameters: Sequence[Parameter]) -> str:
-    """Say which trial comes nearest to keeping the bounds."""
-    if not scores.excess.size:
+def _least_gain(choice: Mapping[str, Any], goal: Goal) -> str:
+    """Say what the choice gains over the base in the world where that is least."""
+    rows = [row for row in choice["objectives"] if math.isfinite(row["gain"])]
+    if not rows:
         return ""
-    exceeded = (scores.excess > 0).sum(axis=1)
-    nearest = min(range(len(exceeded)), key=lambda i: (exceeded[i], scores.excess[i][scores.excess[i] > 0].sum()))
-    return f" Nearest is {written(scores.records[nearest].point, parameters)}."
+    least = min(rows, key=lambda row: goal.sign * row["gain"])
+    return f" Over the base it gains least in {least['world']}: {amount(least, 'gain')}."
+
+
+def _runner_up(chosen: int, confirmation: Confirmation, unit: str) -> str:
+    """Say whether fresh seeds tell the choice from the one that the search would choose next."""
+    other = confirmation.runner_up()
+    if other is None:
+        return ""
+    lead = confirmation.lead(chosen, other)
+    limits = interval(lead.low, lead.high, unit, signed=True)
+    by = f" (lead in the worst world {number(lead.mean, unit, signed=True)}, {limits})" if limits else ""
+    told = "It is better than" if lead.low > 0 else "It cannot be told from"
+    return f" {told} the runner-up, trial {other}{by}."
+
+
+def _nothing_allowed(scores: Scores, bounds: Sequence[Bound], parameters: Sequence[Parameter]) -> str:
+    """Say why there is nothing to choose: which bounds every trial breaks, and which trial comes nearest."""
+    valued = np.flatnonzero(np.isfinite(scores.losses).all(axis=(1, 2)))
+    if not valued.size:
+        return "No trial has a value of every objective: runs failed, or the metric has no data."
+    by_bound = scores.excess[valued].reshape(len(valued), len(bounds), -1)
+    excess = np.where(np.isfinite(by_bound), by_bound, -np.inf).max(axis=2)  # in the worst world
+    broken = [i for i in range(len(bounds)) if (excess[:, i] > 0).all()]
+    if broken:
+        told = listed([_broken(bounds[i], float(excess[:, i].min())) for i in broken])
+        why = f"every trial breaks {told}"
+    else:
+        why = f"no trial keeps all of {listed([_limit(bound) for bound in bounds])} at once"
+    scale = np.array([abs(bound.limit) or 1.0 for bound in bounds])
+    nearest = valued[(np.maximum(excess, 0) / scale).sum(axis=1).argmin()]
+    return (
+        f"No trial keeps every bound: {why}. Widen the ranges, loosen a bound, or allow more trials. "
+        f"Nearest is {written(scores.records[nearest].point, parameters)}."
+    )
+
+
+def _limit(bound: Bound) -> str:
+    """Write a bound with the unit of its metric."""
+    minus = " minus base" if bound.minus_base else ""
+    sign = "<=" if bound.side > 0 else ">="
+    unit = unit_of(bound.metric)
+    limit = f"{100 * bound.limit:g}%" if unit == "share" else number(bound.limit, unit)
+    return f"{bound.metric}{minus} {sign} {limit}"
+
+
+def _broken(bound: Bound, least: float) -> str:
+    """Write a bound that every trial breaks, and how near the best came."""
+    return f"{_limit(bound)} (at best {number(bound.limit + bound.side * least, unit_of(bound.metric))})"
 
 
 def print_study(out: Console, study: Study) -> None:

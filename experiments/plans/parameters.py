@@ -139,6 +139,7 @@ class Parameter:
 
     def label(self, value: Any) -> str:
         """Write a plain value for a reader, with its unit."""
+        value = value.item() if isinstance(value, np.generic) else value  # as a cell of a table is
         if value is None:
             return "default"
         if not _is_number(value):

@@ -21,7 +21,8 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -115,7 +116,11 @@ class Plan[Config: PlanConfig]:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that determines the study, 64 hexadecimal digits."""
-        content = self.config.model_dump(mode="json", exclude={"name", "question", "scenario", "set"})
+        return self.digest_without()
+
+    def digest_without(self, *keys: str) -> str:
+        """Return the digest that plans share which differ in nothing but these keys."""
+        content = self.config.model_dump(mode="json", exclude={"name", "question", "scenario", "set", *keys})
         files = {key: hashlib.sha256(self.file(key).read_bytes()).hexdigest() for key in self.config.data_files}
         text = json.dumps({**content, **files, "scenario": self.scenario.digest}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -196,11 +201,12 @@ def load_plan(path: Path, assignments: Sequence[str] = (), kind: str | None = No
     if config.seed + config.replicates - 1 > MAX_SEED:
         raise ScenarioValueError(problem_at(tree, ("seed",), f"must leave room for {config.replicates} seeds."))
     scenario = _scenario(config, tree)
-    parameters = tuple(
-        parameter(name, spec, _node(tree, ("parameters", name)), scenario)
-        for name, spec in getattr(config, "parameters", {}).items()
-    )
-    plan = Plan(config, scenario, parameters, tree)
+    parameters = []
+    for name, spec in getattr(config, "parameters", {}).items():
+        entry = _node(tree, ("parameters", name))
+        with _as_typed(entry, "parameters", name):
+            parameters.append(parameter(name, spec, entry, scenario))
+    plan = Plan(config, scenario, tuple(parameters), tree)
     if problems := [*_overlaps(plan), *_metric_problems(plan), *config.problems(plan)]:
         raise ScenarioValueError(*problems)
     return plan
@@ -255,8 +261,23 @@ def _scenario(config: PlanConfig, tree: Node) -> Scenario:
     scenario = Scenario.load(file)
     for path in config.set:
         entry = _node(tree, ("set", path))
-        scenario = scenario.override({path: entry}, origin=str(entry.place))
+        with _as_typed(entry, "set", path):
+            scenario = scenario.override({path: entry}, origin=str(entry.place))
     return scenario
+
+
+@contextmanager
+def _as_typed(entry: Node, head: str, path: str) -> Iterator[None]:
+    """Name a path of the scenario as ``--set`` of a plan has it, if it comes from there."""
+    try:
+        yield
+    except ScenarioError as error:
+        if entry.place.file != COMMAND_LINE:
+            raise
+        inside = [problem.path if problem.path.startswith(f"{path}.") else path for problem in error.problems]
+        raise type(error)(
+            *(replace(one, path=f"{head}.{below}") for one, below in zip(error.problems, inside, strict=True))
+        ) from None
 
 
 def _overlaps(plan: Plan[Any]) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ from scipy.stats import qmc
 
 from experiments.engine import versions
 from experiments.files import to_json
+from experiments.plans.plan import Plan
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -60,9 +61,12 @@ class Tried:
     violations: Sequence[float] = ()
 
 
-def engine_digest() -> str:
-    """Return a short name of the engine that makes runs: its code, its libraries, its plug-ins."""
-    return hashlib.sha256(to_json(versions()).encode()).hexdigest()[:16]
+def search_digest(plan: Plan[Any]) -> str:
+    """Return a short name of a search: its plan, but for how many trials it makes, and the engine that makes runs.
+
+    The engine is its code, its libraries, its plug-ins. A plan with more trials continues the same search.
+    """
+    return hashlib.sha256(f"{to_json(versions())} {plan.digest_without('trials')}".encode()).hexdigest()[:16]
 
 
 def startup(dimensions: int) -> int:
@@ -176,14 +180,14 @@ class Journal:
         Paths of the parameters.
     objectives : int
         How many values a trial has; all are minimised.
-    engine : str
-        What made the values; a journal's trials of another engine are left alone, as if there were none.
+    search : str
+        Names what made the values; a journal's trials of another search are left alone, as if there were none.
     """
 
     folder: Path
     names: Sequence[str]
     objectives: int
-    engine: str
+    search: str
     _study: optuna.Study = field(init=False)
 
     def __post_init__(self) -> None:
@@ -197,7 +201,7 @@ class Journal:
             lock.unlink(missing_ok=True)
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(file))),
-            study_name=self.engine,
+            study_name=self.search,
             directions=["minimize"] * self.objectives,
             load_if_exists=True,
         )

@@ -205,19 +205,30 @@ def _verdict(
             parts.append(f"{metric} does not vary with any of these parameters.")
             continue
         top = rows.iloc[0]
-        sure = "beyond doubt" if top["rank_high"] == 1 else f"though it may be number {int(top['rank_high'])}"
+        sure = _sureness(top, main, floors[str(metric)])
         small = np.fmax(WEAK * top[main], floors[str(metric)])
         weak = rows.loc[rows[f"{main}_high"] < small, "parameter"].tolist()
         text = f"{metric} is moved most by {top['parameter']} ({_told(kind, str(metric), top)}), {sure}"
         if len(rows) > 1 and (second := rows.iloc[1])[main] > 0:
             text += f"; then by {second['parameter']} ({_told(kind, str(metric), second)})"
         parts.append(text + (f"; hardly, or no more than noise would seem to, by {listed(weak)}." if weak else "."))
+        if kind == "sobol" and (rows[[main, f"{main}_high"]] > 1).any(axis=None):
+            parts.append("Shares above 100% of its variance say that the design is too small: more points would tell.")
     parts += [f"{metric} is refused: {reason}" for metric, reason in refused.items()]
     parts += [
         f"In {metric} {count['values']} of {count['of']} values are imputed means, which blurs its indices."
         for metric, count in imputed.items()
     ]
     return " ".join(parts)
+
+
+def _sureness(top: Any, main: str, floor: float) -> str:
+    """Say how sure it is that the strongest parameter is that; `floor` is NaN for one seed, which cannot tell noise."""
+    if math.isnan(floor):
+        return "though with one seed nobody can say how much of that is noise"
+    if top[f"{main}_low"] <= floor:
+        return "though noise alone could look like that"
+    return "beyond doubt" if top["rank_high"] == 1 else f"though it may be number {int(top['rank_high'])}"
 
 
 def _told(kind: str, metric: str, row: Any) -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from experiments.files import to_json, write_table, write_text
 from experiments.plans.evaluate import COLUMNS
@@ -101,7 +102,14 @@ class Study:
         return study
 
     def _json(self, name: str) -> dict[str, Any]:
-        return dict(json.loads((self.folder / name).read_text(encoding="utf-8")))
+        try:
+            return dict(json.loads((self.folder / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise self._damaged(name) from None
+
+    def _damaged(self, name: str) -> ScenarioFileError:
+        message = f"is damaged: {name} is missing or cut short. Carry out the plan again; finished runs are kept."
+        return ScenarioFileError(Problem(message, str(self.folder)))
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -129,8 +137,18 @@ class Study:
         return [_parameter(one) for one in self.manifest["parameters"]]
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read a Parquet file of the folder by its name without suffix."""
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        """Read a Parquet file of the folder by its name without suffix.
+
+        Raises
+        ------
+        ScenarioFileError
+            If it is missing or damaged.
+        """
+        file = self.folder / f"{name}.parquet"
+        try:
+            return pd.read_parquet(file)
+        except (OSError, pa.ArrowException):
+            raise self._damaged(file.name) from None
 
     @property
     def tables(self) -> list[str]:

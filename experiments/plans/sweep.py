@@ -32,6 +32,7 @@ from experiments.plans.evaluate import Evaluate, Runner, shop_evaluator
 from experiments.plans.parameters import Parameter, Point, current_value
 from experiments.plans.plan import Metrics, Parameters, Plan, PlanConfig
 from experiments.plans.study import Findings, Study, points_table
+from experiments.replication import MAX_SEED
 from experiments.tables import interval, label, unit_of
 from experiments.wording import listed, number
 from sim.core.config import Section
@@ -95,6 +96,8 @@ class SweepPlan(PlanConfig):
             if path not in names:
                 yield plan.error(("base", path), f"is not a parameter of this plan; those are {', '.join(names)}.")
                 return
+        if self.seed + self.replicates + self.confirm - 1 > MAX_SEED:
+            yield plan.error(("seed",), "must leave room for the seeds of replicates and of confirm.")
         base_point(plan)  # refuses values that the scenario does not allow
         if isinstance(self.design, SobolDesign) and self.design.points & (self.design.points - 1):
             near = 2 ** (self.design.points.bit_length() - 1)
@@ -203,7 +206,7 @@ def main_effects(points: pd.DataFrame, runs: pd.DataFrame, parameters: Sequence[
     parameters : sequence of Parameter
     grid : bool
         Whether each value of a parameter meets all values of the others. Then the average is exact for a seed, and
-        intervals are over seeds; else points are a sample, and intervals are over points.
+        intervals are over seeds; else points are a sample too, see :func:`sampled_effect`.
 
     Returns
     -------
@@ -220,8 +223,7 @@ def main_effects(points: pd.DataFrame, runs: pd.DataFrame, parameters: Sequence[
         for one in parameters:
             for values, members in _groups(points.set_index("point").loc[differences.columns, one.path]):
                 chosen = differences[members]
-                sample = chosen.mean(axis=1, skipna=False) if grid else chosen.mean(axis=0)
-                found = stats.mean_estimate(sample)
+                found = stats.mean_estimate(chosen.mean(axis=1, skipna=False)) if grid else sampled_effect(chosen)
                 value = values[0] if len(set(values)) == 1 else float(np.mean(values))
                 rows.append(
                     {
@@ -237,6 +239,26 @@ def main_effects(points: pd.DataFrame, runs: pd.DataFrame, parameters: Sequence[
                 )
     columns = ["parameter", "value", "label", "metric", "points", "difference", "difference_low", "difference_high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def sampled_effect(differences: pd.DataFrame) -> stats.Estimate:
+    """Estimate a mean over points and seeds, both of which are samples.
+
+    Parameters
+    ----------
+    differences : DataFrame, shape (seeds, points)
+        NaN where a run is missing.
+
+    Returns
+    -------
+    Estimate
+        Its half-width is the root of the sum of squares of two: Student's interval over points of their means over
+        seeds, and over seeds of their means over points. Errors of the two are independent; what is noise of single
+        runs is in both, so the interval is rather too long. Without limits for a single point or seed.
+    """
+    points, seeds = stats.mean_estimate(differences.mean(axis=0)), stats.mean_estimate(differences.mean(axis=1))
+    half = math.hypot(points.high - points.low, seeds.high - seeds.low) / 2
+    return stats.Estimate(points.mean, points.mean - half, points.mean + half, seeds.replicates)
 
 
 def _groups(values: pd.Series[Any]) -> Iterator[tuple[list[Any], list[int]]]:
@@ -283,15 +305,16 @@ def analyse(
         "effects": found,
         "main_effects": main_effects(table, runs, plan.parameters, isinstance(plan.config.design, GridDesign)),
     }
-    summary = {"points": len(points) - 1, "runs": len(runs[["point", "seed"]].drop_duplicates()), "best_by": metric}
+    made = len(runs[["point", "seed"]].drop_duplicates())
     best = [int(point) for point in ranked["point"][:confirmed]]
     if best:
         again = evaluate([points[BASE], *(points[point] for point in best)], fresh)
         again["point"] = again["point"].map(dict(enumerate([BASE, *best])))
         tables["confirmed_runs"] = again
+        made += len(again[["point", "seed"]].drop_duplicates())
         tables["confirmed"] = effects(again)
     names = {number: _described(point, plan.parameters) for number, point in enumerate(points)}
-    summary["base"] = dict(points[BASE])
+    summary: dict[str, Any] = {"points": len(points) - 1, "runs": made, "best_by": metric, "base": dict(points[BASE])}
     summary["best"] = [
         {**{str(key): value for key, value in row.items()}, "parameters": dict(points[row["point"]])}
         for row in ranked[:BEST].to_dict("records")
@@ -319,11 +342,14 @@ def _verdict(metric: str, ranked: pd.DataFrame, names: dict[int, str], confirmed
     best = ranked.iloc[0]
     counts = ranked["verdict"].value_counts()
     told = listed([f"{count} {verdict}" for verdict, count in counts.items()])
-    text = (
-        f"By {metric}, the best of {len(ranked)} points is {names[int(best['point'])]}: "
-        f"{number(best['difference'], unit, signed=True)}{_limits(best, unit)} against the base ({names[BASE]}). "
-        f"Of all points, against the base: {told}."
-    )
+    change = f"{names[int(best['point'])]}: {number(best['difference'], unit, signed=True)}{_limits(best, unit)}"
+    if direction_of(metric) and "better" not in counts:
+        text = f"By {metric}, no point is shown to be better than the base ({names[BASE]}); the first is {change}."
+    else:
+        text = f"By {metric}, the best of {len(ranked)} points is {change} against the base ({names[BASE]})."
+    if ties := int((ranked["difference"] == best["difference"]).sum()) - 1:
+        text += f" {ties} more {'does' if ties == 1 else 'do'} exactly as well."
+    text += f" Of all points, against the base: {told}."
     if confirmed is None:
         return f"{text} The best of many looks better than it is; confirm: N runs it again with fresh seeds."
     again = confirmed[(confirmed["metric"] == metric) & (confirmed["point"] == best["point"])]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.files import write_text
+from sim.scenario import Problem, ScenarioFileError
 
 
 def render(folder: Path) -> Path:
@@ -30,10 +31,18 @@ def render(folder: Path) -> Path:
     -------
     Path
         Of the report.
+
+    Raises
+    ------
+    ScenarioFileError
+        If the folder is damaged.
     """
     from experiments.plans.plan import KINDS
 
-    kind = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["kind"]
+    try:
+        kind = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["kind"]
+    except (ValueError, TypeError, KeyError):
+        raise ScenarioFileError(Problem("is damaged: manifest.json is cut short.", str(folder))) from None
     if kind in KINDS:
         from experiments.plans.study import Study
         from experiments.report.studies import study_contents

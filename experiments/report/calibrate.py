@@ -7,6 +7,7 @@ import math
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments.plans.calibrate_output import precise
 from experiments.plans.study import Study
@@ -184,6 +185,7 @@ def _search(study: Study) -> Picture:
         value_axis(axes, one)
         axes.set_xlabel(one.path if len(one.path) < 30 else f"…{one.path[-28:]}")
     plain_axis(grid[0])
+    grid[0].yaxis.set_minor_formatter(NullFormatter())  # on a log axis the default writes TeX
     grid[0].set_ylabel("distance from the targets")
     figure.tight_layout()
     caption = (

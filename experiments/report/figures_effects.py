@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import seaborn as sns
@@ -26,9 +26,9 @@ from experiments.report.drawing import (
     plain_axis,
 )
 from experiments.report.folder import Run, Study
-from experiments.report.tables import TOO_WIDE
-from experiments.tables import short
-from experiments.wording import listed, percent
+from experiments.report.tables import change, changes
+from experiments.tables import short, unit_of
+from experiments.wording import TOO_WIDE, listed, percent, possible_change
 
 FOREST = {
     "growth": ("new_members", "gmv", "buyers", "orders", "k_factor"),
@@ -41,23 +41,24 @@ ROW = 0.19  # inches
 
 
 def forest(study: Study) -> Picture:
-    """Draw relative differences with their intervals, by metric and arm."""
+    """Draw mean differences with their intervals, by metric and arm: in percent of the base, shares in points."""
     names = [arm.name for arm in study.arms]
     look = looks([study.base.name, *names])
     rows = [
-        (group, metric, [(name, study.effects[name, metric]) for name in names if (name, metric) in study.effects])
+        (group, metric, [(name, _change(study.effects[name, metric], metric)) for name in names])
         for group, metrics in FOREST.items()
         for metric in metrics
+        if all((name, metric) in study.effects for name in names)
     ]
     drawn = [
         (group, metric, found)
         for group, metric, all_found in rows
-        if (found := [(name, row) for name, row in all_found if _tells(row)])
+        if (found := [(name, effect) for name, effect in all_found if effect is not None])
     ]
     left_out = [metric for _, metric, _ in rows if metric not in {metric for _, metric, _ in drawn}]
     if not drawn:
         return nothing("n/a: no metric has a relative difference; see the table for differences in their own units.")
-    reach = _reach([row for _, _, found in drawn for _, row in found])
+    reach = _reach([effect for _, _, found in drawn for _, effect in found])
     lines = sum(len(found) + 0.7 for _, _, found in drawn)
     figure = Figure(figsize=(WIDTH, ROW * lines + 0.9))
     axes = figure.subplots()
@@ -73,13 +74,18 @@ def forest(study: Study) -> Picture:
             metric.replace("_", " "), (0, middle), (-8, 0), xycoords=("axes fraction", "data"),
             textcoords="offset points", ha="right", va="center", weight="bold",
         )  # fmt: skip
-        for name, row in found:
-            _effect(axes, y, row, look[name], reach)
+        for name, effect in found:
+            _effect(axes, y, effect, look[name], reach)
             y += 1
         y += 0.7
         axes.axhline(y - 0.85, color=RULE, linewidth=0.5)
     axes.axvline(0, color=INK, linewidth=0.9)
-    axes.set(xlim=(-reach, reach), ylim=(y - 0.7, -0.7), yticks=[], xlabel=f"change against {study.base.name}")
+    axes.set(
+        xlim=(-reach, reach),
+        ylim=(y - 0.7, -0.7),
+        yticks=[],
+        xlabel=f"change against {study.base.name} (of shares: in points)",
+    )
     axes.grid(visible=False, axis="y")
     percent_axis(axes, "x")
     handles = [_handle(look[name]) for name in names]
@@ -87,56 +93,75 @@ def forest(study: Study) -> Picture:
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.22, right=0.83, top=1 - 0.34 / height, bottom=0.45 / height)
     caption = (
-        "Dots are mean changes in percent, bars their 95% intervals over paired replicates, written out on the "
-        "right. Full dots are settled: the interval leaves zero out. Hollow dots are not settled yet. An arrow "
-        "means that something lies beyond the edge. No interval: with these replicates the base may as well be zero."
+        f"Dots are mean changes in percent of the mean of {study.base.name}, which is held fixed here; of shares, in "
+        "points. Bars are their 95% intervals over paired replicates, written out on the right; in the tables, "
+        "intervals of percentages also count how little the base is known. Full dots are settled: the interval leaves "
+        "zero out, or nothing changes. Hollow dots are not settled yet. An arrow means that something lies beyond the "
+        "edge."
     )
     if left_out:
         names_left_out = listed([metric.replace("_", " ") for metric in left_out])
         caption += f" Not drawn, as {study.base.name} has none, too little or no data: {names_left_out}."
     parts = [
-        f"{name} changes {metric.replace('_', ' ')} by {percent(row['relative_difference'], signed=True)}"
-        for _, metric, found in drawn
-        for name, row in found
+        f"{name}: {metric.replace('_', ' ')} {effect.text}" for _, metric, found in drawn for name, effect in found
     ]
     return picture(figure, "forest", "Relative changes with 95% intervals", "; ".join(parts) + ".", caption)
 
 
-def _tells(row: Mapping[str, Any]) -> bool:
-    """Whether the relative difference says anything: there is one, and its interval is not wider than any axis."""
-    known = math.isfinite(row["relative_difference"])
-    return known and not bool(row["relative_high"] - row["relative_low"] >= TOO_WIDE)
+class Change(NamedTuple):
+    """What an arm changes, in parts of what the base has, which is held fixed; shares: in points of 1."""
+
+    mean: float
+    low: float
+    high: float
+    settled: bool
+    text: str
 
 
-def _reach(rows: Sequence[Mapping[str, Any]]) -> float:
+def _change(row: Mapping[str, Any], metric: str) -> Change | None:
+    """Return what to draw; None if there is no change to draw, or if the base has too little to divide by."""
+    unit = unit_of(metric)
+    whole = 1.0 if unit == "share" else row["base_mean"]
+    if not (math.isfinite(row["mean_difference"]) and whole > 0):
+        return None
+    low, high = (possible_change(row[key], row, unit) / whole for key in ("ci_low", "ci_high"))
+    if high - low >= TOO_WIDE:
+        return None
+    mean = row["mean_difference"] / whole
+    settled = row["verdict"] in ("better", "worse", "higher", "lower")
+    if row["verdict"] == "same":
+        return Change(mean, low, high, True, "as in the base")
+    if unit == "share":
+        return Change(mean, low, high, settled, f"{change(mean, metric)}  ({changes(row, metric)})")
+    limits = f"{percent(low).removesuffix('%')} to {percent(high)}" if math.isfinite(low) else "no interval"
+    return Change(mean, low, high, settled, f"{percent(mean, signed=True)}  ({limits})")
+
+
+def _reach(found: Sequence[Change]) -> float:
     """Return how far the axis goes: to most changes and most ends of intervals, so that none dwarfs the rest."""
-    changes = [abs(row["relative_difference"]) for row in rows]
-    ends = [abs(row[key]) for row in rows for key in ("relative_low", "relative_high") if math.isfinite(row[key])]
-    most = [1.15 * float(np.quantile(values, 0.8)) for values in (changes, ends) if values]
-    return float(max(0.05, min(max(most), 1.15 * max([*changes, *ends]))))
+    means = [abs(change.mean) for change in found]
+    ends = [abs(end) for change in found for end in (change.low, change.high) if math.isfinite(end)]
+    most = [1.15 * float(np.quantile(values, 0.8)) for values in (means, ends) if values]
+    return float(max(0.05, min(max(most), 1.15 * max([*means, *ends]))))
 
 
-def _effect(axes: Any, y: float, row: Mapping[str, Any], look: Look, reach: float) -> None:
-    change, low, high = row["relative_difference"], row["relative_low"], row["relative_high"]
-    settled = row["verdict"] in ("better", "worse", "same", "higher", "lower")
-    text = percent(change, signed=True)
+def _effect(axes: Any, y: float, effect: Change, look: Look, reach: float) -> None:
+    low, high = effect.low, effect.high
     if math.isfinite(low) and math.isfinite(high):
-        axes.plot([max(low, -reach), min(high, reach)], [y, y], color=look.colour, linewidth=1.4, solid_capstyle="butt")
+        ends = np.clip([low, high], -reach, reach)
+        axes.plot(ends, [y, y], color=look.colour, linewidth=1.4, solid_capstyle="butt")
         for end, edge, marker in ((low, -reach, "<"), (high, reach, ">")):
             if abs(end) > reach and np.sign(end) == np.sign(edge):
                 axes.plot([edge], [y], marker=marker, color=look.colour, markersize=5, clip_on=False)
-        text += f"  ({percent(low).removesuffix('%')} to {percent(high)})"
-    else:
-        text += "  (no interval)"
-    beyond = abs(change) > reach
+    beyond = abs(effect.mean) > reach
     axes.plot(
-        [np.clip(change, -reach, reach)], [y], marker=(">" if change > 0 else "<") if beyond else look.marker,
-        color=look.colour, clip_on=False, markersize=6, markeredgewidth=1.4,
-        markerfacecolor=look.colour if settled else "white", linestyle="none",
+        [np.clip(effect.mean, -reach, reach)], [y], color=look.colour, clip_on=False, markersize=6, linestyle="none",
+        marker=(">" if effect.mean > 0 else "<") if beyond else look.marker,
+        markeredgewidth=1.4, markerfacecolor=look.colour if effect.settled else "white",
     )  # fmt: skip
     axes.annotate(
-        text, (1, y), (8, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
-        size=8, color=INK if settled else QUIET,
+        effect.text, (1, y), (8, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
+        size=8, color=INK if effect.settled else QUIET,
     )  # fmt: skip
 
 

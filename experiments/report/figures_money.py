@@ -15,7 +15,8 @@ from experiments.report.folder import Flow, Run
 from experiments.tables import short
 from experiments.wording import listed, yuan
 
-SHOP = "shop"
+SHOP, ESCROW = "shop", "escrow"
+LEAST = 0.01  # yuan
 GAP = 0.09  # between two parties, of the height of all bars
 BAR = 0.025
 THINNEST = 0.004
@@ -43,7 +44,9 @@ def flows(runs: Sequence[Run]) -> Picture:
     figure.tight_layout(h_pad=1.5, w_pad=3)
     caption = (
         "Yuan in the mean of the replicates: who paid on the left, who received on the right; the width of a band "
-        "is the amount. Each half has a scale of its own. Escrow holds what buyers paid until a delivery stands; "
+        "is the amount. Each half has a scale of its own. Escrow holds what buyers paid, and what schemes paid "
+        "in for them, until a delivery stands: what is on its way at the end has not left it. "
+        "In the other half, "
         "frozen commission and wallets are rewards on their way to those who earned them."
     )
     parts = [f"{run.name}: {listed(_sentences(run.flows[:4]))}" for run in with_money]
@@ -51,8 +54,12 @@ def flows(runs: Sequence[Run]) -> Picture:
 
 
 def _halves(run: Run) -> tuple[list[Flow], list[Flow]]:
-    """Return the shop's own trade, and what schemes move."""
-    return [f for f in run.flows if f.scheme == SHOP], [f for f in run.flows if f.scheme != SHOP]
+    """Return the shop's own trade with what is left in escrow, and what schemes move."""
+    own = [flow for flow in run.flows if flow.scheme == SHOP]
+    left = sum(flow.yuan * ((flow.target == ESCROW) - (flow.source == ESCROW)) for flow in run.flows)
+    if left >= LEAST:
+        own.append(Flow(SHOP, ESCROW, "in escrow at the end", left))
+    return own, [flow for flow in run.flows if flow.scheme != SHOP]
 
 
 def _rows(run: Run) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,8 @@ LEAST_RANGE = 0.2  # of the colours of a heat map, so that small differences loo
 MANY_WEEKS = 14  # more cohorts than this are drawn without numbers in the cells
 ENOUGH = 10  # new members, before a K-factor says anything
 BAND = (0.025, 0.975)
+INVITED: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.55}
+"""Thin and pale: dashes already tell runs apart."""
 
 
 def growth(runs: Sequence[Run]) -> Picture:
@@ -52,7 +56,7 @@ def growth(runs: Sequence[Run]) -> Picture:
                 _line(axes, series[name][key], look, name)
         axes.set(xlabel="day", ylabel="", xlim=(0, None), ylim=(None if key == "members" else 0, None))
         plain_axis(axes)
-    handles = [Line2D([], [], color=QUIET), Line2D([], [], color=QUIET, linewidth=1, linestyle=":")]
+    handles = [Line2D([], [], color=QUIET), Line2D([], [], color=QUIET, **INVITED)]
     panels[1, 0].legend(handles, ["all", "invited"], loc="upper left")
     _legend(figure, panels[0, 0], len(runs))
     figure.tight_layout(rect=(0, 0, 1, 0.95))
@@ -82,10 +86,11 @@ def _growth_of(run: Run) -> dict[str, pd.DataFrame]:
 def _line(axes: Axes, table: pd.DataFrame, look: Look, label: str, *, invited: bool = False) -> None:
     """Draw the mean of a table of shape (days, replicates) with its band."""
     days, ends = table.index.to_numpy(), table.quantile(BAND, axis=1).to_numpy()
-    (line,) = axes.plot(days, table.mean(axis=1), color=look.colour, linewidth=1.0 if invited else 1.6)
+    style = INVITED if invited else {"linewidth": 1.6}
+    (line,) = axes.plot(days, table.mean(axis=1), color=look.colour, **style)
     line.set_label(label or "_unnamed")
-    if invited or look.dashes:
-        line.set_dashes((1, 1.5) if invited else look.dashes)
+    if look.dashes:
+        line.set_dashes(look.dashes)
     if invited:
         return
     axes.fill_between(days, ends[0], ends[1], color=look.colour, alpha=0.12, linewidth=0)
@@ -158,17 +163,25 @@ def fraud(runs: Sequence[Run]) -> Picture:
     figure = Figure(figsize=(WIDTH, 2.9))
     panels = figure.subplots(1, 3)
     titles = ("Fake accounts that got in", "Sign-ups refused", "Fake accounts' share of the subsidy")
+    drawn: list[dict[str, pd.DataFrame]] = [{}, {}, {}]
     for name, look in looks([run.name for run in runs]).items():
         run = next(run for run in runs if run.name == name)
         accounts = run.joins(run.joined["fake"]).cumsum()
         subsidy = run.daily("incentive_cost").cumsum()
         share = (run.daily("fraud_loss") / subsidy).where(subsidy > 0)
-        for axes, table in zip(panels, (accounts, run.daily("signups_refused").cumsum(), share), strict=True):
+        tables = (accounts, run.daily("signups_refused").cumsum(), share)
+        for axes, table, lines in zip(panels, tables, drawn, strict=True):
             if table.notna().to_numpy().any():
                 _line(axes, table, look, name)
-    for axes, title in zip(panels, titles, strict=True):
+                lines[name] = table
+    for axes, title, lines in zip(panels, titles, drawn, strict=True):
         axes.set_title(title)
-        axes.set(xlabel="day", ylabel="", xlim=(0, max(run.days for run in runs)), ylim=(0, None))
+        axes.set(
+            xlabel="\n".join(["day", *_coinciding(lines)]),
+            ylabel="",
+            xlim=(0, max(run.days for run in runs)),
+            ylim=(0, None),
+        )
         plain_axis(axes)
     percent_axis(panels[2])
     _legend(figure, panels[0], len(runs))
@@ -176,7 +189,16 @@ def fraud(runs: Sequence[Run]) -> Picture:
     caption = (
         "All since the first day. Refused sign-ups include those of real persons; what of all refusals was wrong is "
         "in the table below. The share is what fake accounts got out of incentives, what was taken back taken off, "
-        "over what incentives cost; before the first subsidy there is none."
+        "over what incentives cost; before the first subsidy there is none. Runs whose lines are one line are named "
+        "below the panel."
     )
     parts = [f"{run.name}: {run.mean('fraud_accounts'):,.0f} fake accounts" for run in runs]
     return picture(figure, "fraud", "Fraud over time", f"Line charts; {listed(parts)} at the end.", caption)
+
+
+def _coinciding(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return a line of text for each group of runs that are drawn on top of each other."""
+    groups: dict[bytes, list[str]] = {}
+    for name, table in tables.items():
+        groups.setdefault(table.to_numpy(float).tobytes(), []).append(name)
+    return [fill(f"{listed(names)}: the same line", 44) for names in groups.values() if len(names) > 1]

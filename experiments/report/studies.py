@@ -14,6 +14,9 @@ from experiments.plans.study import Study
 from experiments.report.drawing import Picture, styled
 from experiments.runs import seeds_in_name
 
+RUN = ["point", "seed", "world"]
+"""What tells runs apart, as far as a table has it."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -64,10 +67,13 @@ def study_contents(study: Study) -> dict[str, Any]:
     with styled():
         panels = import_module(f"experiments.report.{study.kind}").panels(study)
     manifest, summary = study.manifest, study.summary
-    runs = study.runs[["point", "seed"]].drop_duplicates()
+    tables = [study.runs, *(study.table(name) for name in study.tables if name.endswith("_runs"))]
+    runs = sum(len(table[table.columns.intersection(RUN)].drop_duplicates()) for table in tables)
+    sweep = study.kind == "sweep"  # its first point is the base, which no other count of points includes
+    points = f"{len(study.points) - sweep} points{' and the base' if sweep else ''}"
     return {
         "title": study.name,
-        "lead": f"{study.kind} of {manifest['scenario']}: {len(study.points)} points, {len(runs)} runs, "
+        "lead": f"{study.kind} of {manifest['scenario']}: {points}, {runs} runs, "
         f"seeds {seeds_in_name(manifest['seeds'])[1:]}",
         "question": manifest["question"],
         "verdict": summary["verdict"],

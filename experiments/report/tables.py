@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.comparison import INCREMENTS, direction_of
+from experiments.guardrails import side
 from experiments.report.folder import Run, Study, finite
 from experiments.tables import SHOWN, interval, unit_of
-from experiments.wording import listed, number, percent, possible, yuan
+from experiments.wording import listed, noun, number, percent, possible, possible_change, tells_relative, yuan
 from sim.metrics import METRICS
 
 KEY = {
@@ -50,8 +51,8 @@ WHY_NOT = {
     "detection_recall": "no fake account tried",
     "detection_delay_days": "no fake account was caught after it got in",
     "false_intercept_rate": "nothing was judged",
-    "roi": "the arm cost nothing more than the base",
-    "cost_per_extra_member": "no clear number of members gained",
+    "roi": "open: the arm does not surely cost more than the base",
+    "cost_per_extra_member": "open: the arm does not surely gain members",
     "anyway_benefit_share": "real persons got nothing out of incentives",
     "delivery_days": "nothing was delivered",
     "return_rate": "no order was settled",
@@ -60,7 +61,12 @@ WHY_NOT = {
 COSTS = ("incremental_cost", "cost_per_extra_member")
 """Above zero for whatever costs anything: that is no news."""
 MONEY = ("yuan", "yuan a person")
-TOO_WIDE = 10.0  # an interval of a relative change, beyond which it says less than the change itself
+JUDGED = "refused or caught at some time"
+LABELS = {
+    "detection_precision": f"detection precision: fake ones among those {JUDGED}",
+    "detection_recall": f"detection recall: fake ones that were {JUDGED}",
+}
+"""What a reader who sees losses beside full recall has to know."""
 VERDICTS = {
     "better": "✓ better", "worse": "✗ worse", "higher": "higher", "lower": "lower", "same": "= same",
     "undecided": "? undecided", "no data": "n/a",
@@ -102,8 +108,9 @@ def change(amount: float, metric: str) -> str:
     return "0 pt" if float(text) == 0 else f"{text} pt"
 
 
-def changes(low: float, high: float, metric: str) -> str:
-    """Write the limits of a difference."""
+def changes(row: Mapping[str, Any], metric: str) -> str:
+    """Write the limits of an effect's mean difference."""
+    low, high = (possible_change(row[key], row, unit_of(metric)) for key in ("ci_low", "ci_high"))
     if not (math.isfinite(low) and math.isfinite(high)):
         return "n/a: needs two replicates"
     if unit_of(metric) == "share":
@@ -148,6 +155,7 @@ def checks(study: Study) -> list[dict[str, str]]:
         metric, at = check["metric"], "at most" if check["bound"] == "max" else "at least"
         mean = finite(check["mean"])
         limit = possible(finite(check["confidence_limit"]), mean, unit_of(metric))
+        limited = f"{side(check['bound'], check['state'])} {value(limit, metric)}"
         rows.append(
             {
                 "scenario": check["scenario"],
@@ -155,7 +163,7 @@ def checks(study: Study) -> list[dict[str, str]]:
                 "formula": formula(metric),
                 "bound": f"{at} {value(finite(check['limit']), metric)}",
                 "mean": value(mean, metric) if math.isfinite(mean) else why_not(metric),
-                "limit": f"{at} {value(limit, metric)} with {percent(check['confidence'])} confidence"
+                "limit": f"{limited} with {percent(check['confidence'])} confidence"
                 if math.isfinite(limit)
                 else "n/a: " + (check["reason"] or "no interval"),
                 "state": check["state"],
@@ -216,13 +224,20 @@ def _key_cell(study: Study, arm: Run, metric: str) -> dict[str, str]:
         return {"value": value(row["arm_mean"], metric), "change": f"{study.base.name} has none", "state": ""}
     if row["verdict"] == "same":
         return {"value": value(row["arm_mean"], metric), "change": "as in the base", "state": "same"}
-    relative = unit_of(metric) != "share" and row["relative_high"] - row["relative_low"] < TOO_WIDE
-    if relative:
-        limits = f"{percent(row['relative_low']).removesuffix('%')} to {percent(row['relative_high'])}"
-        text = f"{percent(row['relative_difference'], signed=True)} ({limits})"
-    else:
-        text = f"{change(row['mean_difference'], metric)} ({changes(row['ci_low'], row['ci_high'], metric)})"
+    text = effect_in_words(row, metric)
     return {"value": value(row["arm_mean"], metric), "change": text, "state": str(row["verdict"])}
+
+
+def effect_in_words(row: Mapping[str, Any], metric: str) -> str:
+    """Write what an arm changes with its limits: in percent, or if that says nothing, in the metric's unit."""
+    unit = unit_of(metric)
+    if not tells_relative(row, unit):
+        named = "" if unit == "share" else noun(unit)
+        return f"{change(row['mean_difference'], metric)}{named} ({changes(row, metric)})"
+    text = percent(row["relative_difference"], signed=True)
+    if row["pairs"] == 1:
+        return f"{text} (n/a: needs two replicates)"
+    return f"{text} ({percent(row['relative_low']).removesuffix('%')} to {percent(row['relative_high'])})"
 
 
 def _limits(row: Mapping[str, Any], metric: str) -> str:
@@ -269,7 +284,7 @@ def _effect(row: Mapping[str, Any], metric: str) -> dict[str, str]:
         "base": plain(base, metric),
         "arm": plain(arm, metric),
         "difference": change(row["mean_difference"], metric) if known else reason,
-        "interval": changes(row["ci_low"], row["ci_high"], metric) if known else "n/a",
+        "interval": changes(row, metric) if known else "n/a",
         "chance": percent(chance) if math.isfinite(chance) else ("–" if not direction_of(metric) else "n/a"),
         "reduction": f"{reduction:,.1f}×" if math.isfinite(reduction) and reduction < 1e6 else "n/a",
         "state": str(row["verdict"]),
@@ -339,7 +354,7 @@ def fraud(study: Study) -> list[dict[str, Any]]:
         if any(metric in run.summary["metrics"] for run in study.runs):
             means = [run.mean(metric) for run in study.runs]
             cells = [value(mean, metric) if math.isfinite(mean) else why_not(metric) for mean in means]
-            rows.append({"metric": words(metric), "formula": formula(metric), "cells": cells})
+            rows.append({"metric": LABELS.get(metric, words(metric)), "formula": formula(metric), "cells": cells})
     return rows
 
 
