@@ -31,7 +31,8 @@ from sim.core.table import Table
 
 WORLD = Path(__file__).with_name("world.yaml")
 STAGES = (
-    "operations", "wake", "read", "visit", "recommend", "offer", "choose", "screen", "settle", "share", "act", "live", "record",
+    "operations", "wake", "read", "visit", "recommend", "offer", "choose", "screen", "settle", "share", "act", "live",
+    "record",
 )  # fmt: skip
 COUNTED = ("visits", "exposures", "orders")
 TICKS_A_DAY = 24
