@@ -32,7 +32,7 @@ def test_each_person_is_persuaded_put_off_unmoved_or_would_have_bought_anyway():
     twins = compare_twins(base, arm)
     assert (twins.persuaded, twins.put_off, twins.anyway, twins.unmoved) == (1, 1, 1, 1)
     assert twins.incremental_gmv == 6.8
-    assert twins.anyway_benefit_share == 0.25
+    assert (twins.benefit, twins.anyway_benefit) == (8.0, 2.0)
 
 
 def test_twins_are_found_by_uid_and_not_by_row():
@@ -240,9 +240,12 @@ def test_verdict_names_the_best_arm_that_breaks_no_guardrail():
     modest = arm("modest", [run(i, new_members=110.0 + i) for i in range(5)], [scheme(3)])
     idle = arm("idle", [run(i, new_members=100.0 + i + (-1) ** i) for i in range(5)], [scheme(4)])
     verdict = Comparison(base, [greedy, modest, idle]).verdict()
-    assert verdict.startswith("Most growth of three arms: team purchases of three")
+    assert verdict.startswith("Most growth among those of three arms whose guardrails hold: team purchases of three")
     both = Comparison(base, [greedy, idle]).verdict()
-    assert both == "No arm is fit to launch: greedy bring more new members than doing nothing, but break a guardrail."
+    assert both == (
+        "No arm is fit to launch: greedy brings more new members than doing nothing, but breaks the guardrail on "
+        "fraud_loss_share."
+    )
     neither = Comparison(base, [idle, arm("idler", idle.runs.values(), [scheme(5)])]).verdict()
     assert neither == "None of the two arms brings more new members than doing nothing beyond doubt."
 
@@ -251,8 +254,8 @@ def test_verdict_of_an_undecided_arm_says_what_would_settle_it():
     base = arm("baseline", [run(i, new_members=100.0) for i in range(4)])
     teams = arm("teams", [run(i, new_members=100.0 + d) for i, d in enumerate([9.0, -4.0, 8.0, -5.0])], [TEAMS])
     sentence = Comparison(base, [teams]).verdict("teams")
-    assert "bring about as many new members in 90 days as doing nothing" in sentence
-    assert "replicates would tell" in sentence
+    assert "may bring more or fewer new members in 90 days than doing nothing: +2.0% on average, but open" in sentence
+    assert "at least 57 replicates would tell" in sentence
 
 
 def test_verdict_of_arms_with_the_same_schemes_goes_by_their_names():
