@@ -26,7 +26,7 @@ def test_a_five_percent_change_of_a_commission_rate_is_found_and_a_reordered_sce
     monkeypatch.chdir(tmp_path)
     file = Path("referral.yaml")
     file.write_text(REFERRAL)
-    assert shopsim("baseline", file, "--replicates", 12).exit_code == 0
+    assert shopsim("baseline", file, "--replicates", 30).exit_code == 0
     blocks = re.findall(r"^\w.*\n(?:  .*\n)*", REFERRAL, re.MULTILINE)
     file.write_text("name: another\nquestion: Is it the same?\n" + "".join(reversed(blocks)))
     code, found = checked()
