@@ -43,7 +43,7 @@ MARKS = {"better": "✓", "worse": "✗", "undecided": "·"}
 PLAIN_MARKS = {"better": "+", "worse": "x", "undecided": "?"}
 """For an output whose encoding has no others."""
 STYLES = {"better": "green", "worse": "red", "undecided": "dim"}
-LABEL = 20  # columns: where there is little room, labels are wrapped to so many, and changes are not
+LABEL, VALUE = 20, 9  # columns that labels need where there is little room and they are wrapped, and values of the base
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -114,9 +114,9 @@ def print_comparison(out: Console, study: Comparison) -> None:
     question = study.arms[arms[0]].scenario.config.question if len(arms) == 1 else ""
     _title(out, f"{base} against {listed(arms)}", question, len(study.base.runs))
     marks = _marks_for(out)
-    table, silent = _comparison_table(study, arms, marks)
+    table, silent = _comparison_table(study, arms, marks, out.width)
     fitting = _fits(table, out.width)
-    for shown in [table] if fitting else [_comparison_table(study, [arm], marks)[0] for arm in arms]:
+    for shown in [table] if fitting else [_comparison_table(study, [arm], marks, _room(out, base))[0] for arm in arms]:
         for column in shown.columns[1:]:
             column.no_wrap = _fits(shown, out.width)
         out.print(shown)
@@ -142,13 +142,15 @@ def _marks_for(out: Console) -> Mapping[str, str]:
     return MARKS
 
 
-def _comparison_table(study: Comparison, arms: Sequence[str], marks: Mapping[str, str]) -> tuple[Table, list[str]]:
-    """Return a table with a column for each of some arms, and the metrics without data."""
+def _comparison_table(
+    study: Comparison, arms: Sequence[str], marks: Mapping[str, str], room: int
+) -> tuple[Table, list[str]]:
+    """Return a table with a column for each of some arms, `room` wide, and the metrics without data."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for header in (study.base.name, *arms):
         table.add_column(header, justify="right")
-    silent = _add_effects(table, study, arms, marks)
+    silent = _add_effects(table, study, arms, lambda row, unit: _folded(_change(row, unit, marks), room))
     _heading(table, f"against {study.base.name}")
     increments = {(row["arm"], row["metric"]): row for row in study.increments().to_dict("records")}
     for metric in AGAINST_BASE:
@@ -156,18 +158,31 @@ def _comparison_table(study: Comparison, arms: Sequence[str], marks: Mapping[str
         for arm in arms:
             below = RATIOS.get(metric, ("", ""))[1]
             is_open = below in DIFFERENCES and study.increment(arm, below).mean != 0
-            cells.append(_increment(increments[arm, metric], f"{UNKNOWN} (open)" if is_open else UNKNOWN))
+            cell = _increment(increments[arm, metric], f"{UNKNOWN} (open)" if is_open else UNKNOWN)
+            cells.append(_folded(cell, room))
         table.add_row(f"  {label(metric)}", "", *cells)
     return table, silent
 
 
+def _room(out: Console, base: str) -> int:
+    """Return how many columns are left for a single arm beside wrapped labels and the base."""
+    return out.width - LABEL - max(VALUE, cell_len(base)) - 4
+
+
+def _folded(cell: Text, room: int) -> Text:
+    """Put the limits of a change, with the mark behind them, on a line of their own if there is no room beside it."""
+    return cell if cell.cell_len <= room else Text(cell.plain.replace(" (", "\n(", 1), style=cell.style)
+
+
 def _fits(table: Table, width: int) -> bool:
     """Whether a table can be printed without wrapping anything but labels."""
-    columns = [max(cell_len(str(text)) for text in (column.header, *column.cells)) for column in table.columns[1:]]
-    return LABEL + sum(width_of + 2 for width_of in columns) <= width
+    texts = ("\n".join(map(str, (column.header, *column.cells))) for column in table.columns[1:])
+    return LABEL + sum(2 + max(map(cell_len, text.split("\n"))) for text in texts) <= width
 
 
-def _add_effects(table: Table, study: Comparison, arms: Sequence[str], marks: Mapping[str, str]) -> list[str]:
+def _add_effects(
+    table: Table, study: Comparison, arms: Sequence[str], cell: Callable[[Mapping[Hashable, Any], str], Text]
+) -> list[str]:
     """Add a row for each metric that matters, and return those without data."""
     effects = {(row["arm"], row["metric"]): row for row in study.effects().to_dict("records")}
     silent = []
@@ -178,7 +193,7 @@ def _add_effects(table: Table, study: Comparison, arms: Sequence[str], marks: Ma
             if any(math.isfinite(row["arm_mean"]) for row in rows):
                 unit = unit_of(metric)
                 base = number(rows[0]["base_mean"], unit)
-                table.add_row(f"  {label(metric)}", base, *(_change(row, unit, marks) for row in rows))
+                table.add_row(f"  {label(metric)}", base, *(cell(row, unit) for row in rows))
             else:
                 silent.append(metric)
     return silent

@@ -250,6 +250,14 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(folder, monkeypatch):
     assert "2 of 4 runs were found" in shopsim("run", "base.yaml", "--replicates", 4, "--workers", 1).stderr
 
 
+def test_a_sign_that_the_encoding_does_not_have_ends_no_command():
+    code = "import sys\nfrom experiments.cli import app\napp.command('say')(lambda: print('✓ 什么'))\napp(['say'])\n"
+    for encoding in ("ascii", "latin-1"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        assert (done.returncode, done.stdout) == (0, "? ??\n")
+
+
 def test_quiet_says_nothing_on_stderr(folder):
     assert shopsim("run", "base.yaml", "--quiet").stderr == ""
 

@@ -1,5 +1,6 @@
 """Comparisons: paired effects, twins, guardrails and verdicts, on made-up runs whose answer is known."""
 
+import io
 import json
 import math
 from types import SimpleNamespace
@@ -7,9 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy import stats as reference
 
-from experiments import guardrails, wording
+from experiments import guardrails, tables, wording
 from experiments.comparison import Arm, Comparison
 from experiments.outcome import RunResult
 from experiments.stats import Estimate, mean_estimate
@@ -163,6 +165,59 @@ def test_roi_and_cost_of_a_member_are_ratios_of_means(study):
     assert rows.loc["anyway", "mean"] == 1
 
 
+def test_a_ratio_by_a_difference_that_may_be_zero_has_no_value():
+    base = arm("baseline", [run(i) for i in range(3)])
+    cost = [5.0, -4.0, 6.0]
+    teams = arm("group_buy", [run(i, incentive_cost=cost[i], contribution=9.0) for i in range(3)], [TEAMS])
+    found = Comparison(base, [teams]).increment("group_buy", "roi")
+    assert (math.isnan(found.mean), found.replicates) == (True, 3)
+
+
+def test_share_of_benefits_that_went_to_buyers_anyway_weighs_replicates_by_their_benefits():
+    before = people([0, 1], [0, 1])
+    few, many, none = (people([0, 1], [1, 1], benefit=amounts) for amounts in ([0.0, 2.0], [90.0, 8.0], [0.0, 0.0]))
+    base = arm("baseline", [run(i, before) for i in range(3)])
+    teams = arm("group_buy", [run(i, table) for i, table in enumerate([few, many, none])], [TEAMS])
+    found = Comparison(base, [teams]).increment("group_buy", "anyway_benefit_share")
+    assert (found.mean, found.replicates) == (pytest.approx(0.1), 3)
+
+
+@pytest.fixture
+def wide():
+    """A study whose intervals of relative changes go below -100%."""
+    values = {"new_members": [1.0, 600.0, 30.0], "conversion": [0.0, 1.0, 0.9], "contribution": [-500.0, 900.0, 10.0]}
+    base = arm("baseline", [run(i, new_members=10.0 + i, conversion=0.5, contribution=20.0) for i in range(3)])
+    runs = [run(i, **{name: column[i] for name, column in values.items()}) for i in range(3)]
+    return Comparison(base, [arm(f"arm{number}", runs, [TEAMS]) for number in range(5)])
+
+
+def printed(study, width, capsys):
+    tables.print_comparison(Console(width=width, highlight=False), study)
+    return capsys.readouterr().out
+
+
+def test_no_interval_on_a_terminal_is_impossible(wide, capsys):
+    text = printed(wide, 200, capsys)
+    assert "+199 persons (-11 to " in text
+    assert "+13.3 pt (-100.0 to 100.0)" in text
+    assert "+117 yuan (" in text
+
+
+@pytest.mark.parametrize("width", [60, 100, 140])
+def test_no_mark_stands_alone_and_every_arm_is_named_however_narrow_the_terminal(wide, width, capsys):
+    lines = printed(wide, width, capsys).splitlines()
+    table = lines[1 : next(i for i, line in enumerate(lines) if line.startswith("Changes"))]
+    assert all(f" {name}" in "\n".join(table) for name in wide.arms)
+    assert not any(set(line.split()) <= {"✓", "✗", "·"} for line in table if line.strip())
+    assert max(map(len, table)) <= width
+
+
+def test_marks_are_those_that_the_encoding_has():
+    plain = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
+    assert tables._marks_for(plain) == tables.PLAIN_MARKS
+    assert tables._marks_for(Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))) == tables.MARKS
+
+
 # Guardrails.
 
 
@@ -190,6 +245,17 @@ def test_guardrail_uses_the_one_sided_limit_of_its_confidence():
     (check,) = guardrails.check("x", [rail("m", high=9.0, confidence=0.9)], lambda m, c: mean_estimate(values, c))
     expected = reference.ttest_1samp(values, 0, alternative="less").confidence_interval(0.9).high
     assert check.confidence_limit == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [({"high": 0.03}, "at least 3.9%"), ({"low": 0.05}, "at most 4.1%"), ({"high": 0.05}, "at most")],
+)
+def test_a_printed_confidence_limit_is_on_the_side_on_which_the_metric_is(bounds, said, capsys):
+    own = rail("fraud_loss_share", **bounds)
+    checks = guardrails.check("x", [own], lambda m, c: Estimate(0.04, 0.039, 0.041, 9))
+    tables._print_checks(Console(width=200), checks)
+    assert f"(4.0%, {said}" in capsys.readouterr().out
 
 
 def test_guardrail_with_two_bounds_is_two_checks():
@@ -256,6 +322,25 @@ def test_verdict_of_an_undecided_arm_says_what_would_settle_it():
     sentence = Comparison(base, [teams]).verdict("teams")
     assert "may bring more or fewer new members in 90 days than doing nothing: +2.0% on average, but open" in sentence
     assert "at least 57 replicates would tell" in sentence
+
+
+def test_only_an_interval_close_to_zero_is_about_as_many():
+    base = arm("baseline", [run(i, new_members=100.0) for i in range(4)])
+    teams = arm("teams", [run(i, new_members=100.0 + d) for i, d in enumerate([1.0, -1.0, 2.0, -1.5])], [TEAMS])
+    assert "bring about as many new members in 90 days as doing nothing" in Comparison(base, [teams]).verdict()
+
+
+def test_an_arm_whose_guardrails_hold_goes_before_one_of_which_that_is_open():
+    base = arm("baseline", [run(i, new_members=100.0 + i) for i in range(5)])
+    rails = [rail("fraud_loss_share", high=0.03)]
+    risky = [run(i, new_members=200.0 + i, fraud_loss_share=0.028 + 0.002 * (i % 3)) for i in range(5)]
+    safe = [run(i, new_members=110.0 + i, fraud_loss_share=0.01, contribution=-9.0 - i) for i in range(5)]
+    arms = [arm("risky", risky, [TEAMS], rails), arm("safe", safe, [SimpleNamespace(kind="lucky_draw")], rails)]
+    study = Comparison(base, arms)
+    assert study.verdict().startswith(
+        "Most growth among those of two arms whose guardrails hold, but contribution falls: lucky draw"
+    )
+    assert "whether the guardrail on fraud_loss_share holds is open" in study.verdict("risky")
 
 
 def test_verdict_of_arms_with_the_same_schemes_goes_by_their_names():

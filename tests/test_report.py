@@ -12,7 +12,9 @@ from experiments.comparison import Arm, Comparison, summarise
 from experiments.outcome import RunResult
 from experiments.report import render
 from experiments.report.drawing import looks, styled
-from experiments.report.figures_effects import funnel
+from experiments.report.figures_effects import _change, funnel
+from experiments.report.figures_money import _halves
+from experiments.report.figures_time import _coinciding
 from experiments.report.folder import Run, read
 from experiments.report.tables import change, value
 from sim.scenario import Scenario
@@ -221,6 +223,28 @@ def test_weeks_that_the_run_cuts_short_are_not_in_the_cohorts(study_folder):
     table = read(study_folder).base.cohorts
     assert ((table["cohort"] + table["age"] + 1) * 7 <= DAYS).all()
     assert table[(table["cohort"] == 0) & (table["age"] == 1)][["members", "active"]].to_numpy().tolist() == [[7, 4]]
+
+
+def test_forest_draws_an_interval_wherever_there_are_pairs_though_the_base_may_be_zero():
+    row = {
+        "base_mean": 2.0, "arm_mean": 3.0, "mean_difference": 1.0, "ci_low": 0.5, "ci_high": 1.5, "verdict": "better",
+        "relative_low": np.nan, "relative_high": np.nan,
+    }  # fmt: skip
+    found = _change(row, "new_members")
+    assert found[:4] == (0.5, 0.25, 0.75, True)
+    share = _change({**row, "base_mean": 0.1, "arm_mean": 0.2, "mean_difference": 0.1, "ci_high": 7.0}, "repeat_rate")
+    assert (share.mean, share.high) == (0.1, 1.0)
+    assert share.text.startswith("+10.0 pt")
+
+
+def test_what_is_left_in_escrow_is_drawn(study_folder):
+    own, _ = _halves(read(study_folder).arms[0])
+    assert tuple(own[-1]) == ("shop", "escrow", "in escrow at the end", 125.0 + 2 * 42.0 - 100.0)
+
+
+def test_runs_whose_lines_are_one_line_are_named():
+    one, other = pd.DataFrame({1: [0.0, 2.0]}), pd.DataFrame({1: [0.0, 3.0]})
+    assert _coinciding({"a": one, "b": other, "c": one.copy()}) == ["a and c: the same line"]
 
 
 def test_flows_are_means_over_replicates(study_folder):
