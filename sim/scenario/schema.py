@@ -1,8 +1,8 @@
 """The scenario file, section by section.
 
 Every key has a type with a unit, bounds, a default and where the default comes from. Schemes and networks declare
-their own sections beside their code (``sim/schemes``, ``sim/core/networks.py``); the sections of agents, risk and
-operations are here because several modules read them.
+their own sections beside their code (``sim/schemes``, ``sim/core/networks.py``); those of fraud and risk control are in
+modules of their own, the sections of agents and operations here, because several modules read them.
 
 Inside, money is int fen, durations are hours and rates are per day; see :mod:`sim.core.units` for how files write them.
 """
@@ -17,6 +17,8 @@ from sim.core.config import Section, assume
 from sim.core.networks import NetworkConfig, PowerLawCluster
 from sim.core.units import Fen, FilePath, Hours, Level, PerDay, PositiveHours, Share
 from sim.recommend import registry as recommenders
+from sim.scenario.fraud import FraudConfig
+from sim.scenario.risk import RiskConfig
 from sim.schemes import SchemeConfig, registry
 
 ASSUMED = "assumption"
@@ -378,39 +380,6 @@ class CampaignConfig(Section):
         if self.end <= self.start:
             raise ValueError("end must be later than start")
         return self
-
-
-class FraudConfig(Section):
-    """Rings of accounts that farm bonuses and newcomer coupons while it pays."""
-
-    rings: int = Field(0, ge=0, le=10_000, description="number of rings")
-    capacity: int = Field(200, ge=1, le=60_000, description="accounts a ring can open in all")
-    batch: int = Field(10, ge=1, le=60_000, description="accounts a ring opens at a decision")
-    enter: Hours = assume(72.0, source=ASSUMED, unit="rings discover the shop within")
-    decide_every: PositiveHours = assume(
-        24.0, source=ASSUMED, description="at least four ticks, until a batch has gone through"
-    )
-    account_cost: Fen = assume(300, source=ASSUMED, unit="an account: number, identity, warming up")
-    action_cost: Fen = assume(50, source=ASSUMED, unit="an order placed by hand")
-    devices: int = Field(4, ge=1, le=100_000, description="devices a ring owns, all at one address")
-    device_cost: Fen = assume(2000, source=ASSUMED, unit="another device, with an address of its own")
-    resale: Share = assume(0.75, source=ASSUMED, unit="of list price that goods bring")
-    learning: Share = assume(0.3, source=ASSUMED, unit="weight of the last decision's outcome in a ring's belief")
-    caution: Share = assume(0.1, source=ASSUMED, unit="profit over cost up to which a ring does not act")
-
-
-class RiskConfig(Section):
-    """Controls. What is not set is not done."""
-
-    accounts_per_device: int | None = Field(None, ge=1, le=1000, description="sign-ups beyond are refused, and flagged")
-    accounts_per_address: int | None = Field(None, ge=1, le=1000, description="the same for addresses")
-    invites_per_day: int | None = Field(
-        None, ge=1, le=100_000, description="rewarded invitations a member-day; velocity"
-    )
-    payout_freeze: Hours = assume(
-        0.0, source="no freeze unless the scenario says so", unit="rewards wait at least so long"
-    )
-    freeze_check: bool = Field(True, description="cancel frozen rewards whose account was caught meanwhile")
 
 
 class Guardrail(Section):
