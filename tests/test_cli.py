@@ -304,7 +304,12 @@ def test_json_is_the_same_with_one_and_two_workers_and_any_number_of_threads(fol
 def test_a_signal_ends_command_and_workers_with_130_and_without_a_traceback(folder):
     command = [*SHOPSIM, "run", "base.yaml", "--set", "horizon=3650d", "--set", "tick=1h", "--replicates", "2"]
     running = subprocess.Popen(
-        [*command, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background are born ignoring it
     )
     try:
         for _ in range(600):
