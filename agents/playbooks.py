@@ -1,0 +1,166 @@
+"""What rings know of the shop: which plans pay under the schemes that run now, at today's prices.
+
+Finding plans is a search (:mod:`agents.planner`), so it is made once in a process for all rings, replicates and arms to
+which the same rules apply: :func:`playbook` keeps what it found by the rehearsal's scenario and the costs. Its seed is
+always the same; plans name products by what anybody sees of them, and :class:`Market` finds them in the shop at hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents import hiding
+from agents.actions import ORDERS, Deed, Goods, Plan
+from agents.planner import Costs, Exploit, search
+from agents.rehearsal import Rehearsal
+from sim.scenario.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+    from sim.schemes import Scheme
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+SEED = 0
+LARGEST = 6  # accounts of a plan; larger ones are made of several
+
+_searches: dict[tuple[str, Costs], tuple[Exploit, ...]] = {}
+_playbooks: dict[tuple[str, tuple[int, ...], tuple[int, ...]], tuple[Exploit, ...]] = {}
+
+
+def playbook(
+    scenario: Scenario, schemes: tuple[int, ...], seed: int, leaked: tuple[int, ...] = ()
+) -> tuple[Exploit, ...]:
+    """Return the plans that bring anything under some schemes of a scenario, the best first.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    schemes : tuple of int
+        Indices of those that run.
+    seed : int
+        Of the shop; matters only where rules name products of which the usual catalogue has none.
+    leaked : tuple of int
+        Indices of coupons among them that have leaked.
+    """
+    known = (scenario.digest, schemes, leaked)
+    if known not in _playbooks:
+        _playbooks[known] = _found(scenario, schemes, leaked, seed) if schemes else ()
+    return _playbooks[known]
+
+
+def _found(scenario: Scenario, schemes: tuple[int, ...], leaked: tuple[int, ...], seed: int) -> tuple[Exploit, ...]:
+    fraud = scenario.config.fraud
+    costs = Costs(fraud.account_cost + hiding.expected_cost(fraud, True), fraud.action_cost, fraud.resale)
+    try:
+        rehearsal = Rehearsal(scenario, schemes, leaked, SEED)
+    except ScenarioError:
+        rehearsal = Rehearsal(scenario, schemes, leaked, seed)
+    known = (rehearsal.scenario.digest, costs)
+    if known not in _searches:
+        found = search(rehearsal, costs, min(LARGEST, fraud.capacity))
+        _searches[known] = tuple(exploit for exploit in found if exploit.income > 0)
+    return _searches[known]
+
+
+def open_schemes(shop: Shop) -> tuple[int, ...]:
+    """Return the indices of the schemes that newcomers can profit from now."""
+    return tuple(scheme.number - 1 for scheme in shop.schemes if _takes_part(scheme))
+
+
+def _takes_part(scheme: Scheme) -> bool:
+    issues = getattr(scheme, "issues", getattr(scheme, "opens_teams", scheme.is_open))
+    room = getattr(scheme, "room", None)
+    return bool(issues) and scheme.budget_left > 0 and (room is None or room() > 0)
+
+
+@dataclass(frozen=True)
+class Play:
+    """A plan in the shop at hand; fen.
+
+    Attributes
+    ----------
+    name : str
+        The plan in words.
+    exploit : Exploit
+    product : dict of int
+        Row of each of its goods.
+    bonus, discount : float
+        Rewards and discounts that the rules promise.
+    worth : float
+        List prices of what is kept.
+    buyers : int
+        Accounts that order anything.
+    """
+
+    name: str
+    exploit: Exploit
+    product: dict[Goods, int]
+    bonus: float
+    discount: float
+    worth: float
+    buyers: int
+
+
+class Market:
+    """The plans at today's prices, for all rings of a shop.
+
+    Parameters
+    ----------
+    shop : Shop
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self._seen: list[Array] = []
+        self._found: tuple[Exploit, ...] = ()
+        self._plays: list[Play] = []
+
+    def plays(self) -> list[Play]:
+        """Return what can be played now: no plan for whose goods there is no stock."""
+        shop = self.shop
+        running = open_schemes(shop)
+        leaked = tuple(index for index in running if shop.shocks.is_leaked(shop.schemes[index].name))
+        found = playbook(shop.scenario, running, shop.seed, leaked)
+        seen = [shop.products.price, shop.products.stock > 0]
+        if found is not self._found or not all(map(np.array_equal, seen, self._seen)):
+            self._found, self._seen = found, [column.copy() for column in seen]
+            rows: dict[Goods, int] = {}
+            plays = [self._play(exploit, rows) for exploit in found]
+            self._plays = [play for play in plays if all(row >= 0 for row in play.product.values())]
+        return self._plays
+
+    def _play(self, exploit: Exploit, rows: dict[Goods, int]) -> Play:
+        products, plan = self.shop.products, exploit.plan
+        for step in plan.steps:
+            if step.goods is not None and step.goods not in rows:
+                rows[step.goods] = step.goods.pick(products)
+        kept: dict[int, list[Goods]] = {}
+        for step in plan.steps:
+            if step.deed in ORDERS and step.goods is not None:
+                kept.setdefault(step.account, []).append(step.goods)
+            elif step.deed == Deed.RETURN:
+                kept[step.account].pop()
+        worth = sum(float(products.price[rows[one]]) for goods in kept.values() for one in goods)
+        return Play(
+            _name(plan), exploit, {s.goods: rows[s.goods] for s in plan.steps if s.goods is not None},
+            sum(exploit.cash.values()), sum(exploit.discount.values()), worth, len(kept),
+        )  # fmt: skip
+
+    def similar(self, goods: Goods, slack: float) -> Array:
+        """Return a mask of the products that serve as well as some goods: no cheaper, and dearer by up to ``slack``."""
+        products = self.shop.products
+        price = products.price[goods.pick(products)]
+        inside = goods.members_of(products) & (products.stock > 0)
+        mask: Array = inside & (products.price >= price) & (products.price <= price + slack)
+        return mask
+
+
+@cache
+def _name(plan: Plan) -> str:
+    return "; ".join(plan.in_words())

@@ -1,0 +1,158 @@
+"""``shopsim attack``: a planted loophole is found, closing it removes it, and honest rules yield none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments.attack import Attack, attack, schemes_at_once
+from experiments.cli import app
+from sim import Scenario
+from sim.labels import Fraud
+
+# Goods resell at three quarters of their price. Neither scheme takes a quarter off; together they take a third, for
+# nobody thought of a limit: 1 - 0.85 x 0.8 = 32%.
+TEAMS = {"kind": "group_buy", "team_size": 3, "discount": "15%"}
+COUPON = {"kind": "coupon", "coupon": "newcomer", "percent": "20%"}
+REFERRAL = {"kind": "referral", "bonus": {"inviter": 9, "invitee": 9, "on": "first_order"}, "rates": []}
+BASE: dict[str, Any] = {
+    "people": {"size": 200},
+    "catalog": {"merchants": 5, "products": 200, "categories": 5, "price": {"median": 60, "sigma": 0.8}},
+}
+CLOSED = {
+    "they exclude each other": {"stacking.combine": []},
+    "the coupon is capped": {"schemes.coupon.cap": 5},
+    "the coupon has a threshold": {"schemes.coupon.threshold": 1000, "schemes.coupon.cap": 20},
+}
+
+
+def scenario(*schemes: dict[str, Any], **changes: Any) -> Scenario:
+    sections = {path.replace("__", "."): value for path, value in changes.items()}
+    return Scenario.from_dict(BASE).override({"schemes": list(schemes), **sections})
+
+
+def is_planted(found: Attack) -> bool:
+    """Whether the best exploit is the loophole: a team of the adversary's own, both discounts, dear goods."""
+    best = found.exploits[0] if found.pays else None
+    return best is not None and best.fraud == Fraud.TEAM_FILLER and set(best.discount) == {"group_buy", "coupon"}
+
+
+def test_two_schemes_that_stack_below_cost_are_found() -> None:
+    found = attack(scenario(TEAMS, COUPON))
+    assert is_planted(found)
+    best = found.exploits[0]
+    share_off = sum(best.discount.values()) / best.worth
+    assert share_off == pytest.approx(0.32, abs=0.001)
+    assert best.profit == pytest.approx(0.07 * best.worth - best.plan.accounts * 3_50, rel=0.01)
+
+
+@pytest.mark.parametrize("change", CLOSED.values(), ids=CLOSED)
+def test_closing_the_loophole_removes_it(change: dict[str, Any]) -> None:
+    assert not attack(scenario(TEAMS, COUPON).override(change)).pays
+
+
+@pytest.mark.parametrize("scheme", [TEAMS, COUPON], ids=["teams", "coupon"])
+def test_either_scheme_alone_yields_nothing(scheme: dict[str, Any]) -> None:
+    assert not attack(scenario(scheme)).pays
+
+
+@pytest.mark.slow
+def test_the_loophole_is_found_under_most_seeds_and_never_after_it_is_closed() -> None:
+    whole, closed = scenario(TEAMS, COUPON), scenario(TEAMS, COUPON, stacking__combine=[])
+    assert sum(is_planted(attack(whole, seed=seed)) for seed in range(20)) >= 16
+    assert not any(attack(closed, seed=seed).pays for seed in range(20))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_shop_without_an_exploitable_rule_yields_none(seed: int) -> None:
+    honest = scenario(
+        {**TEAMS, "leader": "rebate", "leader_rate": "5%"},
+        {"kind": "coupon", "coupon": "newcomer", "amount": 5, "threshold": 50},
+        {**REFERRAL, "bonus": {"inviter": 1, "invitee": 1, "on": "first_order"}, "rates": ["3%"], "freeze": "14d"},
+        stacking__combine=[],
+    )
+    assert not attack(honest, seed=seed).pays
+
+
+def test_exploits_that_only_differ_in_goods_are_one_and_kinds_are_told_apart() -> None:
+    found = attack(scenario(TEAMS, COUPON, REFERRAL))
+    shapes = [tuple(step._replace(goods=None) for step in exploit.plan.steps) for exploit in found.exploits]
+    assert len(set(shapes)) == len(shapes)
+    kinds = [(e.fraud, tuple(e.cash), tuple(e.discount)) for e in found.different(10)]
+    assert len(set(kinds)) == len(kinds) > 1
+    profits = [exploit.per_account for exploit in found.exploits]
+    assert profits == sorted(profits, reverse=True)
+
+
+def test_account_costs_its_part_of_a_device_where_the_shop_limits_accounts_on_one() -> None:
+    free = attack(scenario(REFERRAL, risk__accounts_per_device=None))
+    dear = attack(scenario(REFERRAL, risk__accounts_per_device=1))
+    assert free.costs.account == 3_00
+    assert dear.costs.account == 23_00
+    assert free.pays
+    assert not dear.pays
+
+
+def test_schemes_that_never_run_together_are_not_stacked() -> None:
+    apart = scenario({**TEAMS, "end": "10d"}, {**COUPON, "start": "10d"})
+    assert schemes_at_once(apart) == [(0,), (1,)]
+    assert not attack(apart).pays
+    calendar = [{"name": "one", "start": "0d", "end": "5d", "schemes": ["coupon"]}]
+    assert schemes_at_once(scenario(TEAMS, COUPON, calendar=calendar)) == [(0, 1)]
+    assert schemes_at_once(scenario({**TEAMS, "start": "5d"}, COUPON, calendar=calendar)) == [(0,), (1,)]
+
+
+# The command.
+
+
+def written(tmp_path: Path, *schemes: dict[str, Any]) -> str:
+    file = tmp_path / "scenario.yaml"
+    file.write_text(scenario(*schemes).to_yaml(), "utf-8")
+    return str(file)
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["attack", *arguments])
+
+
+def test_command_says_step_by_step_what_pays_and_fails(tmp_path: Path) -> None:
+    result = run(written(tmp_path, TEAMS, COUPON))
+    assert result.exit_code == 1
+    assert "1. open" in result.output
+    assert "open a team for the dearest product" in result.output
+    assert "yuan an account" in result.output
+
+
+def test_command_succeeds_where_nothing_pays(tmp_path: Path) -> None:
+    file = written(tmp_path, TEAMS, COUPON)
+    result = run(file, "--set", "stacking.combine=[]")
+    assert result.exit_code == 0
+    assert "no exploit pays" in result.output
+    assert run(file, "--accounts", "2").exit_code == 0  # teams of three
+
+
+def test_json_is_one_object_that_a_program_can_read(tmp_path: Path) -> None:
+    result = run(written(tmp_path, TEAMS, COUPON), "--json", "--seed", "3", "--accounts", "4")
+    found = json.loads(result.stdout)
+    assert (found["pays"], found["seed"], found["accounts"]) == (True, 3, 4)
+    best = found["exploits"][0]
+    income = sum(best["rewards"].values()) + sum(best["discounts"].values())
+    assert best["profit"] == pytest.approx(income - best["cost"], abs=0.02)
+    assert best["profit_per_account"] == pytest.approx(best["profit"] / best["accounts"], abs=0.01)
+    assert best["steps"]
+
+
+def test_without_schemes_there_is_nothing_to_attack(tmp_path: Path) -> None:
+    result = run(written(tmp_path), "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["nearest"] is None
+
+
+@pytest.mark.parametrize("arguments", [["nowhere.yaml"], ["--accounts", "0"]])
+def test_bad_input_ends_with_two(tmp_path: Path, arguments: list[str]) -> None:
+    file = [] if arguments[0].endswith("yaml") else [written(tmp_path, TEAMS)]
+    assert run(*file, *arguments).exit_code == 2
