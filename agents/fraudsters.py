@@ -1,45 +1,45 @@
 """Fraud rings: accounts that were never people, opened while it pays.
 
-A ring is a rational firm with limited knowledge. At every decision it reads the public rules
-(:mod:`agents.bounties`), works out what one more account would bring under each plan, and opens a batch under the
-best plan if that returns enough:
+A ring is a rational firm with limited knowledge. It has a playbook: the sequences of permitted actions that pay best
+under the schemes that run now, found by rehearsal (:mod:`agents.playbooks`). At every decision it works out what each
+plan would bring an account, and opens a batch of groups of accounts under the best plan if that returns enough. A group
+then does the plan's steps one by one: sign up, invite, order, join each other's teams, send goods back.
 
-- farm sign-up bonuses: one of its accounts invites the new one;
-- farm first-order bonuses and commissions: the new account also places the order that costs least after resale;
-- cash in the newcomer coupon: the new account orders where the coupon weighs most, and the goods are resold;
-- any of these together, which is what the best order usually is.
+With ``a`` the chance to be let in, and ``b`` and ``c`` the shares of promised rewards and discounts that it believes to
+get, a group of n new accounts that buys and keeps goods of list price p expects::
 
-With ``a`` the chance to be let in, ``b`` and ``c`` the shares of promised bonuses and discounts that it believes to
-get, a new account that orders a unit of list price p has::
+    cost = n (account_cost + device + disguise) + a (orders action_cost + p - resale p)
+    income = a (b rewards + c discounts)
 
-    cost = account_cost + device + a (action_cost + p - resale p)
-    income = a (b bonuses + c discount)
-
-and one that only signs up has the same without p. The beliefs start at one, follow what happened to the last batch by
-``learning``, and fall when rewards are cancelled or taken back later. A ring whose best plan returns no more than
-``caution`` stops, and starts again when rules or beliefs make it worth while.
+The beliefs start at one and follow what happened (:mod:`agents.beliefs`); they fall when rewards are cancelled or taken
+back later. A ring whose best plan returns no more than ``caution`` stops, and starts again when rules or beliefs make
+it worth while. A plan is tried by one group first; while that is under way, only plans that have been tried are
+played. Then a ring grows as it sees groups come through, up to ``batch`` accounts at a decision.
 
 It learns the controls by running into them: a device on which a sign-up was refused takes no more accounts, new ones
-are bought only if they pay; and when bonuses are refused, fewer invitations go through one account. Its own devices
-share one address; a bought one comes with an address of its own.
-
-Where not everyone may invite, a ring invites through those of its accounts that may, and reckons with no bonus before
-it has one.
+are bought only if they pay; and an account through which it invited serves again as long as that brought what was
+promised. Its own devices share one address; one bought because others are full comes with an address of its own. How
+accounts are made to look like honest newcomers is in :mod:`agents.hiding`, when they do what in :mod:`agents.errands`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mesa
 import numpy as np
 import numpy.typing as npt
 
-from agents.bounties import Bounty, read_rules, referrals
+from agents import hiding
+from agents.actions import Deed
+from agents.beliefs import Beliefs
+from agents.errands import Errands
+from agents.hiding import Facet
+from agents.playbooks import Market, Play
+from agents.recruiting import free_places, open_groups, places_of_a_new_device
+from agents.ring_tables import Accounts, Devices, Groups
 from sim.core import draws
 from sim.core.draws import Stream
-from sim.core.table import Column, Table, column
 from sim.offers import NONE, Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
@@ -52,60 +52,17 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 FEN = 100  # a yuan
 _STEPS_OF_A_BATCH = 4  # ticks from a decision until sign-ups, orders and rewards have gone through
-_AS_PROMISED = 0.99  # of the promised bonuses; below, a ring blames its pace
-
-
-class Devices(Table):
-    """Devices of all rings, one row each; the platform sees row r as device ``persons + r``."""
-
-    ring: Column = column(np.int32)
-    address: Column = column(np.int32)
-    takes: Column = column(np.int32)  # accounts that the ring believes it takes
-
-
-class Accounts(Table):
-    """Accounts that one ring has opened, or tried to."""
-
-    person: Column = column(np.int32)
-    device: Column = column(np.int32)  # row of Devices
-    product: Column = column(np.int32, fill=NONE)  # what it is to order first, -1: nothing
-    invited: Column = column(np.int32)  # accounts that it has invited
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do with the next accounts; fen an account.
-
-    Attributes
-    ----------
-    product : int
-        To order, -1: only sign up.
-    bonus, discount : float
-        Promised by the rules.
-    cost, profit : float
-        Expected.
-    """
-
-    product: int
-    bonus: float
-    discount: float
-    cost: float
-    profit: float
-
-    @property
-    def name(self) -> str:
-        """What the plan lives on."""
-        if self.product < 0:
-            return "sign_up_bonus"
-        if self.discount <= 0:
-            return "order_bonus"
-        return "coupon" if self.bonus <= 0 else "coupon_and_bonus"
+_GROWTH = 2
+_AS_PROMISED = 0.99  # of the promised rewards; below, the account through which they came serves no more
 
 
 def create(shop: Shop) -> list[Ring]:
-    """Create the rings of a run."""
-    devices = Devices()
-    return [Ring(shop, number, devices) for number in range(shop.config.fraud.rings)]
+    """Create the rings of a run: those that discover the shop by and by, and those of attacks (:mod:`sim.shocks`)."""
+    devices, market, config = Devices(), Market(shop), shop.config.fraud
+    numbers = np.arange(config.rings)
+    found = draws.integers(shop.seed, Stream.RING, numbers, shop.clock.ticks(config.enter))
+    entries = [*found.tolist(), *shop.shocks.entries()]
+    return [Ring(shop, number, devices, market, tick) for number, tick in enumerate(entries)]
 
 
 def metrics(shop: Shop) -> dict[str, float]:
@@ -116,7 +73,7 @@ def metrics(shop: Shop) -> dict[str, float]:
     ``ring_return``
         Profit over cost; NaN before any cost.
     ``rings_active``
-        Rings whose last decision was to open accounts.
+        Rings that had a plan worth playing, or one on trial, at their last decision.
     """
     rings = list(shop.agents_by_type.get(Ring, ()))
     profit, cost = sum(r.profit for r in rings), sum(r.cost for r in rings)
@@ -137,227 +94,265 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         From 0; addresses what is drawn about this ring.
     devices : Devices
         Of all rings.
+    market : Market
+        The plans, for all rings.
+    enters : int
+        Tick at which it discovers the shop, and gets its devices.
 
     Attributes
     ----------
     accounts : Accounts
-    admitted, bonus, discount : float
-        Beliefs: the chance to be let in, the shares of promised bonuses and discounts that are got.
-    pace : int
-        Invitations that go through one account at a decision.
+    groups : Groups
+    errands : Errands
+        What the accounts still do.
+    beliefs : Beliefs
     spent : int
         Fen for accounts, devices and work.
     is_active : bool
-        Whether the last decision was to open accounts.
-    batches : dict of int
-        Decisions to open accounts, by the name of the plan.
+        Whether it was for going on at the last decision.
     """
 
-    def __init__(self, shop: Shop, number: int, devices: Devices) -> None:
+    def __init__(self, shop: Shop, number: int, devices: Devices, market: Market, enters: int) -> None:
         super().__init__(shop)
-        self.shop, self.number, self.devices = shop, number, devices
+        self.shop, self.number, self.devices, self.market, self._enters = shop, number, devices, market, enters
         self.config = config = shop.config.fraud
-        self.accounts = Accounts()
-        self.admitted = self.bonus = self.discount = 1.0
-        self.pace = config.capacity
+        self.accounts, self.groups, self.errands = Accounts(), Groups(), Errands()
+        self.beliefs = Beliefs(config.learning)
         self.spent = 0
         self.is_active = False
-        self.batches: dict[str, int] = {}
-        devices.append(config.devices, ring=number, address=shop.graph.persons + len(devices), takes=config.capacity)
         self._every = max(shop.clock.ticks(config.decide_every), _STEPS_OF_A_BATCH)
-        self._enters = int(draws.integers(shop.seed, Stream.RING, number, shop.clock.ticks(config.enter)))
-        self._to_order = np.zeros(0, np.int64)  # rows of accounts that are to order once they are in
         self._orders = np.zeros(0, np.int64)  # rows of the order book
         self._book_read = 0
-        self._last: tuple[Plan, Array] | None = None  # the last batch: its plan and its accounts
-        self._had = (0, 0)  # bonuses and discounts at the last decision
 
     # Turns.
 
     def step(self) -> None:
-        """Let new accounts order; decide, if it is time."""
+        """Decide, if it is time; let accounts do what is due, and look around."""
         since = self.shop.clock.tick - self._enters
         if since < 0:
             return
-        if self._to_order.size:
-            self._place_orders()
+        if since == 0:
+            self._settle_in()
         if since % self._every == 0:
             self.learn()
             self.decide()
+        if len(self.accounts):
+            due = self.errands.due_at(self.shop.clock.tick)
+            if due.size:
+                self._run_errands(due)
+            self._look_around(due)
 
-    def _place_orders(self) -> None:
-        """Send the accounts that got in to the shop."""
-        rows, self._to_order = self._to_order, self._to_order[:0]
-        rows = rows[self._is_in(rows)]
-        self.spent += rows.size * self.config.action_cost
-        if rows.size:
-            self.shop.queue_visits(self.accounts.person[rows], self.accounts.product[rows])
+    def _settle_in(self) -> None:
+        """Get the first devices, all at one address."""
+        address = self.shop.graph.persons + 2 * len(self.devices)
+        self.devices.append(self.config.devices, ring=self.number, address=address, takes=self.config.capacity)
 
-    def _is_in(self, rows: Array) -> Array:
+    @property
+    def home(self) -> int:
+        """The address of the first devices."""
+        return int(self.devices.address[(self.devices.ring == self.number).argmax()])
+
+    def _run_errands(self, due: Array) -> None:
+        """Let accounts do what is due now (rows of the errands), as far as they are in."""
+        shop, accounts, errands = self.shop, self.accounts, self.errands
+        deed, account = errands.deed[due], errands.account[due]
+        opens = account[deed == Deed.OPEN]
+        if opens.size:
+            inviter = accounts.inviter[opens]
+            shop.queue_signups(
+                accounts.person[opens], np.where(inviter >= 0, accounts.person[inviter], NONE), Source.RING
+            )
+        may_come = self._is_in()[account] | (accounts.signs_up[account] == shop.clock.tick)
+        may_come &= (deed != Deed.OPEN_TEAM) | self._is_complete()[accounts.group[account]]
+        buys = due[(deed >= Deed.BUY) & (deed <= Deed.JOIN_TEAM) & may_come]
+        back = due[(deed == Deed.RETURN) & may_come]
+        last = self._last_orders() if (deed >= Deed.JOIN_TEAM).any() else np.zeros(0, np.int64)
+        if buys.size:
+            buys, team = errands.teams(buys, last, shop.book.team)
+            self.spent += buys.size * self.config.action_cost
+            shop.queue_visits(accounts.person[errands.account[buys]], errands.product[buys], team)
+        if back.size:
+            order = last[errands.account[back]]
+            order = order[order >= 0]
+            self.spent += order.size * self.config.action_cost
+            shop.book.will_return[order[shop.book.status[order] < OrderStatus.DELIVERED]] = True
+
+    def _is_complete(self) -> Array:
+        """Return the groups of which all accounts were let in."""
+        out = self.accounts.group[~self._is_in()]
+        complete: Array = np.bincount(out, minlength=len(self.groups)) == 0
+        return complete
+
+    def _last_orders(self) -> Array:
+        """Return the row in the order book of each account's last order, -1 if it has none."""
+        last = np.full(len(self.accounts), NONE)
+        orders = self._own_orders()
+        last[self._account_of(orders)] = orders
+        return last
+
+    def _look_around(self, busy: Array) -> None:
+        """Send those to the shop that pretend to be interested, before their order or afterwards; not who is busy."""
+        shop, accounts, tick = self.shop, self.accounts, self.shop.clock.tick
+        before = (accounts.product >= 0) & (tick < accounts.orders)
+        facet = np.where(before, Facet.WARM_UP, Facet.AFTER_LIFE)
+        mimics = self._is_in() & np.take_along_axis(accounts.hidden, facet[:, None], 1)[:, 0]
+        mimics[self.errands.account[busy]] = False
+        idle = accounts.person[mimics]
+        idle = idle[hiding.looks_around(shop, idle)]
+        if idle.size:
+            shop.queue_visits(idle, np.full(idle.size, NONE))
+
+    def _is_in(self) -> Array:
         """Return which of the accounts were let in."""
-        is_in: Array = self.shop.people.joined[self.accounts.person[rows]] > NEVER
+        is_in: Array = self.shop.people.joined[self.accounts.person] > NEVER
         return is_in
 
     # Learning.
 
     def learn(self) -> None:
-        """Compare what the last batch brought with what the rules promised, and what was taken back meanwhile."""
-        bonuses, discounts = self._received()
-        gained, saved = bonuses - self._had[0], discounts - self._had[1]
-        self._had = bonuses, discounts
-        promised_bonus = promised_discount = 0.0
-        if self._last is not None:
-            plan, rows = self._last
-            is_in = self._is_in(rows)
-            self.admitted += self.config.learning * (float(is_in.mean()) - self.admitted)
-            self._note_refusals(rows, is_in)
-            promised_bonus, promised_discount = plan.bonus * int(is_in.sum()), plan.discount * int(is_in.sum())
-            if promised_bonus > 0 and gained < _AS_PROMISED * promised_bonus:
-                self.pace = max(1, min(self.pace, rows.size) // 2)
-        self.bonus = self._updated(self.bonus, gained, promised_bonus)
-        self.discount = self._updated(self.discount, saved, promised_discount)
-        self._last = None
+        """Compare what groups brought with what the rules promised, and note what was taken back meanwhile."""
+        groups, accounts = self.groups, self.accounts
+        if len(groups) == 0:
+            return
+        bonus, discount = self._received_by_group()
+        is_in = self._is_in()
+        tick = self.shop.clock.tick
+        fresh = np.flatnonzero(~groups.judged & (groups.over <= tick))
+        asked = ~accounts.asked & (accounts.signs_up < tick)
+        accounts.asked |= asked
+        self.beliefs.learn_admission(is_in[asked])
+        self._note_refusals(np.flatnonzero(asked & ~is_in))
+        size = np.maximum(np.bincount(accounts.group, minlength=len(groups)), 1)
+        inside = np.bincount(accounts.group, is_in, len(groups)) / size  # the part of each group that was let in
+        teaches = groups.judged & (bonus + discount < groups.had)  # what is taken back does, what trickles in does not
+        teaches[fresh] = True
+        rows = np.flatnonzero(teaches)
+        whole = rows[groups.judged[rows] | (inside[rows] == 1.0)]  # others failed for another reason
+        self.beliefs.learn_shares((bonus[whole], groups.bonus[whole]), (discount[whole], groups.discount[whole]))
+        self._judge(rows, bonus + discount, inside * (groups.bonus + groups.discount))
+        groups.judged[fresh] = True
+        groups.had[rows] = (bonus + discount)[rows]
 
-    def _updated(self, belief: float, received: float, promised: float) -> float:
-        """Return a belief after ``received`` of ``promised``; without a promise, only losses teach."""
-        if promised <= 0 and received >= 0:
-            return belief
-        outcome = min(1.0, max(0.0, received / promised)) if promised > 0 else 0.0
-        return belief + self.config.learning * (outcome - belief)
+    def _judge(self, rows: Array, received: Array, promised: Array) -> None:
+        """Learn of each plan what controls took of some of its groups; who invited in vain does not serve again."""
+        rows = rows[promised[rows] > 0]
+        kept = np.clip(received[rows] / promised[rows], 0.0, 1.0)
+        self.beliefs.learn_plans(self.groups.plan[rows], kept)
+        self.accounts.serves[self.groups.root[rows[kept < _AS_PROMISED]]] = False
 
-    def _note_refusals(self, rows: Array, is_in: Array) -> None:
+    def _note_refusals(self, refused: Array) -> None:
         """Take a device on which a sign-up was refused to be full."""
-        full = np.unique(self.accounts.device[rows[~is_in]])
-        self.devices.takes[full] = self._held()[full]
+        full = np.unique(self.accounts.device[refused])
+        self.devices.takes[full] = self.held()[full]
 
-    def _held(self) -> Array:
-        """Return how many accounts of this ring each device carries."""
-        rows = np.arange(len(self.accounts))
-        return np.bincount(self.accounts.device[rows[self._is_in(rows)]], minlength=len(self.devices))
+    def held(self) -> Array:
+        """Return how many accounts of this ring each device carries, or is to carry."""
+        carried = self._is_in() | (self.accounts.signs_up >= self.shop.clock.tick)
+        return np.bincount(self.accounts.device[carried], minlength=len(self.devices))
 
-    def _received(self) -> tuple[int, int]:
-        """Return the fen of bonuses and of discounts that the ring's accounts got, less what was taken back."""
+    def _received_by_group(self) -> tuple[Array, Array]:
+        """Return the fen of rewards and of discounts on goods kept that each group got, less what was taken back."""
+        book, accounts = self.shop.book, self.accounts
+        orders = self._own_orders()
+        orders = orders[book.status[orders] < OrderStatus.REFUNDED]
+        off, account = book.discount[orders].sum(axis=1).astype(float), self._account_of(orders)
+        stays = ~book.will_return[orders]
+        both = self.shop.people.benefit[accounts.person].astype(float)
+        rewards = both - np.bincount(account, off, both.size)
+        discounts = np.bincount(account[stays], off[stays], both.size)
+        number = len(self.groups)
+        return np.bincount(accounts.group, rewards, number), np.bincount(accounts.group, discounts, number)
+
+    def _own_orders(self) -> Array:
+        """Return the rows of the order book that are the ring's orders."""
         book = self.shop.book
-        total = int(self.shop.people.benefit[self.accounts.person].sum())
-        discounts = int(book.discount[self._kept_orders()].sum())
-        return total - discounts, discounts
+        if self._book_read < len(book):
+            fresh = np.arange(self._book_read, len(book))
+            self._book_read = len(book)
+            own = self.shop.people.ring[book.person[fresh]] == self.number
+            self._orders = np.concatenate([self._orders, fresh[own]])
+        return self._orders
 
-    def _kept_orders(self) -> Array:
-        """Return the rows of the order book that are the ring's orders and were not undone."""
-        book = self.shop.book
-        fresh = np.arange(self._book_read, len(book))
-        self._book_read = len(book)
-        own = self.shop.people.ring[book.person[fresh]] == self.number
-        self._orders = np.concatenate([self._orders, fresh[own]])
-        undone = np.isin(book.status[self._orders], (OrderStatus.REFUNDED, OrderStatus.RETURNED))
-        kept: Array = self._orders[~undone]
-        return kept
+    def _account_of(self, orders: Array) -> Array:
+        """Return the account (row) that placed each order."""
+        account: Array = np.searchsorted(self.accounts.person, self.shop.book.person[orders])
+        return account
 
     # Deciding.
 
     def decide(self) -> None:
         """Open a batch of accounts under the best plan, if it returns enough."""
-        bounty = read_rules(self.shop)
-        free = self._free_places()
-        device = 0.0 if free.size else self.config.device_cost / self._places_of_a_new_device()
-        leaders = self._leaders()
-        plan = self.best_plan(bounty, device, invites=leaders.size > 0 or self._anyone_may_invite())
-        count = min(self.config.batch, self.config.capacity - len(self.accounts))
-        self.is_active = plan is not None and count > 0
-        if plan is None or count <= 0:
-            return
-        if leaders.size == 0 and plan.bonus > 0:
-            self._open(1, free, Plan(NONE, 0.0, 0.0, plan.cost, 0.0), leaders)  # somebody has to invite the others
-        else:
-            self._open(count, free, plan, leaders if plan.bonus > 0 else leaders[:0])
-        self.batches[plan.name] = self.batches.get(plan.name, 0) + 1
+        play = self.best_play()
+        self.is_active = play is not None or self._waits_for_a_trial()
+        if play is not None and (groups := self._how_many(play)) > 0:
+            open_groups(self, play, groups)
 
-    def best_plan(self, bounty: Bounty, device: float, invites: bool) -> Plan | None:
-        """Return the plan that earns most an account among those that return more than ``caution``, None if none does.
+    def best_play(self) -> Play | None:
+        """Return the plan that earns most an account among those that return more than ``caution``, None if none."""
+        room, free = self.config.capacity - len(self.accounts), free_places(self).size
+        waits, has_root = self._waits_for_a_trial(), self.roots().size > 0
+        device = self.config.device_cost / places_of_a_new_device(self)
+        best, best_value = None, -np.inf
+        for play in self.market.plays() if room > 0 else ():
+            if waits and not self.beliefs.has_tried(play.name):
+                continue
+            number = play.exploit.plan.accounts - int(has_root and play.exploit.plan.root_only_invites)
+            profit, cost = self.expected(play, number, 0.0 if free >= number else device)
+            if number <= room and profit > self.config.caution * cost and profit / number > best_value:
+                best, best_value = play, profit / number
+        return best
+
+    def _how_many(self, play: Play) -> int:
+        """Return how many groups to open: a batch, but no more under way than ``_GROWTH`` for each that is through."""
+        plan, groups = play.exploit.plan, self.groups
+        batch = max(1, self.config.batch // (plan.accounts - int(plan.root_only_invites)))
+        same = groups.plan == self.beliefs.number_of(play.name)
+        through = int((same & groups.judged).sum())
+        return min(batch, max(1, _GROWTH * through) - int((same & ~groups.judged).sum()))
+
+    def _waits_for_a_trial(self) -> bool:
+        """Whether a first group of some plan is under way: one plan is tried at a time."""
+        pending = np.unique(self.groups.plan[~self.groups.judged])
+        return any(self.beliefs.tries[plan] == 0 for plan in pending.tolist())
+
+    def expected(self, play: Play, number: int, device: float = 0.0) -> tuple[float, float]:
+        """Return the profit and the cost that a ring expects of a group that plays a plan, fen.
 
         Parameters
         ----------
-        bounty : Bounty
+        play : Play
+        number : int
+            New accounts.
         device : float
-            Fen for devices, an account.
-        invites : bool
-            Whether the ring has, or can have, an account that may invite.
+            For devices, an account that does not get its own.
         """
-        config, products = self.config, self.shop.products
-        price = np.concatenate([[0], products.price])
-        bonus = np.concatenate([[0.0], bounty.on_order]) + bounty.on_sign_up if invites else np.zeros(price.size)
-        discount = np.concatenate([[0], bounty.discount])
-        work = np.where(np.arange(price.size) > 0, config.action_cost, 0)
-        cost = config.account_cost + device + self.admitted * (work + (1 - config.resale) * price)
-        profit = self.admitted * (self.bonus * bonus + self.discount * discount) - cost
-        in_stock = np.concatenate([[True], products.stock > 0])
-        profit[~in_stock | (profit <= config.caution * cost)] = -np.inf
-        best = int(profit.argmax())
-        if not np.isfinite(profit[best]):
-            return None
-        return Plan(best - 1, float(bonus[best]), float(discount[best]), float(cost[best]), float(profit[best]))
+        config, plan = self.config, play.exploit.plan
+        others = max(0, number - play.buyers)
+        disguise = play.buyers * hiding.expected_cost(config, True) + others * hiding.expected_cost(config, False)
+        work = (plan.orders + plan.returns) * config.action_cost + (1 - config.resale) * play.worth
+        cost = number * (config.account_cost + (1 - config.skill) * device) + disguise + self.beliefs.admitted * work
+        return self.beliefs.admitted * self.beliefs.income(play) - cost, cost
 
-    def _leaders(self) -> Array:
-        """Return the rows of accounts that may invite, those that have invited least first."""
-        rows = np.arange(len(self.accounts))
-        rows = rows[self._is_in(rows)]
-        for scheme in referrals(self.shop):
-            rows = rows[scheme.promoters.may_promote(self.accounts.person[rows])]
+    def roots(self) -> Array:
+        """Return the accounts (rows) that can invite for further groups, those that have invited least first."""
+        rows = np.flatnonzero(self.accounts.serves)
+        rows = rows[self._is_in()[rows]]
         return rows[np.argsort(self.accounts.invited[rows], kind="stable")]
-
-    def _anyone_may_invite(self) -> bool:
-        return all(scheme.config.promoters == "everyone" for scheme in referrals(self.shop))
-
-    # Opening accounts.
-
-    def _free_places(self) -> Array:
-        """Return own devices (rows), each as often as it is believed to take another account; emptiest first."""
-        mine = np.flatnonzero(self.devices.ring == self.number)
-        held = self._held()[mine]
-        free = np.clip(self.devices.takes[mine] - held, 0, self.config.batch)
-        device, place = np.repeat(mine, free), np.arange(free.sum()) - np.repeat(np.cumsum(free) - free, free)
-        return device[np.argsort(place + np.repeat(held, free), kind="stable")]
-
-    def _places_of_a_new_device(self) -> int:
-        """Return how many accounts a bought device is believed to take: as many as the best of its own."""
-        takes = self.devices.takes[self.devices.ring == self.number]
-        return max(1, int(takes.max()))
-
-    def _open(self, count: int, free: Array, plan: Plan, leaders: Array) -> None:
-        """Open accounts; without a free place on its devices, the ring buys new ones."""
-        config, shop = self.config, self.shop
-        if free.size == 0:
-            places = self._places_of_a_new_device()
-            number = -(-count // places)
-            addresses = shop.graph.persons + len(self.devices) + np.arange(number)
-            bought = self.devices.append(number, ring=self.number, address=addresses, takes=places)
-            self.spent += number * config.device_cost
-            free = np.repeat(bought, places)
-        inviters = np.repeat(leaders, self.pace)[:count] if leaders.size else np.full(count, NONE)
-        count = min(count, free.size, inviters.size)
-        device, inviters = free[:count], inviters[:count]
-        persons = shop.add_fakes(self.number, count, shop.graph.persons + device, self.devices.address[device])
-        rows = self.accounts.append(count, person=persons, device=device, product=plan.product)
-        self.spent += count * config.account_cost
-        invited = inviters[inviters >= 0]
-        np.add.at(self.accounts.invited, invited, 1)
-        by = np.where(inviters >= 0, self.accounts.person[inviters], NONE)
-        shop.queue_signups(persons, by, Source.RING)
-        self._to_order = rows[self.accounts.product[rows] >= 0]
-        self._last = plan, rows
 
     # Books.
 
     @property
     def cost(self) -> float:
         """Fen spent so far: on accounts, devices and work, and what goods lost by resale."""
-        worth = int(self.shop.book.worth[self._kept_orders()].sum())
-        return self.spent + (1 - self.config.resale) * worth
+        book, orders = self.shop.book, self._own_orders()
+        kept = orders[book.status[orders] < OrderStatus.REFUNDED]
+        return self.spent + (1 - self.config.resale) * float(book.worth[kept[~book.will_return[kept]]].sum())
 
     @property
     def profit(self) -> float:
         """Fen earned so far: discounts, and rewards that were paid out, less the cost."""
-        return sum(self._received()) - self._not_paid_out() - self.cost
+        received = sum(float(part.sum()) for part in self._received_by_group()) if len(self.groups) else 0.0
+        return received - self._not_paid_out() - self.cost
 
     def _not_paid_out(self) -> int:
         """Return the fen of rewards that are frozen or still in wallets."""

@@ -7,8 +7,10 @@ post. What they do then is the feed's business (:mod:`sim.feed`), with the click
 stars reach many and persuade few per head.
 
 The fee is reckoned on the followers whom the KOL claims among the people of the run, fake ones included, so that cost
-per person reached does not depend on how large a sample of the market is simulated. Commission is paid by the
-merchant once an order is confirmed, so it is never clawed back.
+per person reached does not depend on how large a sample of the market is simulated. That invites fraud: a KOL of that
+kind buys more of them before a post as long as the fees that they are expected to bring until an audit finds them are
+worth their price. What the merchant pays for followers who are not people is a loss (:mod:`sim.labels`). Commission is
+paid by the merchant once an order is confirmed, so it is never clawed back.
 
 References
 ----------
@@ -29,15 +31,18 @@ from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
 from sim.core.table import Column, Table, column
+from sim.labels import Fraud
 
 if TYPE_CHECKING:
+    from sim.scenario.fraud import FollowersConfig
     from sim.scenario.schema import KolsConfig
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
 THOUSAND = 1000.0
 # Which of several draws about a KOL; the subject is the KOL's number, or the person's uid where one is concerned.
-_AUDIENCE, _FIELD, _FOLLOWS, _SEES, _PICK, _FIRST_POST = range(6)
+_AUDIENCE, _FIELD, _FOLLOWS, _SEES, _PICK, _FIRST_POST, _WOULD_BUY, _AUDIT = range(8)
+_PRIOR = 20.0  # posts that a KOL expects to get away with before having seen an audit
 
 
 class Posts(Table):
@@ -48,6 +53,7 @@ class Posts(Table):
     tick: Column = column(np.int32)
     seen_by: Column = column(np.int32)
     fee: Column = column(np.int64)
+    for_nobody: Column = column(np.int64)  # part of the fee, for followers who are not people
 
 
 def audiences(config: KolsConfig, seed: int) -> Array:
@@ -119,6 +125,12 @@ class Kol(mesa.Agent):  # type: ignore[misc]
         Rows of People who really follow.
     claimed : float
         Followers claimed among the people of the run, fake ones included.
+    bought : float
+        Those among them whom the KOL has bought.
+    spent : float
+        Fen for bought followers.
+    audits : int
+        Audits that found them.
     """
 
     def __init__(self, shop: Shop, number: int, person: int, audience: float, posts: Posts) -> None:
@@ -133,6 +145,9 @@ class Kol(mesa.Agent):  # type: ignore[misc]
         real = 1 - config.fake_followers
         self.followers = self._who_follows(real * audience / config.market)
         self.claimed = self.followers.size / real
+        self.bought = self.spent = 0.0
+        self.audits = self._risked = 0
+        self._banned_until = 0
         self._every = shop.clock.ticks(config.post_every)
         self._first = int(draws.integers(shop.seed, Stream.KOL, number, self._every, k=_FIRST_POST))
 
@@ -150,12 +165,49 @@ class Kol(mesa.Agent):  # type: ignore[misc]
 
     def step(self) -> None:
         """Post, if it is time and a merchant pays."""
-        if self.shop.clock.tick % self._every != self._first:
+        tick = self.shop.clock.tick
+        if tick % self._every != self._first or tick < self._banned_until or self.number in self.shop.shocks.disgraced:
             return
+        if self.shop.config.fraud.followers is not None:
+            self.buy_followers(self.shop.config.fraud.followers)
         fee = int(share_of(self.shop.config.kols.fee, self.claimed / THOUSAND))
         product = self.choose(fee)
         if product is not None:
             self.post(product, fee)
+            if self.bought > 0:
+                self._face_audit()
+
+    def buy_followers(self, config: FollowersConfig) -> None:
+        """Buy a batch of followers if the fees that they will bring are worth more than they cost.
+
+        Notes
+        -----
+        The KOL expects an audit at each post with chance ``(1 + audits) / (20 + posts risked)``, so fees for
+        ``1 / chance`` more posts, or for those left until the shop's horizon if these are fewer.
+        """
+        shop = self.shop
+        if draws.uniform(shop.seed, Stream.KOL, self.number, k=_WOULD_BUY) >= config.kols:
+            return
+        posts = (_PRIOR + self._risked) / (1 + self.audits)
+        posts = min(posts, (shop.clock.horizon - shop.clock.tick) / self._every)
+        if shop.config.kols.fee * posts > config.price:
+            batch = config.batch * self.claimed
+            self.bought += batch
+            self.claimed += batch
+            self.spent += config.price * batch / THOUSAND
+
+    def _face_audit(self) -> None:
+        """Lose the bought followers, and fees for a while, if they are found out."""
+        shop, config = self.shop, self.shop.config.fraud.followers
+        assert config is not None
+        self._risked += 1
+        chance = config.audit * self.bought / self.claimed
+        if draws.uniform(shop.seed, Stream.KOL, self.number, 0, shop.clock.tick, _AUDIT) < chance:
+            self.claimed -= self.bought
+            self.bought = 0.0
+            self.audits += 1
+            self._banned_until = shop.clock.tick + shop.clock.ticks(config.ban)
+            shop.count("follower_audits", 1)
 
     def choose(self, fee: int) -> int | None:
         """Return the product of the field that promises most commission, None if no merchant pays ``fee`` (fen).
@@ -185,5 +237,9 @@ class Kol(mesa.Agent):  # type: ignore[misc]
         shop.count("kol_fees", shop.post(Account.MERCHANTS, Account.KOLS, np.array([fee])))
         look = draws.uniform(shop.seed, Stream.KOL, shop.people.uid[self.followers], self.number, tick, _SEES)
         recipients = self.followers[look < shop.config.kols.reach]
-        self._posts.append(kol=self.number, product=product, tick=tick, seen_by=recipients.size, fee=fee)
+        for_nobody = int(share_of(fee, 1 - self.followers.size / self.claimed)) if self.claimed else 0
+        shop.fraud_losses[Fraud.FOLLOWERS, 0] += for_nobody
+        self._posts.append(
+            kol=self.number, product=product, tick=tick, seen_by=recipients.size, fee=fee, for_nobody=for_nobody
+        )
         shop.queue_post(self.number, self.person, product, recipients)

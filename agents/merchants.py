@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from sim.core.ledger import share_of
 from sim.core.table import Column, Table, column
+from sim.labels import Fraud
 from sim.orders import OrderStatus
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class MerchantBooks(Table):
         np.add.at(self.promotions, merchants, amounts)
 
     def sell(self, rows: Array) -> None:
-        """Write down accepted orders (rows of the order book)."""
+        """Write down accepted orders (rows of the order book), but for those that merchants placed themselves."""
+        if self.shop.brushers:
+            rows = rows[self.shop.people.fraud[self.shop.book.person[rows]] != Fraud.BRUSHING]
         np.add.at(self.orders, self.shop.book.merchant[rows], 1)
         self._trade(rows, 1, parcels=1)
 

@@ -1,0 +1,152 @@
+"""How fake accounts hide: each looks like an honest newcomer in some respects and not in others.
+
+An account can be told by its facets (:class:`Facet`). Of each facet of each account an addressed draw with the ring's
+``skill`` says whether it is disguised; a disguised one costs ``hiding_cost``, and an own device its price besides.
+
+=============  ==========================================  ========================================================
+facet          disguised                                   not disguised
+=============  ==========================================  ========================================================
+DEVICE         a device of its own                         one of the ring's, with other accounts
+ADDRESS        one like anybody's: often a parcel station  the device's: all devices of a ring stand in one place
+SIGN_UP        some time within ``hiding_time``            with the whole batch
+FIRST_ORDER    half of them ``hiding_time`` after sign-up  as soon as they are in
+WARM_UP        looks around as often as people do          comes to order, not before
+AFTER_LIFE     goes on looking around                      is never seen again
+CHOICE         what sells, as long as it pays              what pays best
+INVITER        spread over the ring's accounts             as many through one account as rewards are paid for
+=============  ==========================================  ========================================================
+
+Honest people share devices and addresses, sign up for a coupon, spend it at once and never come back, and some invite
+many. So no facet alone tells who is fake.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.core import draws
+from sim.core.draws import Stream
+
+if TYPE_CHECKING:
+    from sim.scenario.fraud import FraudConfig
+    from sim.shop import Shop
+
+Array = npt.NDArray[Any]
+_HASTE = 2.0  # hours from sign-up to the first order of an account that does not hide its haste, mean
+_AT_ONCE = 0.5  # of those that hide it; many honest newcomers sign up because they want something
+
+
+class Facet(IntEnum):
+    """What an account can be told by; a facet's number addresses its draws, so a number once given is never reused."""
+
+    DEVICE = 0
+    ADDRESS = 1
+    SIGN_UP = 2
+    FIRST_ORDER = 3
+    WARM_UP = 4
+    AFTER_LIFE = 5
+    CHOICE = 6
+    INVITER = 7
+
+
+OF_ORDERS = (Facet.FIRST_ORDER, Facet.WARM_UP, Facet.CHOICE)  # nothing to disguise for an account that only signs up
+
+
+def disguises(shop: Shop, ring: int, accounts: Array, orders: bool) -> Array:
+    """Return which facets of new accounts are disguised.
+
+    Parameters
+    ----------
+    shop : Shop
+    ring : int
+    accounts : int ndarray, shape (n,)
+        Numbers of the accounts within the ring.
+    orders : bool
+        Whether the accounts are to order anything.
+
+    Returns
+    -------
+    bool ndarray, shape (n, facets)
+    """
+    facets = np.arange(len(Facet))
+    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 0, facets)
+    hidden: Array = u < shop.config.fraud.skill
+    if not orders:
+        hidden[:, OF_ORDERS] = False
+    return hidden
+
+
+def expected_cost(config: FraudConfig, orders: bool) -> float:
+    """Return what disguises cost an account on average, fen; ``orders``: whether it is to order anything."""
+    facets = len(Facet) if orders else len(Facet) - len(OF_ORDERS)
+    return config.skill * (facets * config.hiding_cost + config.device_cost)
+
+
+def waits(shop: Shop, ring: int, accounts: Array, hidden: Array) -> tuple[Array, Array]:
+    """Return how many ticks new accounts wait before they sign up, and from then to their order.
+
+    Parameters
+    ----------
+    shop : Shop
+    ring : int
+    accounts : int ndarray, shape (n,)
+    hidden : bool ndarray, shape (n, facets)
+    """
+    time = shop.config.fraud.hiding_time
+    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 1, np.array([0, 1, 4]))
+    sign_up = np.where(hidden[:, Facet.SIGN_UP], u[:, 0] * time, 0.0)
+    waits = hidden[:, Facet.FIRST_ORDER] & (u[:, 2] > _AT_ONCE)
+    order = -np.log(u[:, 1]) * np.where(waits, time, _HASTE)
+    return _in_ticks(shop, sign_up), _in_ticks(shop, order)
+
+
+def _in_ticks(shop: Shop, hours: Array) -> Array:
+    return np.floor(hours / shop.clock.tick_hours).astype(np.int32)
+
+
+def addresses(shop: Shop, ring: int, accounts: Array) -> Array:
+    """Return an address for each new account that is as likely to be shared as anybody's: a random person's."""
+    like = draws.integers(shop.seed, Stream.HIDING, ring, shop.graph.persons, accounts, 1, 3)
+    address: Array = shop.people.address[like]
+    return address
+
+
+def choices(shop: Shop, ring: int, accounts: Array, best: int, pays: Array, hidden: Array) -> Array:
+    """Return the product that each new account is to order: among those that pay, what sells most is taken most often.
+
+    Parameters
+    ----------
+    shop : Shop
+    ring : int
+    accounts : int ndarray, shape (n,)
+    best : int
+        The product that pays best, for those who do not disguise their choice.
+    pays : bool ndarray, shape (products,)
+        Whether ordering a product is worth while.
+    hidden : bool ndarray, shape (n, facets)
+    """
+    weight = np.where(pays, 1.0 + shop.products.sold, 0.0)
+    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts, 1, 2)
+    drawn = np.searchsorted(np.cumsum(weight), u * weight.sum())
+    return np.where(hidden[:, Facet.CHOICE], drawn, best)
+
+
+def looks_around(shop: Shop, persons: Array) -> Array:
+    """Return which fake accounts come to look around in this tick: as often as honest people drawn like them.
+
+    Parameters
+    ----------
+    shop : Shop
+    persons : int ndarray, shape (n,)
+        Rows of people that disguise when they come.
+    """
+    uid = shop.people.uid[persons]
+    rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, uid))
+    comes: Array = draws.uniform(shop.seed, Stream.HIDING, uid, 0, shop.clock.tick, 3) < -np.expm1(
+        -rate * shop.clock.days_a_tick
+    )
+    return comes

@@ -1,0 +1,109 @@
+"""How fake accounts hide: each facet on its own, at a price, and never by doing what they were not sent for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agents import hiding
+from agents.hiding import Facet
+from sim import Scenario, Shop
+from sim.people import NEVER
+
+SMALL = {
+    "horizon": "30d",
+    "tick": "4h",
+    "people": {"size": 200, "members_at_start": "20%"},
+    "catalog": {"merchants": 3, "products": 40, "categories": 3, "price": {"median": 60, "sigma": 0.8}},
+    "fraud": {"rings": 1, "enter": "1d", "capacity": 60, "device_cost": 1},
+    "schemes": [
+        {"kind": "coupon", "coupon": "newcomer", "amount": 20, "threshold": 60},
+        {"kind": "referral", "bonus": {"inviter": 15, "invitee": 15, "on": "first_order"}, "freeze": "0d"},
+    ],
+}
+
+
+def shop_of(skill: float, **changes: object) -> Shop:
+    sections = {"fraud.skill": skill, **{path.replace("__", "."): value for path, value in changes.items()}}
+    return Shop(Scenario.from_dict(SMALL).override(sections), rng=1)
+
+
+def test_each_facet_is_hidden_with_the_chance_that_skill_says_and_on_its_own() -> None:
+    shop = shop_of(0.3)
+    hidden = hiding.disguises(shop, 0, np.arange(20_000), True)
+    np.testing.assert_allclose(hidden.mean(axis=0), 0.3, atol=0.015)
+    correlation = np.corrcoef(hidden.T.astype(float)) - np.eye(len(Facet))
+    assert np.abs(correlation).max() < 0.03
+    assert not hiding.disguises(shop, 0, np.arange(100), False)[:, hiding.OF_ORDERS].any()
+
+
+def test_more_skill_hides_what_less_skill_hid_and_more() -> None:
+    little, much = (hiding.disguises(shop_of(skill), 0, np.arange(500), True) for skill in (0.2, 0.7))
+    assert (much >= little).all()
+    assert much.sum() > 2 * little.sum()
+
+
+def test_without_skill_accounts_share_devices_and_an_address_and_vanish_after_their_order() -> None:
+    shop = shop_of(0.0).run()
+    people, (ring,) = shop.people, shop.rings
+    fake = ring.accounts.person
+    assert np.unique(people.device[fake]).size == shop.config.fraud.devices
+    assert np.unique(people.address[fake]).size == 1
+    ordered = people.first_order[fake] > NEVER
+    assert ordered.sum() > 20
+    np.testing.assert_array_equal(people.last_visit[fake][ordered], people.first_order[fake][ordered])
+
+
+def test_with_full_skill_every_account_has_its_own_device_and_an_address_like_anybodys() -> None:
+    shop = shop_of(1.0, fraud__enter="4h").run()
+    people, (ring,) = shop.people, shop.rings
+    fake = ring.accounts.person
+    assert fake.size == 60
+    assert np.unique(people.device[fake]).size == fake.size
+    honest = people.address[: shop.graph.persons]
+    assert np.isin(people.address[fake], honest).all()
+    of_station = np.bincount(honest)[people.address[fake]] > 2
+    assert 0.3 < of_station.mean() < 0.7  # half of the people use one
+    assert (people.last_visit[fake] > people.first_order[fake]).sum() > 10
+    assert np.unique(ring.accounts.product).size > np.unique(shop_of(0.0).run().rings[0].accounts.product).size
+    assert np.sort(ring.accounts.invited)[-2] < 5  # beside the first, which was alone
+
+
+def test_sign_ups_and_first_orders_are_spread_only_by_those_who_hide_them() -> None:
+    shop = shop_of(0.5)
+    number = np.arange(5000)
+    hidden = hiding.disguises(shop, 0, number, True)
+    before, between = hiding.waits(shop, 0, number, hidden)
+    late, slow = hidden[:, Facet.SIGN_UP], hidden[:, Facet.FIRST_ORDER]
+    assert (before[~late] == 0).all()
+    assert before[late].max() == 17  # ticks of four hours within three days
+    assert between[slow].mean() * 4 == pytest.approx(72 / 2, abs=3)  # half of them order as soon as they are in
+    assert (between[slow] > 12).mean() > 10 * (between[~slow] > 12).mean()
+    assert between[~slow].mean() * 4 < 6
+
+
+def test_accounts_that_look_around_buy_nothing_but_what_they_were_sent_for() -> None:
+    shop = shop_of(1.0).run()
+    (ring,) = shop.rings
+    fake = ring.accounts.person
+    own = np.flatnonzero(np.isin(shop.book.person, fake))
+    assert np.bincount(shop.book.person[own]).max() == 1
+    sent_for = dict(zip(fake.tolist(), ring.accounts.product.tolist(), strict=True))
+    assert all(sent_for[p] == j for p, j in zip(shop.book.person[own], shop.book.product[own], strict=True))
+
+
+def test_hiding_is_paid_for_by_the_facet() -> None:
+    shop = shop_of(0.5, fraud__hiding_cost=2, fraud__device_cost=4).run()
+    (ring,) = shop.rings
+    config, accounts = shop.config.fraud, ring.accounts
+    placed = accounts.product >= 0
+    placed &= (accounts.orders < shop.clock.horizon) & (shop.people.joined[accounts.person] > NEVER)
+    bought = len(ring.devices) - config.devices
+    assert accounts.hidden[:, Facet.DEVICE].sum() == bought > 0
+    expected = len(accounts) * config.account_cost + placed.sum() * config.action_cost
+    assert ring.spent == expected + accounts.hidden.sum() * config.hiding_cost + bought * config.device_cost
+
+
+def test_hiding_that_costs_too_much_keeps_rings_away() -> None:
+    assert len(shop_of(0.5).run().rings[0].accounts) > 20
+    assert len(shop_of(0.5, fraud__hiding_cost=12).run().rings[0].accounts) == 0
