@@ -1,8 +1,8 @@
 """What a new account is worth to whoever opens it, by the public rules of the shop's schemes.
 
-Fraud rings read the rules as anybody can: bonuses for inviting, for signing up and for a first order, commission for
-whoever invited a buyer, and the newcomer coupon. Beside the rules they know list prices and what is in stock, nothing
-else.
+Ordinary people and merchants read the rules as anybody can: bonuses for inviting, for signing up and for a first order,
+commission for whoever invited a buyer, and the newcomer coupon. They do not look for more; rings do
+(:mod:`agents.planner`).
 """
 
 from __future__ import annotations

@@ -156,6 +156,44 @@ _plan_command("abtest", "Run a company's own experiment inside the shop, beside 
 
 
 @app.command()
+def stress(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="Plan file; with --frontier a scenario file will do.")],
+    frontier: Annotated[
+        str | None,
+        typer.Option(metavar="REWARD", help="The largest such reward at which farming does not pay: referral.bonus."),
+    ] = None,
+    workers: WorkersOption = None,
+    changes: PlanSetOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    fresh: FreshOption = False,
+    dask: DaskOption = None,
+) -> None:
+    """Stress a scenario with shocks: risk matrix, tail losses, alarms, responses; or find safe rewards."""
+    from experiments.plans.command import PlanOptions
+    from experiments.plans.stress import command
+
+    options = PlanOptions(workers, changes or [], out, as_json, quiet, fresh, dask)
+    raise typer.Exit(command(plan, options, frontier))
+
+
+@app.command()
+def attack(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file.")],
+    accounts: Annotated[int, typer.Option(min=1, max=20, help="Accounts that an exploit may use, at most.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the catalogue and of luck.")] = 1,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Search for the best-paying exploit of a scenario's rules, step by step. Exits with 1 if one pays."""
+    from experiments.attack import command
+
+    raise typer.Exit(command(scenario, accounts, seed, changes or [], as_json, quiet))
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that run, compare or a plan wrote.")],
 ) -> None:

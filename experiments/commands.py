@@ -21,6 +21,7 @@ from experiments.files import to_json
 from experiments.resources import executor_for, workers_that_fit
 from experiments.scenario_commands import load_scenario
 from experiments.store import Store
+from sim import law
 from sim.scenario import Problem, Scenario, ScenarioFileError, ScenarioValueError
 from sim.scenario.overrides import COMMAND_LINE
 
@@ -120,6 +121,7 @@ def run(file: Path, options: Options, fork_from: Path | None = None) -> int:
         **({"fork": work.to_dict()} if work else {}),
         "metrics": comparison.summarise(finished),
         "guardrails": [asdict(check) for check in checks],
+        "law": law.facts(scenario.config, [result.facts for result in finished]),
         "failures": plain_failures(execution.failures),
         "elapsed_s": round(time.perf_counter() - started, 3),
     }
@@ -150,7 +152,11 @@ def compare(files: Sequence[Path], options: Options) -> int:
     if not all(study.seeds(arm) for arm in study.arms):
         return exit_code(execution.failures, broken=True)
     forked = {"fork": work.to_dict()} if work else {}
-    summary = {**study.to_dict(), **forked, "elapsed_s": round(time.perf_counter() - started, 3)}
+    told = {
+        arm.name: law.facts(arm.scenario.config, [run.facts for run in arm.runs.values()])
+        for arm in (study.base, *study.arms.values())
+    }
+    summary = {**study.to_dict(), "law": told, **forked, "elapsed_s": round(time.perf_counter() - started, 3)}
     runs.write_comparison(folder, study, summary)
     report_file = render(folder)
     if options.as_json:

@@ -41,6 +41,7 @@ INCREMENTS: dict[str, tuple[str, int, str]] = {
     "incremental_cost": ("yuan", -1, "incentive_cost + kol_cost less the base arm's"),
     "roi": ("yuan a yuan", 1, "incremental_contribution / incremental_cost"),
     "cost_per_extra_member": ("yuan a person", -1, "incremental_cost / incremental_members"),
+    "hit_gmv": ("yuan", -1, "what twins of the real persons whom risk control hit here paid, less what they did"),
 }
 """Unit, direction and formula of what only a comparison can tell."""
 RATIOS = {

@@ -4,14 +4,17 @@
 table       rows and columns
 ==========  ==========================================================================================================
 history     a row a day: ``day`` and every daily metric
-people      a row a person: ``uid``, ``fake``, ``status``, ``joined_day``, ``inviter`` (uid), ``source``, ``orders`` and
-            ``gmv_yuan`` (of orders in the run that were not undone before shipping, as the metrics of these names),
-            ``benefit_yuan`` (discounts and rewards, claw-backs taken off), ``satisfaction``
+people      a row a person: ``uid``, ``fake``, ``fraud`` (its kind) and ``ring`` (ground truth), ``status``,
+            ``joined_day``, ``inviter`` (uid), ``source``, ``orders`` and ``gmv_yuan`` (of orders in the run that were
+            not undone before shipping, as the metrics of these names), ``benefit_yuan`` (discounts and rewards,
+            claw-backs taken off), ``satisfaction``, ``hit`` (refused something or caught by risk control)
+losses      ``fraud``, ``scheme``, ``yuan``: what fraud got out of incentives
 ledger      ``day``, ``scheme``, ``source``, ``target``, ``amount_yuan``
 cohorts     ``cohort``, ``age`` (weeks), ``members``, ``active``
 funnel      ``stage``, ``count``
 journal     if the scenario records it: every posting
-events/...  if the scenario records them: ``orders``, ``signups``, ``shares``
+events/...  if the scenario records them: ``orders``, ``signups``, ``shares``, ``payouts``, each with ``fraud`` and
+            ``ring`` (:mod:`sim.labels`)
 ==========  ==========================================================================================================
 """
 
@@ -104,6 +107,7 @@ def observe(shop: Shop, elapsed_s: float) -> RunResult:
         "ledger": _ledger(shop),
         "cohorts": shop.cohorts(),
         "funnel": shop.funnel().rename_axis("stage").rename("count").reset_index(),
+        "losses": shop.losses(),
     }
     record = shop.config.record
     if shop.ledger.journal is not None:
@@ -113,6 +117,7 @@ def observe(shop: Shop, elapsed_s: float) -> RunResult:
             "events/orders": _orders(shop),
             "events/signups": _signups(tables["people"]),
             "events/shares": _shares(shop),
+            "events/payouts": _payouts(shop),
         }
     metrics = {str(name): float(value) for name, value in shop.metrics().items()}
     facts = json.loads(to_json({scheme.name: scheme.facts() for scheme in shop.schemes}))
@@ -137,6 +142,7 @@ def _day(shop: Shop, ticks: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _people(shop: Shop) -> pd.DataFrame:
+    from sim.labels import Fraud
     from sim.offers import Source
     from sim.orders import OrderStatus
     from sim.people import Status
@@ -146,10 +152,14 @@ def _people(shop: Shop) -> pd.DataFrame:
     who = book.person[kept]
     gmv = np.bincount(who, weights=book.pay[kept], minlength=len(people))
     uid = people.uid.astype(np.int64)
+    cases, hit = shop.risk.cases, np.zeros(len(people), bool)
+    hit[: len(cases)] = (cases.refused > 0) | (cases.caught >= 0)
     return pd.DataFrame(
         {
             "uid": uid,
             "fake": people.fake.copy(),
+            "fraud": _named(people.fraud, Fraud),
+            "ring": people.ring.copy(),
             "status": _named(people.status, Status),
             "joined_day": _day(shop, people.joined),
             "inviter": np.where(people.inviter >= 0, uid[people.inviter], NO_UID),
@@ -158,6 +168,7 @@ def _people(shop: Shop) -> pd.DataFrame:
             "gmv_yuan": gmv / FEN_PER_YUAN,
             "benefit_yuan": people.benefit / FEN_PER_YUAN,
             "satisfaction": people.satisfaction.copy(),
+            "hit": hit,
         }
     )
 
@@ -187,6 +198,7 @@ def _journal(shop: Shop) -> pd.DataFrame:
 
 
 def _orders(shop: Shop) -> pd.DataFrame:
+    from sim.labels import of_orders
     from sim.offers import Mode, Source
     from sim.orders import OrderStatus
 
@@ -211,8 +223,41 @@ def _orders(shop: Shop) -> pd.DataFrame:
             "rewards_yuan": book.rewards / FEN_PER_YUAN,
             "status": _named(book.status, OrderStatus),
             **discounts,
+            **_labels(*of_orders(shop)),
         }
     )
+
+
+def _payouts(shop: Shop) -> pd.DataFrame:
+    """Return every reward that was granted: to whom, for whose doing, how much, and what became of it."""
+    from sim.labels import of_payouts
+    from sim.schemes.commission import Payouts, RewardKind, RewardState
+
+    people, parts = shop.people, []
+    for scheme in shop.schemes:
+        payouts = getattr(scheme, "payouts", None)
+        if not isinstance(payouts, Payouts):
+            continue
+        rewards = payouts.rewards
+        table = {
+            "tick": rewards.accrued.copy(),
+            "scheme": scheme.name,
+            "person": people.uid[rewards.person].astype(np.int64),
+            "origin": people.uid[rewards.origin].astype(np.int64),
+            "kind": _named(rewards.kind, RewardKind),
+            "level": rewards.level.copy(),
+            "amount_yuan": rewards.amount / FEN_PER_YUAN,
+            "state": _named(rewards.state, RewardState),
+            **_labels(*of_payouts(people, rewards.person, rewards.origin)),
+        }
+        parts.append(pd.DataFrame(table))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"tick": np.zeros(0, np.int32)})
+
+
+def _labels(fraud: npt.NDArray[Any], ring: npt.NDArray[Any]) -> dict[str, Any]:
+    from sim.labels import Fraud
+
+    return {"fraud": _named(fraud, Fraud), "ring": ring}
 
 
 def _shares(shop: Shop) -> pd.DataFrame:
@@ -230,10 +275,12 @@ def _shares(shop: Shop) -> pd.DataFrame:
             "product": sent.product.copy(),
             "team": sent.team.copy(),
             "readers": sent.readers.copy(),
+            **_labels(shop.people.fraud[sent.sharer], shop.people.ring[sent.sharer]),
         }
     )
 
 
 def _signups(people: pd.DataFrame) -> pd.DataFrame:
     joined = people[people["joined_day"] >= 0]
-    return joined[["joined_day", "uid", "inviter", "source", "fake"]].sort_values(["joined_day", "uid"], kind="stable")
+    columns = ["joined_day", "uid", "inviter", "source", "fake", "fraud", "ring"]
+    return joined[columns].sort_values(["joined_day", "uid"], kind="stable")

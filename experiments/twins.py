@@ -45,6 +45,10 @@ class Twins:
         The part of it that went to those who would have bought anyway.
     anyway_subsidised : int
         Bought in both, and got discounts or rewards in the arm.
+    hit : int
+        Real persons whom risk control refused something or caught in the arm.
+    hit_gmv : float
+        Yuan that their twins paid, less what they paid themselves.
     """
 
     persons: int
@@ -58,6 +62,8 @@ class Twins:
     benefit: float
     anyway_benefit: float
     anyway_subsidised: int
+    hit: int
+    hit_gmv: float
 
 
 def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
@@ -77,7 +83,8 @@ def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
     unmatched = len(base) + len(arm) - 2 * len(in_base)
     base, arm = base.iloc[in_base], arm.iloc[in_arm]
     bought_base, bought_arm = _bought(base), _bought(arm)
-    benefit = arm["benefit_yuan"].to_numpy()
+    benefit, hit = arm["benefit_yuan"].to_numpy(), arm["hit"].to_numpy()
+    more = arm["gmv_yuan"].to_numpy() - base["gmv_yuan"].to_numpy()
     return Twins(
         persons=len(arm),
         unmatched=unmatched,
@@ -85,11 +92,13 @@ def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
         anyway=_count(bought_arm & bought_base),
         put_off=_count(~bought_arm & bought_base),
         unmoved=_count(~bought_arm & ~bought_base),
-        incremental_gmv=_yuan(arm["gmv_yuan"].to_numpy() - base["gmv_yuan"].to_numpy()),
+        incremental_gmv=_yuan(more),
         incremental_members=_count(_joined(arm)) - _count(_joined(base)),
         benefit=_yuan(benefit),
         anyway_benefit=_yuan(benefit[bought_base]),
         anyway_subsidised=_count(bought_arm & bought_base & (benefit > 0)),
+        hit=_count(hit),
+        hit_gmv=_yuan(-more[hit]),
     )
 
 

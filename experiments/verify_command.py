@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT = 1, 2
 
-app = typer.Typer(help="Check the engine against theory; without a case, all of them (about two minutes).")
+app = typer.Typer(help="Check the engine against theory; without a case, all of them (about three minutes).")
 
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the draws.", show_default="1")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
@@ -27,7 +27,7 @@ SeedsOption = Annotated[str, typer.Option("--seeds", metavar="A,B,...", help="Wh
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context, seed: SeedOption = None, as_json: JsonOption = False) -> None:
-    """Check the engine against theory; without a case, all of them (about two minutes)."""
+    """Check the engine against theory; without a case, all of them (about three minutes)."""
     context.obj = {"seed": seed, "as_json": as_json}
     if context.invoked_subcommand is None:
         _report(context, seed, as_json)
@@ -162,6 +162,20 @@ def interference(
     _report(context, seed, as_json, "interference", b=b, g=g, within=within, runs=runs)
 
 
+@app.command("erlang-c")
+def erlang_c(
+    context: typer.Context,
+    analysts: Annotated[int, typer.Option(help="Who review at the same time.")] = 3,
+    rate: Annotated[float, typer.Option(help="Cases an hour.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="Work on a case, mean.")] = 12.0,
+    runs: RunsOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Review desk: how many cases wait for an analyst, and how long."""
+    _report(context, seed, as_json, "erlang-c", analysts=analysts, rate=rate, minutes=minutes, runs=runs)
+
+
 @app.command()
 def ledger(context: typer.Context, seed: SeedOption = None, as_json: JsonOption = False) -> None:
     """Conservation of money, budgets and stock."""
@@ -259,6 +273,6 @@ def _table(checks: list[Check]) -> Table:
 
 def _label(check: Check) -> str:
     """Return the case with the parameters that tell it from others of its kind."""
-    shown = ("graph", "seeds", "degree", "p", "q", "k", "r", "size", "rate", "window", "profile")
+    shown = ("graph", "seeds", "degree", "p", "q", "k", "r", "size", "rate", "window", "profile", "analysts", "minutes")
     values = [f"{name} {check.parameters[name]}" for name in shown if name in check.parameters]
     return " ".join([check.case, *values])

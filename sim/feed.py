@@ -50,8 +50,8 @@ class Sent(Table):
     tick: Column = column(np.int32)
     sharer: Column = column(np.int32)
     kind: Column = column(np.int8)
-    product: Column = column(np.int32)
-    team: Column = column(np.int32)
+    product: Column = column(np.int32, fill=NONE)
+    team: Column = column(np.int32, fill=NONE)
     readers: Column = column(np.int32)
 
 
@@ -153,6 +153,11 @@ class Feed:
         )  # fmt: skip
         withhold(shop.schemes, messages)
         self._enqueue(messages, due + tick)
+
+    def note(self, sharer: Array, kind: ShareKind) -> None:
+        """Write down messages that reach the one who is meant and nobody else."""
+        if self.sent is not None:
+            self.sent.append(sharer.size, tick=self.shop.clock.tick, sharer=sharer, kind=kind, readers=1)
 
     def post(self, kol: int, person: int, product: int, recipients: Array) -> None:
         """Show a KOL's post about a product to followers, who read it after the usual delay."""

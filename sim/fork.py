@@ -1,7 +1,8 @@
 """Going on from a state, under the scenario that it came about in or under another.
 
-What a fork may change is policy: :data:`MAY_DIFFER`. The world that was warmed up (people, network, demand, catalogue,
-sharing, fraud) and the run's frame (tick, horizon, record, seed) stay; whoever would change them is told the key.
+What a fork may change is policy: :data:`MAY_DIFFER`, and shocks that strike after it. The world that was warmed up
+(people, network, demand, catalogue, sharing, fraud) and the run's frame (tick, horizon, record, seed) stay; whoever
+would change them is told the key.
 
 Schemes are told apart by name (their kind, unless they have one) and:
 
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.core.units import show_hours
 from sim.people import Status
 from sim.risk.controls import Tally
 from sim.scenario import Problem, Scenario, ScenarioValueError
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 MAY_DIFFER = (
-    "schemes", "stacking", "calendar", "recommendation", "risk", "merchants", "catalog.take_rate",
+    "schemes", "stacking", "calendar", "recommendation", "risk", "merchants", "shocks", "catalog.take_rate",
     "kols.count", "kols.post_every", "kols.reach", "kols.fee", "kols.commission", "kols.click", "kols.decline",
     "kols.endorsement",
     "operations.capacity", "operations.dispatch_every", "operations.lead_time", "operations.shipping",
@@ -136,6 +138,7 @@ def check(base: Scenario, target: Scenario, hour: float) -> None:
     _refuse_another_world(base, target, changed)
     if not changed:
         return
+    _refuse_another_past(base, target, hour)
     before, after = _by_name(base), _by_name(target)
     for number, (name, scheme) in enumerate(after.items()):
         if name not in before:
@@ -163,6 +166,18 @@ def _refuse_another_world(base: Scenario, target: Scenario, changed: list[KeyPat
             problems += target.error(dotted(path), message).problems
     if problems:
         raise ScenarioValueError(*problems)
+
+
+def _refuse_another_past(base: Scenario, target: Scenario, hour: float) -> None:
+    """Refuse other shocks than those that have struck."""
+    tick = base.config.tick
+    before, after = (
+        [shock for shock in scenario.config.shocks if shock.first_tick(tick) * tick < hour]
+        for scenario in (base, target)
+    )
+    if before != after:
+        message = f"those that begin before the fork at {show_hours(hour)} must be the same: they have struck already."
+        raise target.error("shocks", message)
 
 
 def _at(values: Any, path: KeyPath) -> Any:
@@ -254,6 +269,9 @@ def _fitted(state: State, base: Scenario, shop: Shop, changed: list[KeyPath]) ->
         arrays["book/discount"] = wide = np.zeros((len(discount), len(shop.schemes)), discount.dtype)
         wide[:, : discount.shape[1]] = discount
         arrays["ledger/_flow"] = np.pad(flow, ((0, 0), (0, more), (0, 0), (0, 0)))
+        arrays["fraud_losses"] = np.pad(arrays["fraud_losses"], ((0, 0), (0, more)))
+    fakes = arrays["_fakes"]
+    arrays["_fakes"] = np.pad(fakes, (0, max(0, shop._fakes.size - fakes.size)))  # rings of attacks that are new
     if _differs("kols", changed):  # posts of KOLs who have left are still read
         arrays["kol_click"] = np.concatenate([shop.kol_click, arrays["kol_click"][shop.kol_click.size :]])
     if _trains_anew(changed):
@@ -294,6 +312,8 @@ def _change_rules(shop: Shop, base: Scenario, changed: list[KeyPath]) -> None:
             scheme._release_stock()  # set aside anew, by the new terms, at the next offer
     if _differs("risk", changed):
         _start_controls(shop, base)
+    if _differs("kols", changed):
+        shop.shocks.silence()
     if _trains_anew(changed):
         shop.recommender.fit()
 

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agents import fraudsters
+from agents import brushers, fraudsters
 from sim.core.ledger import LIABILITIES, Account
+from sim.labels import Fraud
 from sim.orders import OrderStatus
 from sim.people import Status
 
@@ -142,6 +143,7 @@ class Facts:
         """Yuan earned by platform and merchants together."""
         book = self.book
         kept = ~np.isin(book.status, (OrderStatus.REFUNDED, OrderStatus.RETURNED))
+        kept &= self.people.fraud[book.person] != Fraud.BRUSHING  # goods and money go round in a circle
         goods = float((book.worth[kept] - book.cost[kept]).sum()) / FEN
         shipping = float(self.shop.ledger.total(target=Account.LOGISTICS).sum()) / FEN
         return goods - self.incentive_cost - shipping - self.kol_cost
@@ -160,7 +162,7 @@ class Facts:
                 found.setdefault(name, value)
                 if scheme.name != scheme.kind:
                     found[f"{scheme.name}.{name}"] = value
-        return found | self.shop.risk.metrics() | fraudsters.metrics(self.shop)
+        return found | self.shop.risk.metrics() | fraudsters.metrics(self.shop) | brushers.metrics(self.shop)
 
 
 @nb.njit(cache=True)
@@ -377,7 +379,7 @@ def subsidy_rate(f: Facts) -> float:
     "yuan",
     1,
     "platform and merchants together: list price less cost of goods kept, less incentive_cost, shipping and kol_cost; "
-    "fake accounts' orders included",
+    "fake accounts' orders included, but not what merchants order of themselves",
 )
 def contribution(f: Facts) -> float:
     return f.contribution
@@ -463,9 +465,14 @@ def fraud_accounts(f: Facts) -> float:
     return float((f.people.fake & (f.people.joined >= 0)).sum())
 
 
-@_metric("fraud", "yuan", -1, "discounts and rewards that went to fake accounts, what was taken back taken off")
+@_metric("fraud", "yuan", -1, "discounts and rewards for fake accounts, what was taken back taken off")
 def fraud_loss(f: Facts) -> float:
-    return float(f.people.benefit[f.people.fake].sum()) / FEN
+    return float(f.shop.fraud_losses[1:, 1:].sum()) / FEN
+
+
+@_metric("fraud", "yuan", -1, "fees of KOLs paid for followers who are not people")
+def follower_loss(f: Facts) -> float:
+    return float(f.shop.fraud_losses[Fraud.FOLLOWERS].sum()) / FEN
 
 
 @_metric("fraud", "share", -1, "fraud_loss / incentive_cost")
@@ -498,11 +505,34 @@ _reported(
 _reported("detection_delay_days", "fraud", "days", -1, "mean time from a fake account's sign-up until it is caught")
 
 _reported("honest_hit", "fraud", "persons", -1, "real persons who were refused or caught at least once")
+_reported("honest_hit_share", "fraud", "share", -1, "honest_hit / real persons whose doings were judged")
+_reported(
+    "single_feature_auc",
+    "fraud",
+    "probability",
+    0,
+    "detection_auc of the best rule on one signal, at the same judgements of the detector; far below it where fraud is "
+    "not trivially told",
+)
+_reported("orders_challenged", "fraud", "orders", 0, "orders before which a proof of identity was asked for")
+_reported("orders_held", "fraud", "orders", 0, "orders that waited for the review desk")
+_reported("orders_cancelled", "fraud", "orders", 0, "of these, suspicion confirmed and order refunded")
+_reported("payouts_frozen", "fraud", "accounts", 0, "accounts whose payouts waited for the review desk")
+_reported("accounts_blocked", "fraud", "accounts", 0, "accounts that got no more discounts and rewards")
+_reported("appeals", "fraud", "appeals", -1, "appeals against being refused or blocked")
+_reported("appeals_granted", "fraud", "appeals", 0, "of these, granted by the review desk")
+_reported("review_cases", "fraud", "cases", 0, "cases opened at the review desk")
+_reported("review_wait_hours", "fraud", "hours", -1, "mean time from opening a case until an analyst starts")
+_reported("review_backlog", "fraud", "cases", -1, "cases without a verdict at the end")
+_reported("review_utilisation", "fraud", "share", 0, "part of the analysts' hours that went into cases")
 _reported("ring_profit", "fraud", "yuan", -1, "what all fraud rings earned, their costs taken off")
 _reported(
     "ring_return", "fraud", "yuan a yuan", -1, "ring_profit over what the rings spent on accounts, devices and orders"
 )
-_reported("rings_active", "fraud", "rings", -1, "rings whose last decision was to open accounts")
+_reported("brushed_orders", "fraud", "orders", -1, "orders that merchants placed of their own goods")
+_reported(
+    "rings_active", "fraud", "rings", -1, "rings that had a plan worth playing, or one on trial, at their last decision"
+)
 
 
 # Fairness and law.
@@ -534,6 +564,12 @@ def merchant_exposure_gini(f: Facts) -> float:
 
 _reported("chain_levels", "fairness", "levels", 0, "levels of inviters who were paid on one order, at most")
 _reported("chain_headcount_max", "fairness", "persons", 0, "largest number of persons under one promoter, all levels")
+_reported("entry_fee", "fairness", "yuan", 0, "what has to be spent before one may recruit; asked for as purchases")
+_reported("pay_for_heads", "fairness", "yuan", 0, "bonuses for bringing persons, earned without any order of theirs")
+_reported("pay_for_first_orders", "fairness", "yuan", 0, "bonuses for bringing persons, earned by their first orders")
+_reported("pay_for_direct_sales", "fairness", "yuan", 0, "commissions on orders of those who are bound to the earner")
+_reported("pay_for_downline_sales", "fairness", "yuan", 0, "commissions on orders of those further below")
+_reported("pay_for_own_orders", "fairness", "yuan", 0, "rebates on promoters' own orders")
 
 
 # Service.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 NONE = -1
+A_TEAM_OF_ITS_OWN = -2  # in the place of a team: what an account is sent to open
 
 
 class Mode(IntEnum):
@@ -128,7 +129,8 @@ class Visits(Batch):
     source : int8
         :class:`Source`.
     sharer, product, team, kol : int32
-        What they clicked on, -1 for none.
+        What they clicked on, -1 for none. Of a visit that a ring sends: the product to buy, and the team to join, or
+        ``A_TEAM_OF_ITS_OWN``; -1: to buy alone.
     quantity : int32
         Units they would buy.
     """

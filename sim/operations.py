@@ -20,10 +20,12 @@ from sim.core.clock import HOURS_A_DAY
 from sim.core.draws import Stream
 from sim.core.ledger import Account
 from sim.core.table import Column, Table, column
+from sim.offers import Source
 from sim.orders import OrderStatus
 from sim.people import shift
 
 if TYPE_CHECKING:
+    from sim.risk.desk import ReviewDesk
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
@@ -56,6 +58,8 @@ class Operations:
     waits : dict
         Hour at which each process goes on, by what it does and about which (of the campaigns, of the restocks), in the
         order in which they began to wait: of two at the same hour, the earlier goes first.
+    desk : ReviewDesk or None
+        The review desk of risk control, if it has one: it works in the same environment.
     """
 
     def __init__(self, shop: Shop) -> None:
@@ -70,6 +74,7 @@ class Operations:
         self._moving = _NO_ROWS  # shipped or delivered: something falls due
         self._moving_due = np.zeros(0, np.int32)  # when, for each
         self.waits: dict[tuple[str, int], float] = {}
+        self.desk: ReviewDesk | None = None
         for number, campaign in enumerate(calendar):
             self._start("open", number, campaign.start)
         self._start("dispatch", 0, self.config.dispatch_every)
@@ -104,8 +109,12 @@ class Operations:
             self._start(what, number, due)  # from hour 0, so that not a bit of a moment is lost by subtracting
         for _ in waits:
             environment.step()  # until each waits
+        if self.desk is not None:
+            self.desk.resume()
         if now > 0:
             environment.run(until=now)
+        if self.desk is not None:
+            self.desk.take_up()  # a fork may have more analysts
 
     def reschedule(self, now: float) -> None:
         """Let the scenario's calendar hold at the hour ``now``, as if it had been in force all along."""
@@ -158,6 +167,8 @@ class Operations:
 
     def _dispatch(self) -> None:
         shop, book = self.shop, self.shop.book
+        if shop.shocks.warehouse_is_halted:
+            return
         waiting = self._queue[book.status[self._queue] == OrderStatus.PAID]
         room = waiting.size
         if self.config.capacity is not None:
@@ -210,9 +221,11 @@ class Operations:
         address = (people.uid[person], book.product[rows], book.tick[rows])
         wish = draws.uniform(shop.seed, Stream.RETURN, *address)
         unhappy = config.satisfaction_effect * (1 - people.satisfaction[person])
-        book.will_return[rows] = wish < shift(np.full(rows.size, config.return_rate), unhappy)
+        decided = book.will_return[rows]  # whoever decided before it came sends it back at the last moment
+        whim = wish < shift(np.full(rows.size, config.return_rate), unhappy)
+        book.will_return[rows] = decided | (whim & (book.source[rows] != Source.RING))
         window = shop.clock.ticks(config.return_window) if config.return_window else 0
-        moment = draws.uniform(shop.seed, Stream.RETURN, *address, 1)
+        moment = np.where(decided, 1.0, draws.uniform(shop.seed, Stream.RETURN, *address, 1))
         book.due[rows] = tick + np.where(book.will_return[rows], np.ceil(moment * window), window).astype(np.int32)
 
     def _end(self, rows: Array) -> None:

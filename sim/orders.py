@@ -51,7 +51,7 @@ class OrderBook(Table):
     rewards: Column = column(np.int64)  # commissions, rebates and bonuses it caused, claw-backs taken off
     status: Column = column(np.int8)
     due: Column = column(np.int32, fill=NOT_YET)  # next moment that falls due: delivery, then return or confirmation
-    will_return: Column = column(np.bool_)
+    will_return: Column = column(np.bool_)  # set before delivery: whatever it is like
     shipped: Column = column(np.int32, fill=NOT_YET)
     delivered: Column = column(np.int32, fill=NOT_YET)
     closed: Column = column(np.int32, fill=NOT_YET)  # tick of confirmation, refund or return

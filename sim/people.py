@@ -27,10 +27,11 @@ from sim.core.table import Column, Table, column
 
 if TYPE_CHECKING:
     from sim.demand import Demand
-    from sim.scenario.schema import PeopleConfig, SharingConfig, Spread
+    from sim.scenario.schema import PeopleConfig, SharedAddresses, SharingConfig, Spread
 
 Array = npt.NDArray[Any]
 FAKE_UID = 1 << 31  # uids of fake accounts start here, so that real persons keep theirs
+SECOND_UID = FAKE_UID + (1 << 30)  # and of real persons' second accounts here
 RECENT = 4  # how many of a person's last purchases are kept
 HEARD = 16  # how many of their friends' last purchases a person has noticed
 NEVER = np.iinfo(np.int32).min // 2
@@ -63,6 +64,7 @@ class People(Table):
     threshold: Column = column(np.float32)
     device: Column = column(np.int32)
     address: Column = column(np.int32)
+    credible: Column = column(np.float32, fill=1.0)  # chance to prove who they are, if they care to
     # State.
     status: Column = column(np.int8)
     joined: Column = column(np.int32, fill=NEVER)
@@ -88,7 +90,8 @@ class People(Table):
     heard_next: Column = column(np.uint8)
     # Ground truth, for scoring only: no recommender and no control reads these.
     fake: Column = column(np.bool_)
-    ring: Column = column(np.int16, fill=-1)
+    fraud: Column = column(np.int8)  # of what kind (sim.labels.Fraud); 0: none
+    ring: Column = column(np.int16, fill=-1)  # whose, -1: none's
 
     @property
     def is_member(self) -> Array:
@@ -148,10 +151,25 @@ def populate(graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand:
     draw_traits(people, np.arange(n), config, sharing, demand, seed)
     shares_device = draws.uniform(seed, Stream.DEVICE, uid) < config.shared_devices
     shares_device[:1] = False
-    home = np.where(shares_device, uid.astype(np.int64) - 1, uid)
-    people.device[:] = home
-    people.address[:] = home
+    own = uid.astype(np.int64)
+    people.device[:] = np.where(shares_device, own - 1, own)
+    address = _addresses(uid, config.shared_addresses, seed)
+    people.address[:] = np.where(shares_device, address[own - 1], address)
     return people
+
+
+def _addresses(uid: Array, config: SharedAddresses, seed: int) -> Array:
+    """Return everyone's address: their own home, or the shared one of their part of the population.
+
+    Each part of ``size / share`` consecutive persons has one shared address, the home of its first person; a draw says
+    who else of them uses it. So one more person changes nobody else's address.
+    """
+    own = uid.astype(np.int64)
+    if config.share == 0:
+        return own
+    part = max(1, round(config.size / config.share))
+    uses_it = draws.uniform(seed, Stream.DEVICE, uid, 1) < config.share
+    return np.where(uses_it, own - own % part, own)
 
 
 def draw_traits(

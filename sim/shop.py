@@ -2,7 +2,8 @@
 
 A tick is :meth:`Shop.step`::
 
-    operations  campaigns open and close, parcels arrive                           (SimPy)
+    strike      what goes wrong from outside begins                                (shocks)
+    operations  campaigns open and close, parcels arrive, cases are decided        (SimPy)
     wake        who comes, talks or signs up of their own will
     read        who reads what was shared with them -> clicks -> sign-ups          (feed)
     visit       who opens the shop: own will, or a click                           -> Visits
@@ -31,28 +32,31 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agents import fraudsters, kols, merchants
-from sim import metrics, world
+from agents import brushers, fraudsters, kols, merchants, second_accounts
+from sim import labels, metrics, world
 from sim.core.clock import Clock
 from sim.core.graph import Graph
 from sim.core.ledger import Account, Ledger, share_of
 from sim.day import afterwards, arrivals, buying
 from sim.demand import Demand
 from sim.feed import Feed
+from sim.labels import Fraud
 from sim.offers import (
     NONE,
+    ShareKind,
     Signups,
     Source,
     Visits,
 )
 from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus
-from sim.people import FAKE_UID, NEVER, Person, Status, draw_traits
+from sim.people import FAKE_UID, NEVER, SECOND_UID, Person, Status, draw_traits
 from sim.recommend import create as create_recommender
 from sim.record import Recorder
 from sim.risk import RiskControl
 from sim.scenario import Scenario
 from sim.schemes import Scheme, SchemeConfig, registry
+from sim.shocks import Shocks
 
 Array = npt.NDArray[Any]
 BUYS_FOR_CERTAIN = 30.0  # intercept of accounts whose owner has already decided
@@ -106,6 +110,7 @@ class Shop(mesa.Model):
         self.config = config = self._shop_scenario.config
         self.seed = seed
         self.clock = Clock(round(config.tick), config.horizon)
+        self.shocks = Shocks(self)
         self.recorder = Recorder(self.clock.days)
         names = [s.name or s.kind for s in config.schemes]
         self.ledger = Ledger(["shop", *names], self.clock.days, config.record.journal)
@@ -115,6 +120,7 @@ class Shop(mesa.Model):
         self.products = world.build_catalog(self, demand, self._generator(2))
         self.people = world.build_people(self, demand)
         self.book = OrderBook(discount=max(1, len(names)))
+        self.fraud_losses = np.zeros((len(Fraud), len(config.schemes) + 1), np.int64)
         self.merchant_books = merchants.MerchantBooks(self)
         self.operations = Operations(self)
         self.risk = RiskControl(self)
@@ -126,7 +132,8 @@ class Shop(mesa.Model):
         self._queued_signups: list[Signups] = []
         self._queued_visits: list[Visits] = []
         self._unpaid = np.zeros(0, np.int64)
-        self._fakes = np.zeros(max(1, config.fraud.rings), np.int64)
+        owners = config.fraud.rings + len(self.shocks.entries()) + config.catalog.merchants
+        self._fakes = np.zeros(owners, np.int64)  # accounts of each ring, then of those whom each merchant has hired
         self.keeps_utilities = False
         self.last_utilities = np.empty((0, 0), np.float32)
         self.wound_down: dict[str, int] = {}  # schemes that a fork left out, and since which tick
@@ -158,6 +165,8 @@ class Shop(mesa.Model):
         self.kols = kols.create(self)
         self.merchants = merchants.create(self)
         self.rings = fraudsters.create(self)
+        self.brushers = brushers.create(self)
+        self.second_accounts = second_accounts.create(self)
         if config.people.seeds is not None:
             try:
                 seeds = world.chosen_seeds(config.people.seeds, self)
@@ -183,6 +192,7 @@ class Shop(mesa.Model):
         """Simulate one tick; see the module's docstring for the order."""
         if self._catching_up:
             return
+        self.shocks.strike()
         self.clock.run_processes()
         visitors, talkers, joiners = self._wake()
         clicks, joined = self._read(joiners)
@@ -257,7 +267,8 @@ class Shop(mesa.Model):
         month = clock.tick - 30 * clock.ticks_a_day
         self.level("members", int((people.status == Status.MEMBER).sum()))
         self.level("mau", int(((people.last_visit > month) & ~people.fake).sum()))
-        self.level("fraud_loss", float(people.benefit[people.fake].sum()))
+        self.level("fraud_loss", float(self.fraud_losses[1:, 1:].sum()))
+        self.level("rings_active", sum(ring.is_active for ring in self.rings))
         real = people.is_member & ~people.fake
         self.level("satisfaction", float(people.satisfaction[real].mean()) if real.any() else np.nan)
         self.level("reference_price", float(people.reference[real].mean()) if real.any() else np.nan)
@@ -280,9 +291,23 @@ class Shop(mesa.Model):
         """Set a level at the end of the current day."""
         self.recorder.level(self.clock.day, name, value)
 
-    def benefit(self, persons: Array, amounts: npt.ArrayLike) -> None:
-        """Note what persons got out of incentives, in fen; negative for claw-backs."""
-        np.add.at(self.people.benefit, persons, np.asarray(amounts, np.int64))
+    def benefit(self, persons: Array, amounts: npt.ArrayLike, scheme: int, origins: Array | None = None) -> None:
+        """Note what persons got out of incentives, in fen; negative for claw-backs.
+
+        Parameters
+        ----------
+        persons : int ndarray, shape (n,)
+        amounts : int64 ndarray, shape (n,)
+        scheme : int
+            Number of the scheme that pays.
+        origins : int ndarray, shape (n,), optional
+            Whose sign-ups or orders earned it, if not their own.
+        """
+        amounts = np.asarray(amounts, np.int64)
+        np.add.at(self.people.benefit, persons, amounts)
+        if len(self.people) > self.graph.persons:
+            origins = persons if origins is None else origins
+            labels.note(self.fraud_losses, self.people, scheme, persons, amounts, origins)
 
     def disappoint(self, persons: Array) -> None:
         """Lower persons' satisfaction after something went wrong."""
@@ -317,10 +342,10 @@ class Shop(mesa.Model):
             if back.any():
                 scheme.pay(Account.PLATFORM, back - merchant_part[:, column], who, source=Account.ESCROW)
                 scheme.pay(Account.MERCHANTS, merchant_part[:, column], who, source=Account.ESCROW)
+                self.benefit(who, -back, scheme.number)
         book.status[rows] = status
         book.closed[rows] = self.clock.tick
         np.subtract.at(people.spend, who, book.pay[rows])
-        self.benefit(who, -discount.sum(axis=1))
         np.add.at(products.stock, book.product[rows], book.quantity[rows])
         np.subtract.at(products.sold, book.product[rows], book.quantity[rows])
         if status == OrderStatus.REFUNDED:
@@ -346,13 +371,18 @@ class Shop(mesa.Model):
             scheme.on_confirm(rows)
 
     def queue_signups(self, persons: Array, inviters: Array, source: Source) -> None:
-        """Let persons sign up in the next feed stage."""
+        """Let persons sign up in the next feed stage; a ring's invitations are shares, as anybody's are."""
+        if source == Source.RING:
+            self.feed.note(inviters[inviters >= 0], ShareKind.INVITE)
         self._queued_signups.append(
             Signups(persons.astype(np.int32), inviters.astype(np.int32), np.full(persons.size, source, np.int8))
         )
 
     def queue_visits(self, persons: Array, products: Array, teams: Array | None = None) -> None:
-        """Let fake accounts come and buy a product each in the next tick, through the same offers as anybody."""
+        """Let fake accounts come and buy a product each in the next tick, through the same offers as anybody.
+
+        ``teams`` says where: the number of a team to join, ``A_TEAM_OF_ITS_OWN`` to open one, -1 to buy alone.
+        """
         team = np.full(persons.size, NONE) if teams is None else teams
         self._queued_visits.append(Visits.of(persons, Source.RING, NONE, products, team))
 
@@ -361,7 +391,7 @@ class Shop(mesa.Model):
         self.count("posts", 1)
         self.feed.post(kol, person, product, recipients)
 
-    def add_fakes(self, ring: int, count: int, device: Array, address: Array) -> Array:
+    def add_fakes(self, ring: int, count: int, device: Array, address: Array, fraud: Fraud = Fraud.FARM) -> Array:
         """Add fake accounts, prospects at first, and return their rows.
 
         Parameters
@@ -371,19 +401,31 @@ class Shop(mesa.Model):
         count : int
         device, address : int32 ndarray, shape (count,)
             What the platform will see of them.
+        fraud : Fraud
+            Ground truth as well.
         """
         if self._fakes[ring] + count > _FAKES_PER_RING:
             raise ValueError(f"a ring holds at most {_FAKES_PER_RING} accounts")
         number = self._fakes[ring] + np.arange(count)
         self._fakes[ring] += count
+        return self._add_accounts(FAKE_UID + ring * _FAKES_PER_RING + number, device, address, fraud, ring)
+
+    def add_second_accounts(self, owners: Array) -> Array:
+        """Add an account on each owner's own device and address, prospects at first, and return their rows."""
+        people = self.people
+        uid = SECOND_UID + people.uid[owners].astype(np.int64)
+        return self._add_accounts(uid, people.device[owners], people.address[owners], Fraud.SELF_REFERRAL, NONE)
+
+    def _add_accounts(self, uid: Array, device: Array, address: Array, fraud: Fraud, ring: int) -> Array:
+        """Add accounts that come only when they are sent."""
         people = self.people
         rows = people.append(
-            count, uid=(FAKE_UID + ring * _FAKES_PER_RING + number).astype(np.uint32), fake=True, ring=ring,
-            device=device, address=address,
-        )  # fmt: skip
+            uid.size, uid=uid.astype(np.uint32), fake=True, fraud=fraud, ring=ring, device=device, address=address
+        )
         draw_traits(people, rows, self.config.people, self.config.sharing, self.demand, self.seed)
         people.visit_rate[rows] = people.talk_rate[rows] = people.dropout[rows] = 0
         people.intercept[rows] = BUYS_FOR_CERTAIN
+        people.credible[rows] = 1.0 if ring == NONE else self.config.fraud.skill
         people.conformity[rows] = people.hassle[rows] = 0
         return rows
 
@@ -404,6 +446,10 @@ class Shop(mesa.Model):
     def cohorts(self) -> pd.DataFrame:
         """Return weekly cohorts of new members and how many of them came in each later week."""
         return metrics.cohorts(self)
+
+    def losses(self) -> pd.DataFrame:
+        """Return what fraud got out of incentives so far, by kind of fraud and by scheme."""
+        return labels.losses(self)
 
     def funnel(self) -> pd.Series:
         """Return how many exposures, clicks, sign-ups, visits, orders and repeat orders there were."""

@@ -25,9 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from agents.fraudsters import Plan, Ring
+from agents.beliefs import Beliefs
+from agents.brushers import Brusher
+from agents.fraudsters import Ring
 from agents.kols import Kol
 from agents.merchants import MerchantBooks
+from agents.second_accounts import SecondAccounts
 from sim.core.clock import Clock
 from sim.core.ledger import Ledger
 from sim.core.table import Table
@@ -37,7 +40,10 @@ from sim.operations import Operations
 from sim.recommend.base import Recommender
 from sim.recommend.log import Evidence
 from sim.record import Recorder
+from sim.risk.casework import Casework
 from sim.risk.controls import RiskControl, Tally
+from sim.risk.desk import ReviewDesk
+from sim.risk.policy import Policy
 from sim.schemes import Scheme
 from sim.schemes.commission import Payouts
 from sim.schemes.coupon import Coupon
@@ -47,6 +53,7 @@ from sim.schemes.promoters import Promoters
 from sim.schemes.referral import Referral
 from sim.schemes.teams import TeamBook
 from sim.schemes.wallet import Wallets
+from sim.shocks import Shocks
 
 if TYPE_CHECKING:
     from sim.shop import Shop
@@ -55,24 +62,33 @@ Array = npt.NDArray[Any]
 Node = Any  # of the tree of JSON
 
 OF_THE_SHOP = (
-    "clock", "recorder", "ledger", "products", "people", "book", "merchant_books", "operations", "risk", "recommender",
-    "schemes", "feed", "kols", "rings", "kol_click", "datacollector", "running", "keeps_utilities", "last_utilities",
-    "wound_down", "_queued_signups", "_queued_visits", "_unpaid", "_fakes",
+    "clock", "shocks", "recorder", "ledger", "products", "people", "book", "merchant_books", "operations", "risk",
+    "recommender", "schemes", "feed", "kols", "rings", "kol_click", "datacollector", "running", "keeps_utilities",
+    "last_utilities", "wound_down", "fraud_losses", "second_accounts", "brushers", "_queued_signups",
+    "_queued_visits", "_unpaid", "_fakes",
 )  # fmt: skip
 
 KEPT: dict[type, tuple[str, ...]] = {
     Clock: ("tick",),
+    Shocks: ("disgraced",),
     Recorder: ("_series",),
     Ledger: ("_flow", "_balance", "journal"),
     MerchantBooks: ("shelves",),
     Operations: ("restocks", "demand", "closed", "waits", "_open_campaigns", "_queue", "_moving", "_moving_due"),
-    RiskControl: ("devices", "addresses", "cases", "totals"),
+    RiskControl: ("devices", "addresses", "cases", "totals", "casework", "policy"),
+    Casework: ("files", "desk", "held", "condemned", "totals"),
+    Policy: ("watched", "judgements", "taught", "trained", "_to_hold"),
     Tally: ("accounts", "tried"),
+    ReviewDesk: ("cases",),
     Feed: ("sent", "_pending"),
-    Kol: ("_posts",),
+    Kol: ("_posts", "claimed", "bought", "spent", "audits", "_risked", "_banned_until"),
     Ring: (
-        "devices", "accounts", "admitted", "bonus", "discount", "pace", "spent", "is_active", "batches", "_to_order",
-        "_orders", "_book_read", "_last", "_had",
+        "devices", "accounts", "groups", "errands", "beliefs", "spent", "is_active", "_orders", "_book_read",
+    ),
+    Beliefs: ("admitted", "bonus", "discount", "plans", "caught", "tries"),
+    SecondAccounts: ("accounts",),
+    Brusher: (
+        "hired", "lift", "brushed", "spent", "_devices", "_book_read", "_to_come", "_organic", "_before", "_last",
     ),
     Scheme: ("spent", "used"),
     Coupon: ("wallets", "packets"),
@@ -91,7 +107,8 @@ ALL_BUT: dict[type, tuple[str, ...]] = {Recommender: ("shop", "config", "als")}
 
 (A fork that is to recommend otherwise trains anew, so nothing that was learnt under other rules is left.)
 """
-RECORDS: dict[str, type] = {cls.__name__: cls for cls in (Signups, Visits, Plan, Evidence)}
+MAY_BE_NEW = ("casework", "policy", "desk")  # parts of a shop that its scenario may or may not ask for
+RECORDS: dict[str, type] = {cls.__name__: cls for cls in (Signups, Visits, Evidence)}
 _TOLD = {"shop", "config", "number", "name", "assignment", "_first", "_last"}  # what every scheme is made with
 
 
@@ -145,7 +162,8 @@ def written(shop: Shop) -> State:
     StateError
         If it holds something that cannot be kept.
     """
-    if strangers := {type(agent).__name__ for agent in shop.agents} - {"Kol", "Merchant", "Ring"}:
+    known = {"Brusher", "Kol", "Merchant", "Ring", "SecondAccounts"}
+    if strangers := {type(agent).__name__ for agent in shop.agents} - known:
         raise StateError(f"agents of other classes cannot be kept: {', '.join(sorted(strangers))}")
     if tried := [scheme.name for scheme in shop.schemes if scheme.assignment is not None]:
         raise StateError(f"a randomised experiment is laid on {', '.join(tried)}; keep the shop before it begins")
@@ -241,6 +259,8 @@ class _Reader:
     def put(self, holder: Any, name: str, node: Node, path: str) -> None:
         """Set an attribute, or fill the object or objects that it holds."""
         present = getattr(holder, name, None)
+        if name in MAY_BE_NEW and (present is None or node is None):
+            return  # one of two runs has none: what is new begins empty, what is gone leaves nothing
         items = node.get("list") if isinstance(node, dict) else None
         if _is_object(node):
             self._fill(present, node, path)

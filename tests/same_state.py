@@ -12,6 +12,7 @@ import simpy
 from pydantic import BaseModel
 from scipy import sparse
 
+from agents.playbooks import Market
 from sim import Graph, Scenario
 from sim.core.table import Table
 from sim.demand import Demand
@@ -26,6 +27,7 @@ MACHINERY = {
     Graph: {"_reversed", "_communities"},
     Recommender: {"als"},
     TeamBook: {"_index"},
+    Market: {"_seen", "_found", "_plays"},
     Demand: {"_extra_units"},
 }
 ATOMS = (type(None), bool, int, float, complex, str, bytes, range, slice, np.generic, np.dtype)

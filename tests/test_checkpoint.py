@@ -41,8 +41,16 @@ BUSY = {
     "people": {"size": 300},
     "horizon": "12d",
     "sharing": {"word_of_mouth": 0.2, "sign_up": 0.6, "organic": 0.02},
-    "fraud": {"rings": 2, "enter": "1d"},
-    "kols": {"count": 3, "post_every": "2d"},
+    "fraud": {
+        "rings": 2,
+        "enter": "1d",
+        "devices": 1,
+        "skill": 0.2,
+        "second_accounts": {"share": 0.5, "scruple": 1},
+        "brushing": {"merchants": 0.5, "every": "2d", "fee": 0, "hope": 3.0},
+        "followers": {"kols": 1.0, "price": 1, "batch": 1.0, "audit": 1.0, "ban": "1d"},
+    },
+    "kols": {"count": 3, "post_every": "1d"},
     "risk": {"accounts_per_device": 3, "invites_per_day": 2},
     "recommendation": {"model": "hybrid", "refresh": "3d"},
     "merchants": {"review_every": "2d"},
@@ -55,6 +63,7 @@ BUSY = {
         "return_rate": 0.2,
     },
     "calendar": [{"name": "fair", "start": "3d", "end": "7d", "demand": 1.7, "schemes": ["coupon"]}],
+    "shocks": [{"kind": "kol_scandal", "start": "4d", "trust_loss": 0.05}],
     "record": {"journal": True, "events": True},
 }
 SCHEMES = (TEAMS, EVERYWHERE, BONUSES, PACKET, NEWCOMERS)
@@ -99,7 +108,7 @@ def changed(thing, fresh):
 
 
 def test_everything_that_a_checkpoint_keeps_is_under_way_in_the_busy_shop():
-    fresh, shop = shop_at(0, *SCHEMES, **BUSY), shop_at(20, *SCHEMES, **BUSY)
+    fresh, shop = (shop_at(tick, *SCHEMES, seed=2, **BUSY) for tick in (0, 20))
     met = set()
     for _ in range(24):
         shop.step()

@@ -18,10 +18,10 @@ from experiments.stats import Estimate, mean_estimate
 from experiments.twins import compare_twins
 
 
-def people(uid, orders, gmv=0.0, benefit=0.0, fake=False, joined=-10.0, status="member"):
+def people(uid, orders, gmv=0.0, benefit=0.0, fake=False, joined=-10.0, status="member", hit=False):
     """Return a table of persons; scalars hold for all."""
     return pd.DataFrame({"uid": uid}).assign(
-        fake=fake, status=status, joined_day=joined, orders=orders, gmv_yuan=gmv, benefit_yuan=benefit
+        fake=fake, status=status, joined_day=joined, orders=orders, gmv_yuan=gmv, benefit_yuan=benefit, hit=hit
     )
 
 
@@ -35,6 +35,16 @@ def test_each_person_is_persuaded_put_off_unmoved_or_would_have_bought_anyway():
     assert (twins.persuaded, twins.put_off, twins.anyway, twins.unmoved) == (1, 1, 1, 1)
     assert twins.incremental_gmv == 6.8
     assert (twins.benefit, twins.anyway_benefit) == (8.0, 2.0)
+
+
+def test_what_honest_people_who_were_hit_would_have_spent_is_told_by_their_twins():
+    base = people([0, 1, 2, 900], [1, 1, 0, 1], gmv=[50.0, 20.0, 0.0, 99.0], fake=[False, False, False, True])
+    arm = people(
+        [0, 1, 2, 900], [0, 1, 1, 0], gmv=[0.0, 25.0, 10.0, 0.0], fake=[False, False, False, True],
+        hit=[True, False, True, True],
+    )  # fmt: skip
+    twins = compare_twins(base, arm)
+    assert (twins.hit, twins.hit_gmv) == (2, 40.0)
 
 
 def test_twins_are_found_by_uid_and_not_by_row():

@@ -241,7 +241,7 @@ def test_a_scheme_that_comes_back_goes_on_with_what_it_had():
 
 
 def test_controls_that_are_new_know_all_accounts_and_catch_no_one_for_what_nobody_watched():
-    farmed = {"fraud": {"rings": 3, "enter": "1d"}, "risk": {"accounts_per_device": None}}
+    farmed = {"fraud": {"rings": 3, "enter": "1d", "skill": 0, "devices": 1}, "risk": {"accounts_per_device": None}}
     origin = warm(REFERRAL, **farmed)
     fork = origin.fork(world(REFERRAL, **merged(farmed, {"risk": {"accounts_per_device": 2}})))
     people = fork.people

@@ -15,7 +15,7 @@ from tests.worlds import GROUP_BUY, REFERRAL, run, scenario
 @pytest.fixture(scope="module")
 def robbed() -> Shop:
     """A shop in which fake accounts have joined and bought, and teams have failed."""
-    shop = run(GROUP_BUY, REFERRAL, fraud={"rings": 3, "enter": "24h", "capacity": 30})
+    shop = run(GROUP_BUY, REFERRAL, fraud={"rings": 3, "enter": "24h", "capacity": 30, "skill": 0})
     metrics = shop.metrics()
     assert metrics["fraud_accounts"] > 0 and metrics["fraud_order_share"] > 0
     assert shop.recorder.total("refunded") > 0

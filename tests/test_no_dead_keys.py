@@ -27,13 +27,27 @@ BUSY: dict[str, Any] = {
     "merchants": {"review_every": "3d", "promotion_budget": 0.02},
     "recommendation": {"model": "hybrid", "refresh": "4d", "explore": 0.2},
     "operations": {"capacity": 20, "lead_time": "40h", "return_rate": 0.2, "late_after": "60h", "return_window": "72h"},
-    "fraud": {"rings": 2, "enter": "48h", "capacity": 60, "batch": 12},
+    "fraud": {"rings": 2, "enter": "48h", "capacity": 60, "batch": 12, "device_cost": 3},
     "risk": {"accounts_per_device": 3, "accounts_per_address": 6, "invites_per_day": 5, "payout_freeze": "48h"},
     "calendar": [{"name": "week", "start": "2d", "end": "9d", "demand": 1.5}],
 }
 SCHEMES = [merged(GROUP_BUY, {"merchant_share": 0.5}), COUPON, merged(REFERRAL, {"freeze": "24h"})]
 
 SEEN = {"kols": {"click": 0.5, "reach": 0.8, "audience": {"sigma": 1.0}, "post_every": "2d"}}
+
+SOFT = {"fraud": {"second_accounts": {"share": 0.4, "scruple": 3}}}
+BRUSHED = {
+    "fraud": {"brushing": {"merchants": 1.0, "every": "2d", "orders": 4, "fee": 0, "account_cost": 1, "hope": 3.0}}
+}
+FOLLOWED = {"fraud": {"followers": {"kols": 1.0, "price": 1, "batch": 1.0, "audit": 1.0, "ban": "5d"}}}
+WATCHED: dict[str, Any] = {
+    "risk": {
+        "accounts_per_device": None, "accounts_per_address": None, "invites_per_day": None,
+        "detector": {"label_delay": "4d", "min_labels": 4},
+        "policy": {"challenge": 0.5, "hold": 0.7, "refuse": 0.95, "freeze": 0.5, "blacklist": 0.95, "churn": 0.2},
+        "review": {}, "appeals": {},
+    },
+}  # fmt: skip
 
 # key -> another value; where the key matters only in some world, (value, changes that make that world)
 CHANGES: dict[str, Any] = {
@@ -58,6 +72,8 @@ CHANGES: dict[str, Any] = {
     "people.hassle.sigma": 1.0,
     "people.way_noise": 1.0,
     "people.shared_devices": 0.5,
+    "people.shared_addresses.share": 0.1,
+    "people.shared_addresses.size": 5,
     "demand.profile": ("grocery", {"demand": {"rate": None, "conversion": 0.2}, "catalog": {"price": None}}),
     "demand.rate.shape": 2.0,
     "demand.rate.mean": 1.2,
@@ -154,11 +170,53 @@ CHANGES: dict[str, Any] = {
     "fraud.decide_every": "48h",
     "fraud.account_cost": 6,
     "fraud.action_cost": 3,
+    "fraud.skill": 0.9,
+    "fraud.hiding_cost": 1,
+    "fraud.hiding_time": "12h",
     "fraud.devices": 10,
     "fraud.device_cost": 5,
     "fraud.resale": 0.5,
     "fraud.learning": 0.9,
     "fraud.caution": (1.0, {"fraud": {"account_cost": 14}}),
+    "fraud.second_accounts.share": (0.9, SOFT),
+    "fraud.second_accounts.scruple": (40, SOFT),
+    "fraud.second_accounts.scruple_sigma": (3.0, SOFT),
+    "fraud.brushing.merchants": (0.2, BRUSHED),
+    "fraud.brushing.every": ("4d", BRUSHED),
+    "fraud.brushing.orders": (9, BRUSHED),
+    "fraud.brushing.fee": (40, BRUSHED),
+    "fraud.brushing.account_cost": (40, BRUSHED),
+    "fraud.brushing.hope": (0.0, BRUSHED),
+    "fraud.brushing.learning": (1.0, BRUSHED),
+    "fraud.followers.kols": (0.1, FOLLOWED),
+    "fraud.followers.price": (1e5, FOLLOWED),
+    "fraud.followers.batch": (0.1, FOLLOWED),
+    "fraud.followers.audit": (0.0, FOLLOWED),
+    "fraud.followers.ban": ("1d", FOLLOWED),
+    "shocks": [{"kind": "stock_out", "products": 0.5, "start": "5d", "length": "5d"}],
+    "risk.detector.retrain": ("3d", WATCHED),
+    "risk.detector.label_delay": ("2d", WATCHED),
+    "risk.detector.label_rate": (1.0, WATCHED),
+    "risk.detector.min_labels": (200, WATCHED),
+    "risk.detector.trees": (10, WATCHED),
+    "risk.policy.challenge": (0.1, WATCHED),
+    "risk.policy.hold": (0.2, WATCHED),
+    "risk.policy.hold_untaught": (0.0, WATCHED),
+    "risk.policy.refuse": (0.6, WATCHED),
+    "risk.policy.freeze": (0.1, WATCHED),
+    "risk.policy.blacklist": (0.5, WATCHED),
+    "risk.policy.impatience": (0.9, WATCHED),
+    "risk.policy.trust_loss": (0.9, WATCHED),
+    "risk.policy.churn": (0.9, WATCHED),
+    "risk.review.analysts": (1, {"risk": {**WATCHED["risk"], "review": {"case_time": "12h"}}}),
+    "risk.review.case_time": ("8h", WATCHED),
+    "risk.review.opens": ("16h", WATCHED),
+    "risk.review.closes": ("10h", WATCHED),
+    "risk.review.weekends": (True, WATCHED),
+    "risk.review.sensitivity": (0.2, WATCHED),
+    "risk.review.specificity": (0.3, WATCHED),
+    "risk.appeals.rate": (1.0, WATCHED),
+    "risk.appeals.restored": (0.0, {"risk": {**WATCHED["risk"], "appeals": {"rate": 1.0}}}),
     "risk.accounts_per_device": 1,
     "risk.accounts_per_address": 2,
     "risk.invites_per_day": 1,

@@ -11,6 +11,7 @@ from experiments import runs
 from experiments.comparison import Arm, Comparison, summarise
 from experiments.outcome import RunResult
 from experiments.report import render
+from experiments.report import tables as report_tables
 from experiments.report.drawing import looks, styled
 from experiments.report.figures_effects import _change, funnel
 from experiments.report.figures_money import _halves
@@ -63,6 +64,7 @@ def result(own, seed, facts, **metrics):
         {
             "uid": uid,
             "fake": uid == 10,
+            "hit": uid == 3,
             "status": np.where(uid == 11, "prospect", "member"),
             "joined_day": np.where(uid == 11, np.nan, uid),
             "inviter": np.where(uid == 9, 8, np.where((uid == 7) | (uid == 8), 0, -1)),
@@ -95,6 +97,7 @@ def result(own, seed, facts, **metrics):
             columns=["cohort", "age", "members", "active"],
         ),
         "funnel": pd.DataFrame({"stage": ["messages read", "clicks", "sign-ups"], "count": [100.0, 20.0, 10.0]}),
+        "losses": pd.DataFrame([("farm", name, 4.0) for name in facts], columns=["fraud", "scheme", "yuan"]),
     }
     return RunResult(own.name, own.digest, seed, {**final, **metrics}, tables, facts, 1.5)
 
@@ -245,6 +248,11 @@ def test_what_is_left_in_escrow_is_drawn(study_folder):
 def test_runs_whose_lines_are_one_line_are_named():
     one, other = pd.DataFrame({1: [0.0, 2.0]}), pd.DataFrame({1: [0.0, 3.0]})
     assert _coinciding({"a": one, "b": other, "c": one.copy()}) == ["a and c: the same line"]
+
+
+def test_losses_are_told_by_kind_of_fraud_and_scheme_in_every_arm(study_folder):
+    rows = {row["metric"]: row["cells"] for row in report_tables.fraud(read(study_folder))}
+    assert rows["farm took from coupon"] == ["0.00 yuan", "4.00 yuan"]
 
 
 def test_flows_are_means_over_replicates(study_folder):

@@ -19,11 +19,11 @@ from sim.risk.controls import rank_within
 SMALL = {
     "horizon": "14d",
     "tick": "4h",
-    "people": {"size": 300, "members_at_start": "20%", "shared_devices": "0%"},
+    "people": {"size": 300, "members_at_start": "20%", "shared_devices": "0%", "shared_addresses": {"share": "0%"}},
     "catalog": {"merchants": 3, "products": 30, "categories": 3},
 }
 FARMED = {
-    "fraud": {"rings": 3, "enter": "1d"},
+    "fraud": {"rings": 3, "enter": "1d", "skill": 0.0},
     "schemes": [{"kind": "referral", "bonus": {"inviter": 10, "invitee": 10, "on": "sign_up"}, "freeze": "3d"}],
 }
 

@@ -28,6 +28,7 @@ SMALL = {
     "logit": {"persons": 1000},
     "ledger": {},
     "interference": {"runs": 60},
+    "erlang-c": {"analysts": 2, "rate": 4.0, "minutes": 15.0, "runs": 10},
     "philox": {},
 }
 
@@ -276,6 +277,8 @@ def test_cascade_on_a_file_of_named_persons(tmp_path, few_references):
         (("team-fill", "--size", "60"), "at least one team in 1,000"),
         (("team-fill", "--rate", "inf"), "rate must be above 0"),
         (("demand", "--profile", "missing.yaml"), "missing.yaml"),
+        (("erlang-c", "--rate", "15"), "the load, must be at most 0.9. Got 1."),
+        (("erlang-c", "--analysts", "30"), "one case in 100 waits"),
     ],
 )
 def test_bad_parameters_give_exit_code_two_and_one_message(arguments, message):

@@ -62,15 +62,23 @@ def conduct(
     experiment: Callable[[Plan[Any], Runner], Findings],
     show: Callable[[Console, Study], None],
 ) -> int:
+    """Read a plan of a kind and carry it out; see :func:`carry_out`."""
+    return carry_out(load_plan(path, options.changes, kind), options, experiment, show)
+
+
+def carry_out(
+    plan: Plan[Any],
+    options: PlanOptions,
+    experiment: Callable[[Plan[Any], Runner], Findings],
+    show: Callable[[Console, Study], None],
+) -> int:
     """Carry out a plan and return the exit code.
 
     Parameters
     ----------
-    path : Path
-        Of the plan.
+    plan : Plan
     options : PlanOptions
-    kind : str
-        What the plan has to be.
+        Whose changes are in the plan already.
     experiment : callable
         The method: makes runs with the runner and returns what it found.
     show : callable
@@ -79,10 +87,9 @@ def conduct(
     Raises
     ------
     ScenarioError
-        If the plan or its scenario is wrong.
+        If the plan's scenario is wrong, or the folder cannot be written.
     """
     started = time.perf_counter()
-    plan = load_plan(path, options.changes, kind)
     folder = folder_of(plan, options)
     commands.refuse_unwritable(folder)
     try:
@@ -97,7 +104,7 @@ def conduct(
         where = store_of(options).root
         options.note(f"{runner.found} of {runner.made} runs were found in {where} (--fresh runs them again)")
     summary = {
-        "kind": kind,
+        "kind": plan.config.kind,
         "name": plan.name,
         "question": plan.config.question,
         "scenario": plan.scenario.name,

@@ -2,7 +2,7 @@
 
 ::
 
-    kind: sweep                       # sweep, sensitivity, optimise, calibrate, abtest
+    kind: sweep                       # sweep, sensitivity, optimise, calibrate, abtest, stress, frontier
     question: Which discount fills teams at the least cost?
     scenario: ../group_buy.yaml       # relative to this file
     set: {people.size: 2000}          # changes to the scenario, for all runs
@@ -47,8 +47,12 @@ KINDS = {
     "optimise": "OptimisePlan",
     "calibrate": "CalibratePlan",
     "abtest": "AbtestPlan",
+    "stress": "StressPlan",
+    "frontier": "FrontierPlan",
 }
 """Each kind, and the class of ``experiments.plans.<kind>`` that declares what such a plan says."""
+CARRIED_OUT_BY = {"frontier": "stress"}
+"""Commands that are not called like the kind of plan."""
 KEYED_BY_PATH = ("set", "parameters")
 NEEDS_BASE = "(needs a base arm)"
 
@@ -175,11 +179,19 @@ class Plan[Config: PlanConfig]:
 
 
 def load_plan(path: Path, assignments: Sequence[str] = (), kind: str | None = None) -> Plan[Any]:
-    """Read a plan and the scenario that it names.
+    """Read a plan and the scenario that it names; see :func:`resolve`."""
+    return resolve(reading.read(path), path.stem, assignments, kind)
+
+
+def resolve(tree: Node, name: str, assignments: Sequence[str] = (), kind: str | None = None) -> Plan[Any]:
+    """Check a plan that was read, and load the scenario that it names.
 
     Parameters
     ----------
-    path : Path
+    tree : Node
+        What was written.
+    name : str
+        What to call the study, unless the plan says so.
     assignments : sequence of str
         ``path=value`` each, of the plan; ``set.people.size=500`` changes the scenario.
     kind : str, optional
@@ -190,9 +202,8 @@ def load_plan(path: Path, assignments: Sequence[str] = (), kind: str | None = No
     ScenarioError
         With file, line, key path and what is allowed, if anything is wrong.
     """
-    tree = reading.read(path)
     if tree.child("name") is None:
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip(".-")[:80] or "plan"
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".-")[:80] or "plan"
         tree = Node({"name": Node(name, tree.place), **tree.value}, tree.place)
     model = config_class(tree, kind)
     for assignment in assignments:
@@ -221,7 +232,8 @@ def config_class(tree: Node, kind: str | None = None) -> type[PlanConfig]:
         message = f"must be one of {options}. Got {shown(said)}." if node else f"is missing; must be one of {options}."
         raise ScenarioValueError(problem_at(tree, ("kind",), message, options, nearest(str(said), list(KINDS))))
     if kind is not None and said != kind:
-        message = f"must be {kind} for this command; shopsim {said} carries out a plan like this."
+        command = CARRIED_OUT_BY.get(str(said), said)
+        message = f"must be {kind} for this command; shopsim {command} carries out a plan like this."
         raise ScenarioValueError(problem_at(tree, ("kind",), message, kind))
     found: type[PlanConfig] = getattr(import_module(f"experiments.plans.{said}"), KINDS[said])
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.report import facts, tables
+from experiments.report import facts, law, tables
 from experiments.report.drawing import styled
 from experiments.report.figures_effects import forest, funnel, twins
 from experiments.report.figures_money import flows
@@ -47,6 +47,7 @@ def contents(study: Study) -> dict[str, Any]:
         "flow_tables": tables.flows(study),
         "fraud_rows": tables.fraud(study),
         "schemes": facts.schemes(study),
+        "law": {"text": law.TEXT, "note": law.NOTE, "columns": law.COLUMNS, "runs": law.of_folder(study)},
         "assumptions": facts.assumptions(study),
         "provenance": facts.provenance(study),
         "definitions": tables.definitions(study),

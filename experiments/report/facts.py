@@ -10,10 +10,11 @@ from typing import Any
 from experiments.report.folder import Run, Study
 from experiments.report.tables import words
 from experiments.wording import number, yuan
+from sim.law import PAY
 
 LAW = (
     "chain_levels_configured", "chain_levels_paid", "chain_headcount_max", "chain_depth_max", "pay_basis",
-    "commission_base", "first_level_share_of_base", "entry_fee_yuan",
+    "commission_base", "first_level_share_of_base", "entry_fee_yuan", *(f"{name}_yuan" for name in PAY),
 )  # fmt: skip
 """Facts that rules on multi-level marketing ask about."""
 SHARES = ("_rate", "_share", "share_of_base")

@@ -162,6 +162,14 @@ class Run:
         flows = [Flow(scheme, source, target, yuan) for scheme, source, target, yuan in rows if yuan > 0]
         return sorted(flows, key=lambda flow: (-flow.yuan, flow))
 
+    @cached_property
+    def losses(self) -> dict[tuple[str, str], float]:
+        """Yuan that each kind of fraud took from each scheme in the mean of the replicates; largest first."""
+        table = self._table("losses").astype({"fraud": str, "scheme": str})
+        sums = table.groupby(["fraud", "scheme"])["yuan"].sum() / len(self.seeds)
+        rows = sums.sort_values(ascending=False).reset_index().itertuples(index=False, name=None)
+        return {(str(kind), str(scheme)): float(yuan) for kind, scheme, yuan in rows}
+
     @property
     def schemes(self) -> list[str]:
         """Names of the schemes, in the order of the scenario."""

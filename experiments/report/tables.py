@@ -62,6 +62,7 @@ COSTS = ("incremental_cost", "cost_per_extra_member")
 """Above zero for whatever costs anything: that is no news."""
 MONEY = ("yuan", "yuan a person")
 JUDGED = "refused or caught at some time"
+LOSS = "discounts and rewards, or fees of KOLs, for accounts of this kind, what was taken back taken off"
 LABELS = {
     "detection_precision": f"detection precision: fake ones among those {JUDGED}",
     "detection_recall": f"detection recall: fake ones that were {JUDGED}",
@@ -297,8 +298,13 @@ def twins(study: Study) -> list[dict[str, Any]]:
     """Return a row for each kind of person that twins tell apart, a cell an arm."""
     kinds = (
         "persuaded", "anyway", "anyway_benefit_share", "put_off", "unmoved", "incremental_members", "incremental_gmv",
+        "hit_gmv",
     )  # fmt: skip
-    labels = {"anyway": "would have bought anyway", "anyway_benefit_share": "their share of the benefits"}
+    labels = {
+        "anyway": "would have bought anyway",
+        "anyway_benefit_share": "their share of the benefits",
+        "hit_gmv": "spending lost of real people whom risk control hit",
+    }
     rows = []
     for kind in kinds if study.is_comparison else ():
         cells = []
@@ -355,6 +361,10 @@ def fraud(study: Study) -> list[dict[str, Any]]:
             means = [run.mean(metric) for run in study.runs]
             cells = [value(mean, metric) if math.isfinite(mean) else why_not(metric) for mean in means]
             rows.append({"metric": LABELS.get(metric, words(metric)), "formula": formula(metric), "cells": cells})
+    parts = dict.fromkeys(part for run in study.runs for part in run.losses)
+    for kind, scheme in parts:
+        cells = [yuan(run.losses.get((kind, scheme), 0.0)) for run in study.runs]
+        rows.append({"metric": f"{words(kind)} took from {words(scheme)}", "formula": LOSS, "cells": cells})
     return rows
 
 

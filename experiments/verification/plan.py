@@ -8,6 +8,7 @@ from typing import Any
 from experiments.verification.checks import Check
 from experiments.verification.exact import ledger, philox
 from experiments.verification.interference import linear
+from experiments.verification.queueing import erlang_c
 from experiments.verification.spreading import bass, borel, extinction, giant, ic, lt
 from experiments.verification.trading import demand, logit, team_fill
 
@@ -22,6 +23,7 @@ CASES: dict[str, Callable[..., list[Check]]] = {
     "logit": logit,
     "demand": demand,
     "interference": linear,
+    "erlang-c": erlang_c,
     "ledger": ledger,
     "philox": philox,
 }
@@ -43,6 +45,7 @@ PLAN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("demand", {}),
     ("bass", {}),
     ("interference", {}),
+    ("erlang-c", {}),
 )
 
 

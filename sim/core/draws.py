@@ -71,6 +71,11 @@ class Stream(IntEnum):
     RING = 62
     RISK = 63
     WITHDRAW = 64
+    REVIEW = 65
+    SHOCK = 66
+    HIDING = 67
+    SECOND_ACCOUNT = 68
+    BRUSHING = 69
     VERIFY = 70
     ASSIGNMENT = 71  # who is treated in an experiment
 

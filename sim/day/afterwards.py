@@ -116,9 +116,10 @@ def _take_effect(shop: Shop) -> None:
     """
     if shop._unpaid.size == 0:
         return
+    held = shop.risk.holds(shop._unpaid)
     status = shop.book.status[shop._unpaid]
-    rows = shop._unpaid[status == OrderStatus.PAID]
-    shop._unpaid = shop._unpaid[status == OrderStatus.WAITING]
+    rows = shop._unpaid[(status == OrderStatus.PAID) & ~held]
+    shop._unpaid = shop._unpaid[(status == OrderStatus.WAITING) | ((status == OrderStatus.PAID) & held)]
     if rows.size == 0:
         return
     shop.operations.fulfil(rows)

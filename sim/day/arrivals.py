@@ -37,7 +37,7 @@ def wake(shop: Shop) -> tuple[Array, Array, Array]:
     people, clock = shop.people, shop.clock
     woken: tuple[Array, Array, Array] = consumers.scan(
         np.uint32(shop.seed), np.uint32(clock.tick), people.status, people.uid, people.visit_rate,
-        people.talk_rate, clock.days_a_tick, shop.operations.demand,
+        people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
         clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
     )  # fmt: skip
     return woken
@@ -109,6 +109,7 @@ def _note_presence(shop: Shop, who: Array) -> None:
     shop.count("real_visits", int((~people.fake[who]).sum()))
     shop.count("dau", int((people.last_visit[who] < day_start).sum()))
     people.last_visit[who] = clock.tick
+    shop.risk.note_visits(who)
     if clock.day // 7 < 64:
         people.active_weeks[who] |= np.uint64(1 << (clock.day // 7))
     age = clock.day - people.joined[who] // clock.ticks_a_day
@@ -123,8 +124,8 @@ def recommend(shop: Shop, visits: Visits) -> Array:
     product = visits.product[rows]
     missing = ~(slates[rows] == product[:, None]).any(axis=1)
     slates[rows[missing], 0] = product[missing]
-    # An account that was sent to buy one thing looks at nothing else.
-    sent = rows[visits.source[rows] == Source.RING]
+    # An account that was sent to buy one thing looks at nothing else; one that was sent to be seen, at nothing.
+    sent = np.flatnonzero(visits.source == Source.RING)
     slates[sent, 0], slates[sent, 1:] = visits.product[sent], NONE
     _count_views(slates, shop.products.views)
     return slates

@@ -19,6 +19,7 @@ from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
 from sim.offers import (
+    A_TEAM_OF_ITS_OWN,
     NONE,
     Mode,
     Offers,
@@ -46,12 +47,21 @@ def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:
             scheme.offer(offers)
             if scheme.config.merchant_share > 0 or scheme.assignment is not None:
                 _withdraw(shop, scheme, offers, width)
-    # An account that was sent to buy does not wait for a team, unless it was sent to join one.
-    alone = np.flatnonzero((visits.source == Source.RING) & (visits.team == NONE))
-    if alone.size:
-        offers.product[alone] = np.where(offers.mode[alone] == Mode.SOLO, offers.product[alone], NONE)
+    _keep_to_errand(offers)
     _endorse(shop, offers)
+    shop.shocks.tempt_away(offers)
     return offers
+
+
+def _keep_to_errand(offers: Offers) -> None:
+    """Leave accounts that were sent to buy the way they were sent for: alone, in a new team, or in a certain one."""
+    sent = np.flatnonzero(offers.visits.source == Source.RING)
+    if sent.size == 0:
+        return
+    team = offers.visits.team[sent, None]
+    way = np.where(team >= 0, Mode.JOIN_TEAM, np.where(team == A_TEAM_OF_ITS_OWN, Mode.OPEN_TEAM, Mode.SOLO))
+    fits = (offers.mode[sent] == way) & ((team < 0) | (offers.ref[sent] == team))
+    offers.product[sent] = np.where(fits, offers.product[sent], NONE)
 
 
 def _withdraw(shop: Shop, scheme: Scheme, offers: Offers, width: int) -> None:
@@ -135,6 +145,8 @@ def screen(shop: Shop, orders: Orders) -> Orders:
     """
     if len(orders) == 0:
         return orders
+    if shop.second_accounts is not None:
+        orders = shop.second_accounts.divert(orders)
     proposed = len(orders)
     uid = shop.people.uid[orders.person]
     u = draws.uniform(shop.seed, Stream.SCREEN, uid, orders.product, shop.clock.tick)
@@ -149,7 +161,9 @@ def screen(shop: Shop, orders: Orders) -> Orders:
             discount = orders.discount[:, scheme.number - 1]
             orders = orders.keep((discount == 0) | scheme.within_budget(discount))
     available = np.where(orders.mode == Mode.SOLO, shop.products.set_aside[orders.product], 0)
-    fits = _ration(orders.product, orders.quantity, available, shop.products.stock.copy())
+    stock = shop.products.stock.copy()
+    shop.shocks.withhold(stock)
+    fits = _ration(orders.product, orders.quantity, available, stock)
     np.add.at(shop.products.short, orders.product[~fits], 1)
     orders = orders.keep(fits)
     shop.count("refused_orders", proposed - len(orders))
@@ -168,6 +182,7 @@ def settle(shop: Shop, orders: Orders) -> None:
         orders, shop.clock.tick, products.merchant[orders.product], products.cost[orders.product] * units,
         status.astype(np.int8), merchant_part.sum(axis=1),
     )  # fmt: skip
+    shop.risk.note_orders(orders)
     shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
     for scheme in shop.schemes:
         column = scheme.number - 1
@@ -175,13 +190,13 @@ def settle(shop: Shop, orders: Orders) -> None:
             scheme.used += used
             scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
             scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
+            shop.benefit(who, orders.discount[:, column], scheme.number)
     np.subtract.at(products.stock, orders.product, units)
     np.add.at(products.sold, orders.product, units)
     people.orders[who] += 1
     people.spend[who] += orders.pay
     people.first_order[who] = np.where(people.orders[who] == 1, shop.clock.tick, people.first_order[who])
     people.last_order[who] = shop.clock.tick
-    shop.benefit(who, orders.discount.sum(axis=1))
     shop.count("orders", len(orders))
     shop.count("gmv", float(orders.pay.sum()))
     shop.merchant_books.sell(orders.row)

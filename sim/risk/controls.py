@@ -11,6 +11,8 @@ configured is not done:
                             flagged
 ``payout_freeze``           rewards wait at least so long (kept by the schemes that pay them)
 ``freeze_check``            frozen rewards of flagged accounts are cancelled when they fall due (asked by the schemes)
+``detector``, ``policy``    accounts are judged by what a model learnt from the logs (:mod:`sim.risk.policy`)
+``review``, ``appeals``     people look into cases, and can correct what was wrong (:mod:`sim.risk.casework`)
 ==========================  =========================================================================================
 
 A flagged account may still buy, at list price: its orders with a discount and its rewards are refused. Whoever is
@@ -29,6 +31,8 @@ from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
 from sim.people import NEVER, Status
 from sim.risk import scoring
+from sim.risk.casework import Casework
+from sim.risk.policy import Policy
 
 if TYPE_CHECKING:
     from sim.offers import Orders, Signups
@@ -104,6 +108,10 @@ class RiskControl:
     Attributes
     ----------
     cases : Cases
+    casework : Casework or None
+        If there is a review desk or a detector.
+    policy : Policy or None
+        If there is a detector.
     totals : dict of int
         Sign-ups, orders and rewards refused, accounts flagged.
     """
@@ -116,9 +124,17 @@ class RiskControl:
         self.devices = Tally(self.config.accounts_per_device, people.device[accounts])
         self.addresses = Tally(self.config.accounts_per_address, people.address[accounts])
         limits = (self.config.accounts_per_device, self.config.accounts_per_address, self.config.invites_per_day)
-        self.is_active = any(limit is not None for limit in limits)
         self.cases = Cases()
+        learns, reviews = self.config.detector is not None, self.config.review is not None
+        self.casework = Casework(shop, self.cases) if learns or reviews else None
+        self.policy = Policy(shop, self.casework) if learns and self.casework is not None else None
+        self.is_active = any(limit is not None for limit in limits) or self.casework is not None
         self.totals = {"signups_refused": 0, "orders_refused_by_risk": 0, "rewards_refused": 0, "accounts_flagged": 0}
+
+    @property
+    def is_out(self) -> bool:
+        """Whether an outage lets everybody pass; accounts and attempts are still counted."""
+        return self.shop.shocks.detector_is_out
 
     def admit_signups(self, signups: Signups) -> Array:
         """Return a mask of the sign-ups that are let in, shape of the batch, each person at most once."""
@@ -130,6 +146,9 @@ class RiskControl:
         device, address = people.device[person], people.address[person]
         precedence = draws.uniform(self.shop.seed, Stream.RISK, people.uid[person], 0, tick)
         admitted = self.devices.admit(device, precedence) & self.addresses.admit(address, precedence)
+        if self.casework is not None:
+            admitted &= ~self.casework.bars(person)
+        admitted |= self.is_out
         self.devices.add(device[admitted])
         self.addresses.add(address[admitted])
         fresh = person[cases.first_attempt[person] == NOT_YET]
@@ -143,7 +162,10 @@ class RiskControl:
         if not self.is_active or len(orders) == 0:
             return np.ones(len(orders), bool)
         self._fit()
-        passed: Array = ~(self.cases.flagged[orders.person] & orders.discount.any(axis=1))
+        flagged = self.cases.flagged[orders.person]
+        passed: Array = ~(flagged & orders.discount.any(axis=1)) | self.is_out
+        if self.policy is not None and not self.is_out:
+            passed &= self.policy.screen(orders, flagged)
         self._judge(orders.person, passed, "orders_refused_by_risk")
         return passed
 
@@ -165,16 +187,40 @@ class RiskControl:
             precedence = draws.uniform(self.shop.seed, Stream.RISK, uid, 0, tick, 1)
             allowed &= cases.invited_today[inviters] + rank_within(inviters, precedence) < self.config.invites_per_day
             np.add.at(cases.invited_today, inviters, np.int32(1))
+        allowed |= self.is_out
+        if self.policy is not None:
+            self.policy.note_benefits(np.concatenate([inviters[allowed], invitees[allowed]]))
         self._judge(inviters, allowed, "rewards_refused")
         return allowed
 
     def caught(self, persons: Array) -> Array:
         """Return a mask of the persons who are flagged; schemes ask it of frozen rewards if ``freeze_check`` is on."""
-        if not self.is_active:
+        if not self.is_active or self.is_out:
             return np.zeros(len(persons), bool)
         self._fit()
         flagged: Array = self.cases.flagged[persons]
         return flagged
+
+    def withholds(self, persons: Array) -> Array:
+        """Return a mask of the persons whose payouts wait for the review desk."""
+        return np.zeros(len(persons), bool) if self.casework is None else self.casework.withholds(persons)
+
+    def holds(self, rows: Array) -> Array:
+        """Return a mask of the orders (rows of the book) that must not ship yet; cancel those that never will."""
+        if self.casework is None:
+            return np.zeros(rows.size, bool)
+        self.casework.cancel_condemned()
+        return self.casework.holds(rows)
+
+    def note_visits(self, persons: Array) -> None:
+        """Note who comes in this tick, each once."""
+        if self.policy is not None:
+            self.policy.note_visits(persons)
+
+    def note_orders(self, orders: Orders) -> None:
+        """Hold accepted orders that are to be held."""
+        if self.policy is not None:
+            self.policy.hold(orders)
 
     def nightly(self) -> None:
         """Flag accounts by what yesterday's logs show, and start the day's counts."""
@@ -185,15 +231,20 @@ class RiskControl:
         suspect = self.devices.overrun(people.device) | self.addresses.overrun(people.address)
         if self.config.invites_per_day is not None:
             suspect |= cases.invited_today > self.config.invites_per_day
-        rows = np.flatnonzero(suspect & ~cases.flagged & (people.joined > NEVER))
+        rows = np.flatnonzero(suspect & ~cases.flagged & (people.joined > NEVER) & (not self.is_out))
         cases.flagged[rows] = True
+        if self.casework is not None:
+            self.casework.hurt(rows)
+        if self.policy is not None:
+            self.policy.nightly(self.is_out)
         self._catch(rows)
         self._total("accounts_flagged", rows.size)
         cases.invited_today[:] = 0
 
     def metrics(self) -> dict[str, float]:
         """Return how right the decisions were, by the ground truth, and how many there were."""
-        return {**scoring.score(self.shop, self.cases), **{name: float(n) for name, n in self.totals.items()}}
+        totals = {name: float(number) for name, number in self.totals.items()}
+        return scoring.score(self.shop, self) | totals | (self.casework.metrics() if self.casework is not None else {})
 
     def _judge(self, person: Array, passed: Array, name: str) -> None:
         refused = person[~passed]
@@ -217,6 +268,10 @@ class RiskControl:
         missing = len(self.shop.people) - len(self.cases)
         if missing > 0:
             self.cases.append(missing)
+        if self.casework is not None:
+            self.casework.fit()
+        if self.policy is not None:
+            self.policy.fit()
 
 
 def rank_within(groups: Array, precedence: Array) -> Array:

@@ -16,13 +16,14 @@ from sim.people import NEVER
 from sim.risk import signals
 
 if TYPE_CHECKING:
-    from sim.risk.controls import Cases
+    from sim.risk.controls import RiskControl
+    from sim.risk.policy import Judgements
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
 
 
-def score(shop: Shop, cases: Cases) -> dict[str, float]:
+def score(shop: Shop, risk: RiskControl) -> dict[str, float]:
     """Return figures of detection by the ground truth; NaN where nothing happened that could be judged.
 
     ``detection_precision``
@@ -32,16 +33,21 @@ def score(shop: Shop, cases: Cases) -> dict[str, float]:
     ``detection_delay_days``
         Mean days from the first attempt of the fake who were caught until they were.
     ``detection_auc``
-        Chance that a fake account of this run has a higher suspicion score than an honest one
-        (:mod:`sim.risk.signals`).
+        Chance that a fake account of this run has a higher score than an honest one. With a detector: of those that it
+        judged once it had learnt from labels, the score at the last judgement, by a model that did not know theirs.
+        Without: the simple score of :mod:`sim.risk.signals`, of all.
+    ``single_feature_auc``
+        The best that a rule on one signal could do at the same judgements, in whichever direction.
     ``false_intercept_rate``
         Share of honest persons' attempts that were refused.
     ``honest_hit``
         Honest persons who were refused something or flagged.
+    ``honest_hit_share``
+        Their share of the honest persons who were judged at all.
     ``fraud_accounts``
         Fake accounts that got in.
     """
-    people = shop.people
+    people, cases = shop.people, risk.cases
     known = len(cases)
     fake, exists = people.fake, people.joined > NEVER
     caught = np.zeros(len(people), bool)
@@ -56,16 +62,29 @@ def score(shop: Shop, cases: Cases) -> dict[str, float]:
         "detection_precision": _ratio(hits.size, caught.sum()),
         "detection_recall": _ratio(hits.size, (fake & tried).sum()),
         "detection_delay_days": float(delay.mean()) if delay.size else math.nan,
-        "detection_auc": _auc_of_suspicion(shop),
+        **(_auc_of_suspicion(shop) if risk.policy is None else _auc_of_judgements(shop, risk.policy.judgements)),
         "false_intercept_rate": _ratio(cases.refused[honest].sum(), cases.attempts[honest].sum()) if known else 0.0,
         "honest_hit": float((~fake & (refused | caught)).sum()),
+        "honest_hit_share": _ratio((~fake & (refused | caught))[:known].sum(), (honest & (cases.attempts > 0)).sum()),
         "fraud_accounts": float((fake & exists).sum()),
     }
 
 
-def _auc_of_suspicion(shop: Shop) -> float:
+def _auc_of_suspicion(shop: Shop) -> dict[str, float]:
     accounts = np.flatnonzero(shop.people.joined >= 0)
-    return auc(signals.scores(shop.people, shop.clock, accounts), shop.people.fake[accounts])
+    return {"detection_auc": auc(signals.scores(shop.people, shop.clock, accounts), shop.people.fake[accounts])}
+
+
+def _auc_of_judgements(shop: Shop, judgements: Judgements) -> dict[str, float]:
+    """Return how well scores and single signals told the judged accounts apart, each at its last judgement."""
+    taught = np.flatnonzero(judgements.taught)
+    rows = taught[taught.size - 1 - np.unique(judgements.person[taught][::-1], return_index=True)[1]]
+    fake = shop.people.fake[judgements.person[rows]]
+    single = [auc(column, fake) for column in judgements.signals[rows].T]
+    return {
+        "detection_auc": auc(judgements.score[rows], fake),
+        "single_feature_auc": max((max(a, 1 - a) for a in single), default=math.nan),
+    }
 
 
 def auc(scores: Array, positive: Array) -> float:

@@ -6,6 +6,7 @@ no key can be right and yet without effect.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,9 +17,12 @@ from sim.scenario.keys import one_of
 from sim.scenario.memory import persons_of
 from sim.scenario.problems import nearest, problem_at, shown, validated
 from sim.scenario.reading import read
+from sim.scenario.risk import RiskConfig
 from sim.scenario.schema import ScenarioConfig
+from sim.scenario.shocks import DetectorOutage, KolScandal, LeakedCode, Spell
 from sim.scenario.tree import KeyPath, Node
 from sim.schemes import registry
+from sim.schemes.coupon_terms import CouponConfig
 
 SHIPPED_PROFILES = ("media", "grocery")
 
@@ -37,6 +41,7 @@ def inconsistencies(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     _check_profile(config)
     yield from _schemes(config, tree)
     yield from _seeds(config, tree)
+    yield from _shocks(config, tree)
     yield from _guardrails(config, tree)
 
 
@@ -93,6 +98,43 @@ def _seeds(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
         if person >= persons:
             message = f"must be a number below {persons}, the number of persons. Got {person}."
             yield problem_at(tree, ("people", "seeds", "persons", number), message)
+
+
+def _shocks(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
+    """Check that every shock strikes, and finds what it is to hit."""
+    ticks = math.ceil(config.horizon / config.tick)
+    for number, shock in enumerate(config.shocks):
+        path: KeyPath = ("shocks", number)
+        if shock.first_tick(config.tick) >= ticks:
+            allowed = f"a time up to {show_hours((ticks - 1) * config.tick)}, when the last tick begins"
+            message = f"must be {allowed}, or the shock never strikes. Got {show_hours(shock.start)}."
+            yield problem_at(tree, (*path, "start"), message, allowed)
+        if isinstance(shock, Spell) and shock.length < config.tick:
+            allowed = f"at least the tick of {show_hours(config.tick)}"
+            message = f"must be {allowed}, or the shock may fall between two. Got {show_hours(shock.length)}."
+            yield problem_at(tree, (*path, "length"), message, allowed)
+        if isinstance(shock, LeakedCode):
+            yield from _leak(config, tree, path, shock)
+        elif isinstance(shock, KolScandal) and shock.kols > config.kols.count:
+            message = f"must be at most kols.count, which is {config.kols.count}. Got {shock.kols}."
+            yield problem_at(tree, (*path, "kols"), message)
+        elif isinstance(shock, DetectorOutage) and config.risk == RiskConfig():
+            yield problem_at(tree, path, "has no effect, because the scenario's risk section sets no control.")
+
+
+def _leak(config: ScenarioConfig, tree: Node, path: KeyPath, leak: LeakedCode) -> Iterator[Problem]:
+    """Check that there is a coupon to leak, which not everyone could have anyhow."""
+    coupons = {scheme.name or scheme.kind: scheme for scheme in config.schemes if isinstance(scheme, CouponConfig)}
+    for_some = [name for name, coupon in coupons.items() if coupon.coupon != "general" or coupon.segment != "all"]
+    if leak.scheme not in for_some:
+        allowed = one_of(for_some) if for_some else "a coupon that is not for everyone, and the scenario has none"
+        message = f"must be {allowed}. Got {shown(leak.scheme)}."
+        yield problem_at(tree, (*path, "scheme"), message, allowed, nearest(leak.scheme, for_some))
+        return
+    scheme = coupons[leak.scheme]
+    if leak.end <= scheme.start or (scheme.end is not None and leak.start >= scheme.end):
+        message = f"must fall into the time in which '{leak.scheme}' is open, or there is nothing to leak."
+        yield problem_at(tree, (*path, "start"), message)
 
 
 def _guardrails(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from sim.core.units import Fen, FilePath, Hours, Level, PerDay, PositiveHours, S
 from sim.recommend import registry as recommenders
 from sim.scenario.fraud import FraudConfig
 from sim.scenario.risk import RiskConfig
+from sim.scenario.shocks import AnyShock
 from sim.schemes import SchemeConfig, registry
 
 ASSUMED = "assumption"
@@ -43,6 +44,13 @@ class Seeds(Section):
         if (self.persons is None) == (self.count is None):
             raise ValueError("give either persons (a list of numbers) or count")
         return self
+
+
+class SharedAddresses(Section):
+    """Addresses that many people use: dormitories, offices, parcel stations."""
+
+    share: Share = assume(0.5, source=ASSUMED, unit="persons who use one")
+    size: Annotated[int, Field(ge=2, le=100_000)] = assume(100, source=ASSUMED, unit="persons at each, mean")
 
 
 class PeopleConfig(Section):
@@ -85,6 +93,7 @@ class PeopleConfig(Section):
         0.5, source=ASSUMED, unit="logits; scale of a person's whim between ways of buying the same product"
     )
     shared_devices: Share = assume(0.06, source=ASSUMED, unit="persons who use the device and address of another")
+    shared_addresses: SharedAddresses = SharedAddresses()
 
 
 class GammaRate(Section):
@@ -429,6 +438,7 @@ class ScenarioConfig(Section):
     calendar: list[CampaignConfig] = Field([])
     fraud: FraudConfig = FraudConfig()
     risk: RiskConfig = RiskConfig()
+    shocks: list[AnyShock] = Field([], description="what goes wrong from outside; see sim/shocks.py")
     guardrails: list[Guardrail] = Field([])
     sources: dict[str, str] = Field(
         {}, description="dotted key path: where its value comes from; holds for keys below it too"

@@ -193,7 +193,7 @@ class Payouts:
         if self.scheme.config.merchant_share > 0:
             pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
             shop.merchant_books.charge(book.merchant[earned.order[ordered]], merchant_part[ordered])
-        shop.benefit(person, earned.amount)
+        shop.benefit(person, earned.amount, self.scheme.number, earned.origin)
         np.add.at(book.rewards, earned.order[ordered], earned.amount[ordered])
         self.scheme.used += len(earned)
         return earned
@@ -248,26 +248,29 @@ class Payouts:
         rewards.state[rows] = state
         self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
         self.scheme.pay(Account.MERCHANTS, part, person, source=Account.FROZEN_COMMISSION)
-        self.shop.benefit(person, -amount)
+        self.shop.benefit(person, -amount, self.scheme.number, rewards.origin[rows])
         self._take_off_orders(rows)
 
     def _recover(self, rows: Array) -> None:
         """Take released rewards from their earners' wallets, or make them debts."""
         rewards, purses = self.rewards, self.purses
         rewards.state[rows] = RewardState.CLAWED_BACK
-        persons, at = np.unique(rewards.person[rows], return_inverse=True)
+        persons, first, at = np.unique(rewards.person[rows], return_index=True, return_inverse=True)
         wanted = np.zeros(persons.size, np.int64)
         np.add.at(wanted, at, rewards.amount[rows])
-        purses.debt[persons] += wanted - self._collect(persons, wanted)
+        purses.debt[persons] += wanted - self._collect(persons, wanted, rewards.origin[rows[first]])
         self.scheme.pay(Account.MERCHANTS, rewards.merchant_part[rows], rewards.person[rows], source=Account.PLATFORM)
         self._take_off_orders(rows)
 
-    def _collect(self, persons: Array, wanted: Array) -> Array:
-        """Take up to the wanted fen from each wallet (each person once) and return what was there."""
+    def _collect(self, persons: Array, wanted: Array, origins: Array | None = None) -> Array:
+        """Take up to the wanted fen from each wallet (each person once) and return what was there.
+
+        ``origins`` are those whose orders had earned it; of several of a person one stands for all.
+        """
         got: Array = np.minimum(self.purses.wallet[persons], wanted)
         self.purses.wallet[persons] -= got
         self.scheme.pay(Account.PLATFORM, got, persons, source=Account.WALLETS)
-        self.shop.benefit(persons, -got)
+        self.shop.benefit(persons, -got, self.scheme.number, origins)
         return got
 
     def _take_off_orders(self, rows: Array) -> None:
@@ -283,7 +286,10 @@ class Payouts:
     def confirm(self, orders: Array) -> None:
         """Release the rewards of final orders (rows of the book) whose freeze is over."""
         rows = self._of_orders(orders)
-        self._release(rows[self._is_frozen(rows) & (self.rewards.due[rows] <= self.shop.clock.tick)])
+        rows = rows[self._is_frozen(rows) & (self.rewards.due[rows] <= self.shop.clock.tick)]
+        withheld = self._is_withheld(rows)
+        self._held = np.concatenate([self._held, rows[withheld]])
+        self._release(rows[~withheld])
 
     def close(self) -> None:
         """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
@@ -297,12 +303,18 @@ class Payouts:
             order, bonus = rewards.order[rows], np.isin(rewards.kind[rows], BONUSES)
             status = np.full(rows.size, OrderStatus.CONFIRMED, np.int8)
             status[order >= 0] = self.shop.book.status[order[order >= 0]]
-            waiting = bonus & (status == OrderStatus.WAITING)
+            waiting = (bonus & (status == OrderStatus.WAITING)) | self._is_withheld(rows)
             self._held = rows[waiting]
             # What is for an order that may still be returned is released by `confirm`; bonuses do not wait for that.
-            self._release(rows[(bonus & ~waiting) | (status == OrderStatus.CONFIRMED)])
+            self._release(rows[(bonus | (status == OrderStatus.CONFIRMED)) & ~waiting])
         if clock.ends_day and (clock.day + 1) % self._payout_days == 0:
             self._withdraw()
+
+    def _is_withheld(self, rows: Array) -> Array:
+        """Return which rewards wait for the review desk: their earner, or who earned it for them, is looked into."""
+        risk, rewards = self.shop.risk, self.rewards
+        withheld: Array = risk.withholds(rewards.person[rows]) | risk.withholds(rewards.origin[rows])
+        return withheld
 
     def _is_frozen(self, rows: Array) -> Array:
         frozen: Array = self.rewards.state[rows] == RewardState.FROZEN
@@ -339,7 +351,7 @@ class Payouts:
         self.scheme.pay(Account.PLATFORM, fee, persons, source=Account.WALLETS)
         self.withdrawn += self.scheme.pay(Account.SHARERS, amount - fee, persons, source=Account.WALLETS)
         self.fees += int(fee.sum())
-        self.shop.benefit(persons, -fee)
+        self.shop.benefit(persons, -fee, self.scheme.number)
 
     def _grow(self) -> None:
         """Give newcomers a purse."""

@@ -40,7 +40,7 @@ from sim.core import draws
 from sim.core.config import FEN_PER_YUAN
 from sim.core.draws import Stream
 from sim.core.ledger import share_of
-from sim.offers import Mode, Offers, Orders, ShareKind, Shares, Signups
+from sim.offers import Mode, Offers, Orders, ShareKind, Shares, Signups, Source, Visits
 from sim.orders import OrderStatus
 from sim.people import Status
 from sim.schemes.base import Scheme, SchemeConfig
@@ -158,17 +158,26 @@ class Coupon(Scheme):
         chance: Array = self.draw(self.CLAIMS, persons, self.wallets.purses.received[persons]) < self.config.claim_rate
         return chance
 
-    def _claim(self, persons: Array) -> None:
-        """Let visitors claim, whoever is eligible and bothers."""
+    def _claim(self, visits: Visits) -> None:
+        """Let visitors claim, whoever is eligible and bothers; those who were sent to buy leave nothing lying."""
         if self.room() == 0:
             return
-        eligible = self.may_receive(persons) & self._in_segment(persons)
+        persons = visits.person
+        eligible = self.may_receive(persons)
+        eligible &= self._is_meant(persons) | self.shop.shocks.hears_of_leak(self.name, persons)
+        persons, sent = persons[eligible], visits.source[eligible] == Source.RING
+        self._grant(persons[self._bothers(persons) | sent])
+
+    def _is_meant(self, persons: Array) -> Array:
+        """Return a mask of the visitors who may claim by the rules."""
+        if self.config.coupon not in CLAIMED:
+            return np.zeros(persons.size, bool)
+        meant = self._in_segment(persons)
         if self.config.coupon == "code":
-            eligible &= self.wallets.purses.knows_code[persons]
+            meant &= self.wallets.purses.knows_code[persons]
         elif self.config.coupon == "member":
-            eligible &= self._is_loyal(persons)
-        persons = persons[eligible]
-        self._grant(persons[self._bothers(persons)])
+            meant &= self._is_loyal(persons)
+        return meant
 
     def _in_segment(self, persons: Array) -> Array:
         """Return a mask of those in the targeted segment, by what the platform has logged."""
@@ -280,8 +289,8 @@ class Coupon(Scheme):
         """Let visitors claim, then take the best coupon of each off whatever it can be used for."""
         self.seat()
         config, wallets, persons = self.config, self.wallets, offers.visits.person
-        if config.coupon in CLAIMED:
-            self._claim(persons)
+        if config.coupon in CLAIMED or self.shop.shocks.is_leaked(self.name):
+            self._claim(offers.visits)
         if persons.size == 0 or wallets.live == 0:
             return
         rivals, barred = self._taken_by_others(offers)
@@ -330,7 +339,7 @@ class Coupon(Scheme):
         if self.packets is None:
             self._grant(person, row)
         else:
-            starts = self._bothers(person)
+            starts = self._bothers(person) | (orders.source[earning] == Source.RING)
             self.packets.open(person[starts], row[starts])
 
     def on_refund(self, rows: Array) -> None:

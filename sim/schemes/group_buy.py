@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
-from sim.offers import NONE, Mode, Offers, Orders, ShareKind
+from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.team_terms import GroupBuyConfig, Terms
@@ -95,7 +95,8 @@ class GroupBuy(Scheme):
         product, mode, ref, worth, discount, appeal = lay_out(
             np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
             slates, who, shop.people.uid[who], self._rows(visits.team), visits.quantity,
-            self._may_buy(who, visits.quantity), self._may_join(who), self._eagerness(who),
+            self._may_buy(who, visits.quantity), self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN),
+            self._eagerness(who),
             self.terms.in_scope & self.opens_teams, shop.products.price, self.terms.saving, self.terms.opener_saving,
             *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
             self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
@@ -317,7 +318,7 @@ class GroupBuy(Scheme):
                 self.pay(Account.BUYERS, part, openers, source=payer)
             else:
                 self.pay(payer, part, openers, source=Account.BUYERS)
-        self.shop.benefit(openers, sign * amounts)
+        self.shop.benefit(openers, sign * amounts, self.number)
         self.shop.book.rewards[self.teams.order[teams]] += sign * amounts
 
     # Stock set aside.

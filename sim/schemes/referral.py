@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from sim import law
 from sim.core.config import FEN_PER_YUAN, Section, assume
 from sim.core.ledger import share_of
 from sim.core.units import Fen, Hours, PerDay, PositiveCount, PositiveFen, PositiveHours, Share, show_share
@@ -373,7 +374,8 @@ class Referral(Scheme):
             "promoters": float(promoters.may_promote(np.arange(len(promoters.standing))).sum()),
             "chain_levels": float(self._levels_paid()),
             "chain_headcount_max": float(chain_size(promoters.standing.bound_to)[0]),
-            "entry_fee": 0.0,
+            "entry_fee": law.entry_fee(self.config),
+            **law.pay_by_basis(payouts),
             "reward_concentration": self._concentration(),
         }
 
@@ -403,7 +405,8 @@ class Referral(Scheme):
             "chain_headcount_max": headcount,
             "chain_depth_max": depth,
             "pay_basis": self._pay_basis(),
-            "entry_fee_yuan": 0,
+            "entry_fee_yuan": law.entry_fee(self.config),
+            **{f"{name}_yuan": amount for name, amount in law.pay_by_basis(self.payouts).items()},
             "commission_base": self.config.base,
             "first_level_share_of_base": int(rewards.amount[first].sum()) / base if base else float("nan"),
             "self_bindings_refused": self.promoters.self_bindings,
