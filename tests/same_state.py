@@ -17,6 +17,7 @@ from sim import Graph, Scenario
 from sim.core.table import Table
 from sim.demand import Demand
 from sim.recommend.base import Recommender
+from sim.risk.detector import Detector
 from sim.schemes.teams import TeamBook
 
 # What may differ: machinery of libraries, and what is looked up again when it is needed.
@@ -27,6 +28,7 @@ MACHINERY = {
     Graph: {"_reversed", "_communities"},
     Recommender: {"als"},
     TeamBook: {"_index"},
+    Detector: {"_forest", "_boosting", "_middle", "_weight", "_isolated", "_suspected", "_honest"},  # learnt again
     Market: {"_seen", "_found", "_plays"},
     Demand: {"_extra_units"},
 }

@@ -66,11 +66,23 @@ BUSY = {
     "shocks": [{"kind": "kol_scandal", "start": "4d", "trust_loss": 0.05}],
     "record": {"journal": True, "events": True},
 }
+REVIEWED = {
+    **BUSY,
+    "risk": {
+        "accounts_per_device": 3,
+        "detector": {"retrain": "2d", "label_delay": "1d", "label_rate": 1.0, "min_labels": 2},
+        "policy": {"hold_untaught": 0.2, "hold": 0.3, "freeze": 0.3},
+        "review": {"analysts": 1},
+        "appeals": {"rate": 1.0},
+    },
+}
+WORLDS = {"busy": BUSY, "reviewed": REVIEWED}
 SCHEMES = (TEAMS, EVERYWHERE, BONUSES, PACKET, NEWCOMERS)
 UNTOUCHED = {
     "_agent_records", "_agenttype_records", "tables",  # of a collector that reports on agents, which ours does not
     "running", "wound_down", "kol_click", "keeps_utilities", "last_utilities",  # of shops that end, or were forked
     "self_bindings",  # who invites themselves
+    "condemned",  # orders that the desk found out while they waited for a team, which is rare
 }  # fmt: skip
 
 
@@ -82,10 +94,10 @@ def shop_at(tick, *schemes, seed=1, **sections):
     return shop
 
 
-@pytest.fixture(scope="module")
-def busy():
+@pytest.fixture(scope="module", params=WORLDS)
+def busy(request):
     """Return a shop in which everything is under way."""
-    return shop_at(31, *SCHEMES, **BUSY)
+    return shop_at(31, *SCHEMES, **WORLDS[request.param])
 
 
 @pytest.fixture
@@ -108,11 +120,12 @@ def changed(thing, fresh):
 
 
 def test_everything_that_a_checkpoint_keeps_is_under_way_in_the_busy_shop():
-    fresh, shop = (shop_at(tick, *SCHEMES, seed=2, **BUSY) for tick in (0, 20))
     met = set()
-    for _ in range(24):
-        shop.step()
-        met |= set(changed(shop, fresh))
+    for world in WORLDS.values():
+        fresh, shop = (shop_at(tick, *SCHEMES, seed=2, **world) for tick in (0, 20))
+        for _ in range(24):
+            shop.step()
+            met |= set(changed(shop, fresh))
     kept = {(cls.__name__, name) for cls, names in KEPT.items() for name in names}
     kept |= {("Shop", name) for name in OF_THE_SHOP}
     assert {(cls, name) for cls, name in kept - met if name not in UNTOUCHED} == set()
