@@ -152,7 +152,7 @@ CHANGES: dict[str, Any] = {
     "recommendation.weights.social": 5.0,
     "stacking.order": ["coupon", "group_buy"],
     "stacking.combine": [],
-    "operations.capacity": 60,
+    "operations.capacity": 5,
     "operations.dispatch_every": "12h",
     "operations.lead_time": "90h",
     "operations.shipping": 8,
@@ -177,7 +177,7 @@ CHANGES: dict[str, Any] = {
     "fraud.device_cost": 5,
     "fraud.resale": 0.5,
     "fraud.learning": 0.9,
-    "fraud.caution": (1.0, {"fraud": {"account_cost": 14}}),
+    "fraud.caution": 1.0,
     "fraud.second_accounts.share": (0.9, SOFT),
     "fraud.second_accounts.scruple": (40, SOFT),
     "fraud.second_accounts.scruple_sigma": (3.0, SOFT),
@@ -223,7 +223,11 @@ CHANGES: dict[str, Any] = {
     "risk.payout_freeze": "96h",
     "risk.freeze_check": (
         False,
-        {"risk": {"accounts_per_device": None, "accounts_per_address": None, "invites_per_day": 3}},
+        {
+            "risk": {"accounts_per_device": 8, "accounts_per_address": None, "invites_per_day": None},
+            "fraud": {"skill": 0.3},
+            "people": {"shared_devices": 0.5},
+        },
     ),
 }
 # What describes a scenario, judges its outcome or says what to keep; other tests see to these.
