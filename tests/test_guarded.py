@@ -10,7 +10,7 @@ import pytest
 from sim import Scenario, Shop
 
 pytestmark = pytest.mark.slow
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 
 
 # What is changed in the scenario. Watched: rings of six accounts that hide cheaply; the detector judges, but nothing is
@@ -32,8 +32,8 @@ def outcome(seed: int, world: str = "guarded", skill: float = 0.5) -> dict[str, 
     return found
 
 
-def mean(name: str, world: str = "guarded", skill: float = 0.5, seeds: tuple[int, ...] = SEEDS) -> float:
-    return float(np.mean([outcome(seed, world, skill)[name] for seed in seeds]))
+def mean(name: str, world: str = "guarded", skill: float = 0.5) -> float:
+    return float(np.mean([outcome(seed, world, skill)[name] for seed in SEEDS]))
 
 
 def test_detector_tells_fraud_apart_while_it_spares_honest_people_and_keeps_fraud_out() -> None:
@@ -48,7 +48,7 @@ def test_no_single_signal_tells_fraud_apart() -> None:
 
 
 def test_the_better_rings_hide_the_worse_they_are_told_apart() -> None:
-    easy, usual, hard = (mean("detection_auc", "watched", skill, seeds=SEEDS[:2]) for skill in (0.2, 0.5, 0.8))
+    easy, usual, hard = (mean("detection_auc", "watched", skill) for skill in (0.2, 0.5, 0.8))
     assert easy > usual > hard > 0.8
 
 
