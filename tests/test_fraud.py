@@ -11,9 +11,12 @@ from agents.playbooks import Play, open_schemes, playbook
 from sim import Scenario, Shop
 from sim.core.ledger import Account
 from sim.labels import Fraud
+from sim.offers import Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
+from sim.schemes.commission import RewardKind
 from sim.schemes.teams import TeamState
+from tests.worlds import COUPON, GROUP_BUY, REFERRAL, scenario
 
 SMALL = {
     "horizon": "21d",
@@ -373,3 +376,21 @@ def test_fake_accounts_do_nothing_of_their_own_will() -> None:
     fake = np.flatnonzero(shop.people.fake & (shop.people.joined > NEVER))
     assert fake.size > 20
     assert not shop.people.orders[fake].any()
+
+
+@pytest.mark.parametrize("rings", [0, 3])
+def test_what_people_expect_of_invitations_and_teams_comes_from_each_other_and_not_from_rings(rings):
+    """Bonuses that took no message and teams that rings fill themselves are not talked about."""
+    world = scenario(
+        REFERRAL, {**GROUP_BUY, "team_size": 2}, COUPON, horizon="20d", people={"size": 300},
+        fraud={"rings": rings, "enter": "24h", "capacity": 40, "skill": 0, "account_cost": 1, "device_cost": 1},
+    )  # fmt: skip
+    shop = Shop(world, rng=2).run()
+    referral, teams = shop.schemes[0], shop.schemes[1].book
+    source, rewards = shop.people.source, referral.payouts.rewards
+    told = (rewards.kind == RewardKind.INVITER_BONUS) & (source[rewards.origin] != Source.RING)
+    assert referral._bonuses_earned == told.sum()
+    over = teams.teams.closed >= 0
+    honest = shop.book.source[teams.teams.order] != Source.RING
+    assert teams.closed == (over & honest).sum()
+    assert (over & ~honest).any() == (rings > 0)

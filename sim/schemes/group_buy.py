@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
-from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
+from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind, Source
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.team_terms import GroupBuyConfig, Terms
@@ -244,7 +244,7 @@ class GroupBuy(Scheme):
             helped = missing <= self.config.virtual_places
             teams.virtual[due[helped]] = missing[helped]
             self._fill(due[helped])
-            self.book.close(due[~helped], TeamState.FAILED, tick)
+            self.book.close(due[~helped], TeamState.FAILED, tick, self._heard_of(due[~helped]))
         self._refund(self.book.due(teams.refund_due, tick))
         if not self.is_open:
             self._release_stock()
@@ -253,10 +253,14 @@ class GroupBuy(Scheme):
         """Let the orders of teams go ahead."""
         if teams.size == 0:
             return
-        self.book.close(teams, TeamState.FILLED, self.shop.clock.tick)
+        self.book.close(teams, TeamState.FILLED, self.shop.clock.tick, self._heard_of(teams))
         self.shop.book.status[self._orders_of(teams)] = OrderStatus.PAID
         if self.config.leader == "free":
             self._rebate(teams)
+
+    def _heard_of(self, teams: Array) -> int:
+        """Return how many of some teams people hear of: not those that rings open for their own accounts."""
+        return int((self.shop.book.source[self.teams.order[teams]] != Source.RING).sum())
 
     def _refund(self, teams: Array) -> None:
         """Give each member of the failed ones among some teams the money of their own order."""

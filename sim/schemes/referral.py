@@ -30,7 +30,7 @@ from sim import law
 from sim.core.config import FEN_PER_YUAN, Section, assume
 from sim.core.ledger import share_of
 from sim.core.units import Fen, Hours, PerDay, PositiveCount, PositiveFen, PositiveHours, Share, show_share
-from sim.offers import NONE, ShareKind
+from sim.offers import NONE, ShareKind, Source
 from sim.people import Status
 from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.commission import BONUSES, FOR_ORDERS, Earnings, Payouts, RewardKind, RewardState, Withdrawal
@@ -206,11 +206,12 @@ class Referral(Scheme):
             self._grant([*self._first_order_bonuses(orders), *self._commissions(orders), *self._rebates(orders)])
 
     def _grant(self, parts: list[Earnings]) -> None:
-        """Grant what was earned, and let sharers learn from it."""
+        """Grant what was earned, and let sharers learn from what messages earned: a ring's accounts needed none."""
         if not parts:
             return
         granted = self.payouts.grant(Earnings.join(parts))
-        self._bonuses_earned += int((granted.kind == RewardKind.INVITER_BONUS).sum())
+        by_message = self.shop.people.source[granted.origin] != Source.RING
+        self._bonuses_earned += int((by_message & (granted.kind == RewardKind.INVITER_BONUS)).sum())
         direct = granted.take(granted.level == 1)
         by_link = self.shop.book.sharer[direct.order] == direct.person
         self._earned_by_link += int(direct.amount[by_link].sum())

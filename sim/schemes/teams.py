@@ -82,7 +82,7 @@ class TeamBook:
     Attributes
     ----------
     closed, full : int
-        Teams that are over, and those of them that filled.
+        Teams that are over, and those of them that filled, of those that people hear of.
     """
 
     def __init__(self, products: int) -> None:
@@ -129,11 +129,12 @@ class TeamBook:
         self.places.person[places] = NONE
         np.subtract.at(self.teams.filled, teams, np.int16(1))
 
-    def close(self, teams: Array, state: TeamState, tick: int) -> None:
-        """Teams (rows, each once) are filled or have failed."""
+    def close(self, teams: Array, state: TeamState, tick: int, heard_of: int | None = None) -> None:
+        """Teams (rows, each once) are filled or have failed; people hear of so many of them, of all by default."""
         if teams.size:
-            self.closed += teams.size
-            self.full += teams.size if state == TeamState.FILLED else 0
+            known = teams.size if heard_of is None else heard_of
+            self.closed += known
+            self.full += known if state == TeamState.FILLED else 0
             self.teams.state[teams] = state
             self.teams.closed[teams] = tick
             self._index = None
