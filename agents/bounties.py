@@ -36,11 +36,14 @@ class Bounty:
         Bonuses and commissions of both sides if the new account's first order is a unit of this product.
     discount : int64 ndarray, shape (products,)
         What newcomer coupons take off that order.
+    by_platform : int64 ndarray, shape (products,)
+        The part of it that the product's merchant does not pay.
     """
 
     on_sign_up: float
     on_order: Array
     discount: Array
+    by_platform: Array
 
 
 def referrals(shop: Shop) -> list[Referral]:
@@ -56,9 +59,12 @@ def newcomer_coupons(shop: Shop) -> list[Coupon]:
 def read_rules(shop: Shop) -> Bounty:
     """Return what the schemes that run now promise for a new account."""
     products = shop.products
-    discount = np.zeros(len(products), np.int64)
+    discount, by_platform = np.zeros((2, len(products)), np.int64)
     for coupon in newcomer_coupons(shop):
-        discount = np.maximum(discount, _taken_off(coupon, shop))
+        off = _taken_off(coupon, shop)
+        best = off > discount
+        discount[best] = off[best]
+        by_platform[best] = off[best] - share_of(off[best], coupon.config.merchant_share)
     on_sign_up = 0.0
     on_order = np.zeros(len(products))
     for scheme in referrals(shop):
@@ -73,7 +79,7 @@ def read_rules(shop: Shop) -> Bounty:
         else:
             on_order += kept * (pay >= bonus.min_order)
         on_order += _commission(scheme, products.price, pay) * (1 - withdrawal.fee)
-    return Bounty(on_sign_up, on_order, discount)
+    return Bounty(on_sign_up, on_order, discount, by_platform)
 
 
 def _taken_off(scheme: Coupon, shop: Shop) -> Array:

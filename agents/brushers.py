@@ -125,7 +125,8 @@ class Brusher(mesa.Agent):  # type: ignore[misc]
         mine = fresh[own]
         if mine.size:
             self.brushed += mine.size
-            self.spent += float((book.pay[mine] - (1 - shop.config.catalog.take_rate) * book.worth[mine]).sum())
+            paid = book.pay[mine] + book.merchant_discount[mine]
+            self.spent += float((paid - (1 - shop.config.catalog.take_rate) * book.worth[mine]).sum())
             self.spent += mine.size * (self.config.fee + shop.config.operations.shipping)
         self._to_come = np.concatenate([self._to_come, mine])
         if self._to_come.size:
@@ -150,7 +151,7 @@ class Brusher(mesa.Agent):  # type: ignore[misc]
         shop, config = self.shop, self.config
         price, cost = shop.products.price[self.products], shop.products.cost[self.products]
         take_rate = shop.config.catalog.take_rate
-        discount = read_rules(shop).discount[self.products]
+        discount = read_rules(shop).by_platform[self.products]
         margin = (1 - take_rate) * price - cost - shop.config.operations.shipping
         newcomers = discount > config.account_cost  # worth a fresh account for every order
         gain = self.lift * margin + np.where(newcomers, discount - config.account_cost, 0)

@@ -56,6 +56,11 @@ def test_a_newcomer_coupon_that_the_platform_pays_is_cashed_in_through_fresh_acc
     assert dear.fraud_losses[Fraud.BRUSHING, 1] == 0
 
 
+def test_nobody_cashes_in_a_coupon_that_they_pay_themselves() -> None:
+    own = brushed({**COUPON, "coupon": "newcomer", "merchant_share": 1.0}, hope=0.0)
+    assert not own.people.fake.any()
+
+
 def test_goods_come_back_to_the_shelf_and_neither_shop_nor_merchant_counts_them_as_trade() -> None:
     shop, honest = brushed(catalog=STOCK, every="5d"), brushed(catalog=STOCK, merchants=0.0)
     book = shop.book
