@@ -6,7 +6,8 @@ If that exceeds their scruple, they do not order; a second account signs up on t
 by the first if the first may invite, and orders the same product. Nobody does it twice. Whoever's second account is
 refused has lost their order.
 
-The order is real demand that moved to another account: the owner's own purchases fall by it.
+The order is real demand that moved to another account: it counts as the owner's in all figures of trade
+(:func:`owners`), and as fraud only by what the account got.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Accounts(Table):
     owner: Column = column(np.int32)
     account: Column = column(np.int32, fill=NONE)  # a row of People once it is opened
     product: Column = column(np.int32)
+    units: Column = column(np.int32)
     ordered: Column = column(np.bool_)
 
 
@@ -45,6 +47,16 @@ def create(shop: Shop) -> SecondAccounts | None:
     """Create what stands for everybody's temptation; None if the scenario has none."""
     config = shop.config.fraud.second_accounts
     return None if config is None else SecondAccounts(shop, config)
+
+
+def owners(shop: Shop) -> Array:
+    """Return whose account each is, rows of People: one's own, but second accounts are their owner's."""
+    rows = np.arange(len(shop.people))
+    if shop.second_accounts is not None:
+        accounts = shop.second_accounts.accounts
+        opened = np.flatnonzero(accounts.account >= 0)
+        rows[accounts.account[opened]] = accounts.owner[opened]
+    return rows
 
 
 class SecondAccounts(mesa.Agent):  # type: ignore[misc]
@@ -72,7 +84,9 @@ class SecondAccounts(mesa.Agent):  # type: ignore[misc]
             return orders
         rows = np.flatnonzero(tempted)
         rows = rows[self._gain(orders.take(rows)) > self._scruple(orders.person[rows])]
-        self.accounts.append(rows.size, owner=orders.person[rows], product=orders.product[rows])
+        self.accounts.append(
+            rows.size, owner=orders.person[rows], product=orders.product[rows], units=orders.quantity[rows]
+        )
         left = np.ones(len(orders), bool)
         left[rows] = False
         return orders.keep(left)
@@ -85,9 +99,9 @@ class SecondAccounts(mesa.Agent):  # type: ignore[misc]
 
     def _gain(self, orders: Orders) -> Array:
         """Return the fen that each order would bring more from a second account."""
-        bounty = read_rules(self.shop)
-        invites = np.full(len(orders), bool(referrals(self.shop)))
-        for scheme in referrals(self.shop):
+        bounty, paying = read_rules(self.shop), referrals(self.shop)
+        invites = np.full(len(orders), bool(paying))
+        for scheme in paying:
             invites &= scheme.promoters.may_promote(orders.person)
         reward = np.where(invites, bounty.on_sign_up + bounty.on_order[orders.product], 0.0)
         gain: Array = reward + bounty.discount[orders.product] - orders.discount.sum(axis=1)
@@ -106,7 +120,7 @@ class SecondAccounts(mesa.Agent):  # type: ignore[misc]
         accounts.ordered[opened] = True
         rows = opened[people.joined[accounts.account[opened]] > NEVER]
         if rows.size:
-            shop.queue_visits(accounts.account[rows], accounts.product[rows])
+            shop.queue_visits(accounts.account[rows], accounts.product[rows], units=accounts.units[rows])
         fresh = np.flatnonzero(accounts.account == NONE)
         if fresh.size:
             self._open(fresh)

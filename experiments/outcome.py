@@ -142,6 +142,7 @@ def _day(shop: Shop, ticks: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _people(shop: Shop) -> pd.DataFrame:
+    from agents.second_accounts import owners
     from sim.labels import Fraud
     from sim.offers import Source
     from sim.orders import OrderStatus
@@ -149,7 +150,7 @@ def _people(shop: Shop) -> pd.DataFrame:
 
     people, book = shop.people, shop.book
     kept = book.status != OrderStatus.REFUNDED
-    who = book.person[kept]
+    who = owners(shop)[book.person[kept]]
     gmv = np.bincount(who, weights=book.pay[kept], minlength=len(people))
     uid = people.uid.astype(np.int64)
     cases, hit = shop.risk.cases, np.zeros(len(people), bool)

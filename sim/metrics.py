@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agents import brushers, fraudsters
+from agents import brushers, fraudsters, second_accounts
 from sim.core.ledger import LIABILITIES, Account
 from sim.labels import Fraud
 from sim.orders import OrderStatus
@@ -101,14 +101,20 @@ class Facts:
         return mask
 
     @cached_property
+    def buyer(self) -> Array:
+        """Who is behind each order: its account's person, or whose second account it is."""
+        who: Array = second_accounts.owners(self.shop)[self.book.person]
+        return who
+
+    @cached_property
     def order_rows(self) -> Array:
-        """Rows of real persons' orders that were not undone before shipping."""
-        return np.flatnonzero(~self.people.fake[self.book.person] & (self.book.status != OrderStatus.REFUNDED))
+        """Rows of real persons' orders that were not undone before shipping, those of second accounts included."""
+        return np.flatnonzero(self.real[self.buyer] & (self.book.status != OrderStatus.REFUNDED))
 
     @cached_property
     def orders_of(self) -> Array:
         """Orders of each person, as in ``order_rows``."""
-        return np.bincount(self.book.person[self.order_rows], minlength=len(self.people))
+        return np.bincount(self.buyer[self.order_rows], minlength=len(self.people))
 
     @cached_property
     def gmv(self) -> float:
@@ -349,7 +355,7 @@ def ltv_90d(f: Facts) -> float:
     if not ever.any():
         return NAN
     rows = f.order_rows
-    person = f.book.person[rows]
+    person = f.buyer[rows]
     early = f.book.tick[rows] < start[person] + span
     kept = early & (f.book.status[rows] != OrderStatus.RETURNED) & ever[person]
     worth = (f.book.pay[rows] - f.book.cost[rows] - f.book.rewards[rows])[kept].sum()
@@ -402,7 +408,7 @@ def cac(f: Facts) -> float:
     "cac / mean daily margin (paid less cost of goods, returns taken off) of a new member since joining",
 )
 def payback_days(f: Facts) -> float:
-    rows = f.order_rows[f.new[f.book.person[f.order_rows]]]
+    rows = f.order_rows[f.new[f.buyer[f.order_rows]]]
     rows = rows[f.book.status[rows] != OrderStatus.RETURNED]
     margin = float((f.book.pay[rows] - f.book.cost[rows]).sum()) / FEN
     member_days = float((f.clock.tick - f.people.joined[f.new]).sum()) * f.clock.days_a_tick
@@ -447,6 +453,7 @@ def _reported(name: str, group: Group, unit: str, direction: int, formula: str) 
 
 
 _reported("coupon_redemption_rate", "schemes", "share", 0, "coupons used / coupons issued")
+_reported("coupon_fill_up_share", "schemes", "share", 0, "orders with more units to reach a threshold / coupons used")
 _reported("team_fill_rate", "schemes", "share", 1, "teams that filled / teams whose time is over")
 _reported("teams_opened", "schemes", "teams", 0, "teams opened")
 _reported("team_orders", "schemes", "orders", 0, "orders in teams, those of failed teams included")
@@ -482,8 +489,8 @@ def fraud_loss_share(f: Facts) -> float:
 
 @_metric("fraud", "share", -1, "orders of fake accounts / all orders that were not undone")
 def fraud_order_share(f: Facts) -> float:
-    fake = float((f.people.fake[f.book.person] & (f.book.status != OrderStatus.REFUNDED)).sum())
-    return ratio(fake, fake + orders(f))
+    stands = f.book.status != OrderStatus.REFUNDED
+    return ratio(float((f.people.fake[f.book.person] & stands).sum()), float(stands.sum()))
 
 
 _reported(
@@ -500,7 +507,10 @@ _reported(
     "fraud",
     "share",
     -1,
-    "sign-ups, orders and rewards of real persons that were refused / those that were judged",
+    "sign-ups, orders and rewards of real persons that were refused, or cancelled after review / all of theirs",
+)
+_reported(
+    "false_hold_rate", "fraud", "share", -1, "orders of real persons that waited for the review desk / all theirs"
 )
 _reported("detection_delay_days", "fraud", "days", -1, "mean time from a fake account's sign-up until it is caught")
 

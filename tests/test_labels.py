@@ -12,6 +12,7 @@ import pytest
 from experiments.outcome import observe
 from sim import Shop
 from sim.labels import Fraud
+from sim.orders import OrderStatus
 from sim.people import NEVER, SECOND_UID
 from tests.worlds import COUPON, REFERRAL, merged, scenario
 
@@ -86,6 +87,27 @@ def test_second_accounts_are_on_their_owners_device_and_address_and_invited_by_t
     np.testing.assert_array_equal(people.inviter[account[joined]], owner[joined])
     ordered = np.isin(account[joined], robbed.book.person)
     assert ordered.mean() > 0.9
+
+
+def test_what_second_accounts_buy_is_their_owners_trade_and_fraud_only_by_what_they_got(robbed: Shop) -> None:
+    people, book = robbed.people, robbed.book
+    by_second = people.fraud[book.person] == Fraud.SELF_REFERRAL
+    stands = book.status != OrderStatus.REFUNDED
+    counted = (by_second | ~people.fake[book.person]) & stands
+    metrics = robbed.metrics()
+    assert (by_second & stands).any()
+    assert metrics["orders"] == counted.sum()
+    assert metrics["gmv"] == pytest.approx(book.pay[counted].sum() / 100)
+    table = observe(robbed, 0.0).tables["people"]
+    assert table.loc[~table["fake"], "gmv_yuan"].sum() == pytest.approx(metrics["gmv"])
+    assert (table.loc[table["fraud"] == "self_referral", "orders"] == 0).all()
+    assert metrics["fraud_order_share"] == (people.fake[book.person] & stands).sum() / stands.sum()
+    accounts = robbed.second_accounts.accounts
+    first = np.full(len(people), -1)
+    rows = np.flatnonzero(by_second)[::-1]
+    first[book.person[rows]] = rows
+    placed = np.flatnonzero((accounts.account >= 0) & (first[accounts.account] >= 0))
+    np.testing.assert_array_equal(book.quantity[first[accounts.account[placed]]], accounts.units[placed])
 
 
 @pytest.mark.parametrize(
