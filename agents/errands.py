@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agents.playbooks import Play
 
 Array = npt.NDArray[Any]
+_LEAST_LOSS = 0.01  # where dearer goods cost nothing, as if they cost this share of what they are dearer
 
 
 class Errands(Table):
@@ -27,6 +28,7 @@ class Errands(Table):
     deed: Column = column(np.int8)
     other: Column = column(np.int32, fill=NONE)  # who invited it, or whose team it joins
     product: Column = column(np.int32, fill=NONE)
+    units: Column = column(np.int32)
     due: Column = column(np.int32)  # tick
 
     def due_at(self, tick: int) -> Array:
@@ -117,28 +119,31 @@ def timetable(plan: Plan, now: int, is_new: Array, before: Array, between: Array
     return due, signs_up, orders, due.max(axis=1) + 2
 
 
-def goods_for(ring: Ring, play: Play, row: Array) -> Array:
-    """Return the product of each step of each group, int64 (groups, steps); -1 for steps that buy nothing.
+def goods_for(ring: Ring, play: Play, row: Array) -> tuple[Array, Array]:
+    """Return what each step of each group buys, and how many units, int64 (groups, steps); -1 and 0: nothing.
 
     Those who hide their choice take what sells most among what serves as well and still pays. All who join a team take
-    what its opener took.
+    what its opener took, in units of their own.
     """
-    plan, config = play.exploit.plan, ring.config
+    plan, config, products = play.exploit.plan, ring.config, ring.shop.products
     profit, cost = ring.expected(play, plan.accounts)
-    slack = max(0.0, profit - config.caution * cost) / max(1, plan.orders) / max(1e-9, 1 - config.resale)
+    loss = 1 - config.resale - play.exploit.on_top  # by each fen that goods are dearer
+    slack = max(0.0, profit - config.caution * cost) / max(1, plan.orders) / max(loss, _LEAST_LOSS)
     product = np.full((len(row), len(plan.steps)), NONE, np.int64)
+    units = np.zeros(product.shape, np.int64)
     opened: dict[int, Array] = {}
     for at, step in enumerate(plan.steps):
         if step.goods is None:
             continue
-        if step.deed == Deed.JOIN_TEAM:
-            product[:, at] = opened[step.other]
-            continue
         who, best = row[:, step.account], play.product[step.goods]
-        hidden = ring.accounts.hidden[who]
-        product[:, at] = best
-        if hidden[:, Facet.CHOICE].any():
-            pays = ring.market.similar(step.goods, slack)
-            product[:, at] = hiding.choices(ring.shop, ring.number, who, best, pays, hidden)
-        opened[step.account] = product[:, at]
-    return product
+        least = int(products.price[best])
+        serves = step.goods.members_of(products) & (products.stock > 0)
+        taken, number = hiding.baskets(ring.shop, ring.number, who, least, int(least + slack), serves)
+        plain = ~ring.accounts.hidden[who, Facet.CHOICE] | (taken < 0)
+        taken[plain], number[plain] = best, 1
+        if step.deed == Deed.JOIN_TEAM:
+            taken = opened[step.other]
+            needed, afforded = -(-least // products.price[taken]), int(least + slack) // products.price[taken]
+            number = np.maximum(np.minimum(number, afforded), needed)
+        opened[step.account], product[:, at], units[:, at] = taken, taken, number
+    return product, np.minimum(units, ring.market.most_units())

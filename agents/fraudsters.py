@@ -170,7 +170,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         if buys.size:
             buys, team = errands.teams(buys, last, shop.book.team)
             self.spent += buys.size * self.config.action_cost
-            shop.queue_visits(accounts.person[errands.account[buys]], errands.product[buys], team)
+            who = accounts.person[errands.account[buys]]
+            shop.queue_visits(who, errands.product[buys], team, errands.units[buys])
         if back.size:
             order = last[errands.account[back]]
             order = order[order >= 0]

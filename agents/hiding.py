@@ -12,7 +12,7 @@ SIGN_UP        some time within ``hiding_time``            with the whole batch
 FIRST_ORDER    half of them ``hiding_time`` after sign-up  as soon as they are in
 WARM_UP        looks around as often as people do          comes to order, not before
 AFTER_LIFE     goes on looking around                      is never seen again
-CHOICE         what sells, as long as it pays              what pays best
+CHOICE         a basket like people's, as long as it pays  what pays best, no more of it than needed
 INVITER        spread over the ring's accounts             as many through one account as rewards are paid for
 =============  ==========================================  ========================================================
 
@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from sim.core import draws
 from sim.core.draws import Stream
+from sim.offers import NONE
 
 if TYPE_CHECKING:
     from sim.scenario.fraud import FraudConfig
@@ -115,24 +116,38 @@ def addresses(shop: Shop, ring: int, accounts: Array) -> Array:
     return address
 
 
-def choices(shop: Shop, ring: int, accounts: Array, best: int, pays: Array, hidden: Array) -> Array:
-    """Return the product that each new account is to order: among those that pay, what sells most is taken most often.
+def baskets(shop: Shop, ring: int, accounts: Array, least: int, most: int, products: Array) -> tuple[Array, Array]:
+    """Return what accounts that disguise their choice order: as many units as people take, of what sells.
 
     Parameters
     ----------
     shop : Shop
     ring : int
     accounts : int ndarray, shape (n,)
-    best : int
-        The product that pays best, for those who do not disguise their choice.
-    pays : bool ndarray, shape (products,)
-        Whether ordering a product is worth while.
-    hidden : bool ndarray, shape (n, facets)
+        Numbers of the accounts within the ring.
+    least, most : int
+        Fen: a basket is worth so much, or as near below as any product allows.
+    products : bool ndarray, shape (products,)
+        Those that serve.
+
+    Returns
+    -------
+    product, units : int64 ndarray, shape (n,)
+        Of the products whose price fits that many units, one is drawn in proportion to what was sold; where none fits,
+        a unit less is tried. -1 and 0 where not even one unit of any fits.
     """
-    weight = np.where(pays, 1.0 + shop.products.sold, 0.0)
-    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts, 1, 2)
-    drawn = np.searchsorted(np.cumsum(weight), u * weight.sum())
-    return np.where(hidden[:, Facet.CHOICE], drawn, best)
+    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 1, np.array([2, 5]))
+    units = shop.demand.quantities(u[:, 1]).astype(np.int64)
+    product = np.full(accounts.size, NONE, np.int64)
+    for number in range(int(units.max(initial=0)), 0, -1):
+        worth = shop.products.price * number
+        chances = np.cumsum(np.where(products & (worth >= least) & (worth <= most), 1.0 + shop.products.sold, 0.0))
+        here = np.flatnonzero(units == number)
+        if chances[-1] > 0:
+            product[here] = np.searchsorted(chances, u[here, 0] * chances[-1])
+        else:
+            units[here] = number - 1
+    return product, units
 
 
 def looks_around(shop: Shop, persons: Array) -> Array:

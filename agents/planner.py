@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,8 @@ class Exploit:
         List prices of these goods.
     cost : float
         Accounts, work, and what the goods lose in resale.
+    on_top : float
+        Income that another yuan of worth brings, in yuan: from goods half as dear again.
     """
 
     plan: Plan
@@ -85,6 +87,7 @@ class Exploit:
     discount: dict[str, float]
     worth: float
     cost: float
+    on_top: float = 0.0
 
     @property
     def income(self) -> float:
@@ -160,7 +163,19 @@ def search(rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bo
         beam = _best_of_every_sort(ranked, BEAM)
         fresh = _within((varied for exploit in beam for varied in _variations(exploit.plan, goods)), accounts)
     finalists = [e.plan for e in _best_of_every_sort(sorted(known.values(), key=worth), FINALISTS)]
-    return sorted(_exploits(rehearsal, finalists, costs, COPIES), key=worth)
+    found = _exploits(rehearsal, finalists, costs, COPIES)
+    dearer = _exploits(rehearsal, [_with_dearer_goods(plan, price) for plan in finalists], costs, COPIES)
+    return sorted(map(_with_income_on_top, found, dearer), key=worth)
+
+
+def _with_dearer_goods(plan: Plan, price: dict[Goods, int]) -> Plan:
+    dearer = {goods: goods._replace(floor=fen * 3 // 2) for goods, fen in price.items()}
+    return Plan(tuple(step if step.goods is None else step._replace(goods=dearer[step.goods]) for step in plan.steps))
+
+
+def _with_income_on_top(exploit: Exploit, dearer: Exploit) -> Exploit:
+    grown = dearer.worth - exploit.worth
+    return replace(exploit, on_top=(dearer.income - exploit.income) / grown) if grown > 0 else exploit
 
 
 def _exploits(rehearsal: Rehearsal, plans: Sequence[Plan], costs: Costs, copies: int = 1) -> list[Exploit]:

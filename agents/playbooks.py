@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 SEED = 0
+NO_LIMIT = np.iinfo(np.int32).max
 LARGEST = 6  # accounts of a plan; larger ones are made of several
 
 _searches: dict[tuple[str, Costs], tuple[Exploit, ...]] = {}
@@ -152,13 +153,10 @@ class Market:
             sum(exploit.cash.values()), sum(exploit.discount.values()), worth, len(kept),
         )  # fmt: skip
 
-    def similar(self, goods: Goods, slack: float) -> Array:
-        """Return a mask of the products that serve as well as some goods: no cheaper, and dearer by up to ``slack``."""
-        products = self.shop.products
-        price = products.price[goods.pick(products)]
-        inside = goods.members_of(products) & (products.stock > 0)
-        mask: Array = inside & (products.price >= price) & (products.price <= price + slack)
-        return mask
+    def most_units(self) -> int:
+        """Return how many units an order may have under the rules that run now."""
+        limits = [getattr(scheme.config, "units_per_order", None) for scheme in self.shop.schemes if scheme.is_open]
+        return min((limit for limit in limits if limit is not None), default=NO_LIMIT)
 
 
 @cache

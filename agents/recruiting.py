@@ -70,23 +70,23 @@ def open_groups(ring: Ring, play: Play, count: int) -> None:
         over=over,
     )
     _note_inviters(ring, plan, row, is_new)
-    goods = goods_for(ring, play, row)
-    _plan_errands(ring, plan, row, due, goods, is_new)
+    _plan_errands(ring, plan, row, due, goods_for(ring, play, row), is_new)
     ring.spent += number.size * config.account_cost + int(hidden.sum()) * config.hiding_cost
 
 
-def _plan_errands(ring: Ring, plan: Plan, row: Array, due: Array, goods: Array, is_new: Array) -> None:
+def _plan_errands(ring: Ring, plan: Plan, row: Array, due: Array, goods: tuple[Array, Array], is_new: Array) -> None:
     """Write down who does which step when, (groups, steps), and what each account orders first."""
     deed = np.array([step.deed for step in plan.steps])
+    product, units = goods
     account, other = (row[:, [getattr(step, name) for step in plan.steps]] for name in ("account", "other"))
     other[:, [step.other < 0 for step in plan.steps]] = NOBODY
     to_do = (deed != Deed.OPEN) | is_new[:, [step.account for step in plan.steps]]
     ring.errands.append(
         int(to_do.sum()), account=account[to_do], deed=np.broadcast_to(deed, to_do.shape)[to_do],
-        other=other[to_do], product=goods[to_do], due=due[to_do],
+        other=other[to_do], product=product[to_do], units=units[to_do], due=due[to_do],
     )  # fmt: skip
     for at in reversed(np.flatnonzero((deed >= Deed.BUY) & (deed <= Deed.JOIN_TEAM)).tolist()):
-        ring.accounts.product[account[:, at]] = goods[:, at]
+        ring.accounts.product[account[:, at]] = product[:, at]
 
 
 def _who_is_new(ring: Ring, plan: Plan, count: int) -> Array:

@@ -378,13 +378,19 @@ class Shop(mesa.Model):
             Signups(persons.astype(np.int32), inviters.astype(np.int32), np.full(persons.size, source, np.int8))
         )
 
-    def queue_visits(self, persons: Array, products: Array, teams: Array | None = None) -> None:
+    def queue_visits(
+        self, persons: Array, products: Array, teams: Array | None = None, units: Array | None = None
+    ) -> None:
         """Let fake accounts come and buy a product each in the next tick, through the same offers as anybody.
 
-        ``teams`` says where: the number of a team to join, ``A_TEAM_OF_ITS_OWN`` to open one, -1 to buy alone.
+        ``teams`` says where: the number of a team to join, ``A_TEAM_OF_ITS_OWN`` to open one, -1 to buy alone;
+        ``units`` how many, by default one.
         """
         team = np.full(persons.size, NONE) if teams is None else teams
-        self._queued_visits.append(Visits.of(persons, Source.RING, NONE, products, team))
+        visits = Visits.of(persons, Source.RING, NONE, products, team)
+        if units is not None:
+            visits.quantity[:] = units
+        self._queued_visits.append(visits)
 
     def queue_post(self, kol: int, person: int, product: int, recipients: Array) -> None:
         """Show a KOL's post to followers."""

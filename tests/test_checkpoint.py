@@ -36,9 +36,16 @@ BONUSES = {
 PACKET = {
     "kind": "coupon", "name": "packet", "coupon": "purchase", "fission": {"total": 12, "helpers": 2}, "claim_rate": 0.9,
 }  # fmt: skip
-NEWCOMERS = {"kind": "coupon", "name": "newcomers", "coupon": "newcomer", "amount": 25, "valid_for": "4d"}
+NEWCOMERS = {
+    "kind": "coupon",
+    "name": "newcomers",
+    "coupon": "newcomer",
+    "amount": 25,
+    "threshold": 60,
+    "valid_for": "4d",
+}
 BUSY = {
-    "people": {"size": 300},
+    "people": {"size": 300, "spare_worth": 0.9},
     "horizon": "12d",
     "sharing": {"word_of_mouth": 0.2, "sign_up": 0.6, "organic": 0.02},
     "fraud": {

@@ -238,6 +238,7 @@ def test_metrics_tell_issued_used_expired_live_cost_and_lag() -> None:
     buy(shop, [1])
     assert coupon(shop).metrics() == {
         "coupon_redemption_rate": 0.5,
+        "coupon_fill_up_share": 0.0,
         "coupons_issued": 4.0,
         "coupons_used": 2.0,
         "coupons_expired": 0.0,

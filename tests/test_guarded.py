@@ -47,11 +47,9 @@ def test_no_single_signal_tells_fraud_apart() -> None:
     assert mean("detection_auc") > mean("single_feature_auc") + 0.1
 
 
-def test_rings_that_hide_little_are_told_apart_best() -> None:
-    """Two seeds do not tell skills of 0.5 and 0.8 apart; both are well below 0.2."""
+def test_the_better_rings_hide_the_worse_they_are_told_apart() -> None:
     easy, usual, hard = (mean("detection_auc", "watched", skill) for skill in (0.2, 0.5, 0.8))
-    assert easy > max(usual, hard) + 0.02
-    assert min(usual, hard) > 0.8
+    assert easy > usual > hard > 0.8
 
 
 def test_device_limit_alone_hits_households_and_the_policy_hits_fewer_while_it_catches_as_many() -> None:

@@ -107,3 +107,30 @@ def test_hiding_is_paid_for_by_the_facet() -> None:
 def test_hiding_that_costs_too_much_keeps_rings_away() -> None:
     assert len(shop_of(0.5).run().rings[0].accounts) > 20
     assert len(shop_of(0.5, fraud__hiding_cost=12).run().rings[0].accounts) == 0
+
+
+def test_disguised_baskets_hold_units_as_people_take_them_within_what_the_plan_affords() -> None:
+    shop = shop_of(0.5)
+    number, price = np.arange(4000), shop.products.price
+    serves = np.ones(price.size, bool)
+    serves[price.argmax()] = False
+    product, units = hiding.baskets(shop, 0, number, 6_000, 20_000, serves)
+    worth = price[product] * units
+    assert (product >= 0).all()
+    assert ((worth >= 6_000) & (worth <= 20_000)).all()
+    assert serves[product].all()
+    people = shop.demand.quantities((number + 0.5) / number.size)
+    assert 0.6 * people.mean() < units.mean() < people.mean() + 0.1
+    assert np.unique(product).size > 10
+    nothing, none = hiding.baskets(shop, 0, number[:5], 1, 2, serves)
+    assert (nothing == -1).all()
+    assert (none == 0).all()
+
+
+def test_rings_that_disguise_their_baskets_order_several_units_of_several_worths() -> None:
+    for skill in (0.0, 1.0):
+        shop = shop_of(skill, fraud__enter="4h", fraud__hiding_cost=0).run()
+        orders = np.flatnonzero(shop.people.fake[shop.book.person])
+        assert orders.size > 20
+        assert (shop.book.quantity[orders].max() > 1) == (skill > 0)
+        assert (np.unique(shop.book.worth[orders]).size > 5) == (skill > 0)

@@ -71,6 +71,7 @@ CHANGES: dict[str, Any] = {
     "people.hassle.mean": 1.5,
     "people.hassle.sigma": 1.0,
     "people.way_noise": 1.0,
+    "people.spare_worth": 0.9,
     "people.shared_devices": 0.5,
     "people.shared_addresses.share": 0.1,
     "people.shared_addresses.size": 5,

@@ -97,7 +97,7 @@ def visit(shop: Shop, clicks: Shares, joined: Signups, visitors: Array) -> Visit
     who = visits.person
     if who.size:
         u = draws.uniform(shop.seed, Stream.QUANTITY, people.uid[who], 0, shop.clock.tick)
-        visits.quantity[:] = np.where(visits.source == Source.RING, 1, shop.demand.quantities(u))
+        visits.quantity[:] = np.where(visits.source == Source.RING, visits.quantity, shop.demand.quantities(u))
         _note_presence(shop, who)
     return visits
 

@@ -107,11 +107,15 @@ def choose(shop: Shop, offers: Offers) -> Orders:
     for number, taken in offers.discounts.items():
         within = at[1] < taken.shape[1]
         discount[within, number - 1] = taken[rows[within], at[1][within]]
-    return Orders(
+    orders = Orders(
         visits.person[rows], offers.product[at], visits.quantity[rows], offers.mode[at], offers.ref[at],
         offers.worth[at], offers.pay[at], discount, visits.source[rows], visits.sharer[rows], visits.kol[rows],
         one_each(NONE, rows, np.int64),
     )  # fmt: skip
+    if rows.size:
+        for scheme in shop._offer_order:
+            scheme.check_out(orders)
+    return orders
 
 
 def _pick(shop: Shop, offers: Offers) -> Array:

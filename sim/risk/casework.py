@@ -38,6 +38,7 @@ class Files(Table):
     """What is on file about each person, one row a row of People."""
 
     label: Column = column(np.int8, fill=UNKNOWN)  # what was found out, by the desk or later
+    proven: Column = column(np.bool_)  # by a complaint or chargeback: whoever reviews it later sees that
     under_review: Column = column(np.bool_)  # payouts wait
     barred: Column = column(np.bool_)  # nobody may sign up on the device
     appealed: Column = column(np.bool_)
@@ -120,13 +121,13 @@ class Casework:
         self.desk.submit(persons, CaseKind.PAYOUT)
 
     def holds(self, rows: Array) -> Array:
-        """Return which orders must not ship."""
-        return np.isin(rows, self.held) if self.held.size else np.zeros(rows.size, bool)
+        """Return which orders must not ship; none where nobody reviews any more (a fork may close the desk)."""
+        return np.zeros(rows.size, bool) if self.desk is None else np.isin(rows, self.held)
 
     def withholds(self, persons: Array) -> Array:
-        """Return whose payouts must wait."""
+        """Return whose payouts must wait; nobody's where nobody reviews."""
         self.fit()
-        waits: Array = self.files.under_review[persons]
+        waits: Array = self.files.under_review[persons] & (self.desk is not None)
         return waits
 
     def bars(self, persons: Array) -> Array:
@@ -185,6 +186,7 @@ class Casework:
         if persons.size:
             known = self._investigate(persons) & (self._drawn(persons, LATE_LABEL) < rate)
             self.files.label[persons[known]] = FRAUD
+            self.files.proven[persons[known]] = True
 
     def _decided(self, rows: Array) -> None:
         """Act on verdicts (rows of the desk's cases)."""
@@ -193,7 +195,7 @@ class Casework:
         cases = self.desk.cases
         person, kind, ref = cases.person[rows], cases.kind[rows], cases.ref[rows]
         person = person.astype(np.int64)
-        guilty = cases.verdict[rows] == Verdict.CONFIRMED
+        guilty = (cases.verdict[rows] == Verdict.CONFIRMED) | self.files.proven[person]
         self.files.label[person] = np.where(guilty, FRAUD, HONEST)
         self.files.under_review[person[kind == CaseKind.PAYOUT]] = False
         of_order = kind == CaseKind.ORDER
@@ -222,6 +224,7 @@ class Casework:
         rows = self.condemned[status == OrderStatus.PAID]
         self.condemned = self.condemned[status == OrderStatus.WAITING]
         self._total("orders_cancelled", rows.size)
+        np.add.at(self.cases.refused, self.shop.book.person[rows], np.int32(1))
         self.shop.refund(rows, OrderStatus.REFUNDED)
         self.held = np.setdiff1d(self.held, rows)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 HONEST, FRAUD, UNKNOWN = 0, 1, -1
-LESS = ("hours_to_order", "visits_before", "visits_after")  # suspicious where small
+LESS = ("hours_to_order", "visits_before", "visits_after", "basket", "units")  # suspicious where small
 SUSPICIOUS = np.where(np.isin(NAMES, LESS), -1.0, 1.0)
 FEW = 10  # accounts of which nothing can be learnt yet
 _FOLDS = 2

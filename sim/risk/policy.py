@@ -45,7 +45,7 @@ class Judgements(Table):
     tick: Column = column(np.int32)
     moment: Column = column(np.int8)
     score: Column = column(np.float64)
-    taught: Column = column(np.bool_)  # whether the score came of labels
+    fair: Column = column(np.bool_)  # whether the score came of labels, and not of this account's own
     signals: Column = column(np.float64, width=len(NAMES))
 
 
@@ -173,13 +173,14 @@ class Policy:
         if not self.detector.is_trained and self.taught.size:  # a run that goes on from a checkpoint
             self.detector.fit(self.judgements.signals[: self.taught.size], self.taught)
         score = self.detector.scores(signals)
+        taught_by = self.judgements.person[: self.taught.size][self.taught != UNKNOWN]
         tick = self.shop.clock.tick
         self.judgements.append(
             person=persons,
             tick=tick,
             moment=moment,
             score=score,
-            taught=self.detector.has_learnt_from_labels,
+            fair=self.detector.has_learnt_from_labels & ~np.isin(persons, taught_by),
             signals=signals,
         )
         return score

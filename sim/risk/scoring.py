@@ -14,6 +14,7 @@ from scipy import stats
 
 from sim.people import NEVER
 from sim.risk import signals
+from sim.risk.desk import CaseKind
 
 if TYPE_CHECKING:
     from sim.risk.controls import RiskControl
@@ -34,12 +35,14 @@ def score(shop: Shop, risk: RiskControl) -> dict[str, float]:
         Mean days from the first attempt of the fake who were caught until they were.
     ``detection_auc``
         Chance that a fake account of this run has a higher score than an honest one. With a detector: of those that it
-        judged once it had learnt from labels, the score at the last judgement, by a model that did not know theirs.
+        judged once it had learnt from labels, the score at the last judgement by a model that had not learnt theirs.
         Without: the simple score of :mod:`sim.risk.signals`, of all.
     ``single_feature_auc``
         The best that a rule on one signal could do at the same judgements, in whichever direction.
     ``false_intercept_rate``
-        Share of honest persons' attempts that were refused.
+        Share of honest persons' attempts that were refused, or as orders cancelled after review.
+    ``false_hold_rate``
+        Share of honest persons' orders that had to wait for the review desk.
     ``honest_hit``
         Honest persons who were refused something or flagged.
     ``honest_hit_share``
@@ -64,10 +67,19 @@ def score(shop: Shop, risk: RiskControl) -> dict[str, float]:
         "detection_delay_days": float(delay.mean()) if delay.size else math.nan,
         **(_auc_of_suspicion(shop) if risk.policy is None else _auc_of_judgements(shop, risk.policy.judgements)),
         "false_intercept_rate": _ratio(cases.refused[honest].sum(), cases.attempts[honest].sum()) if known else 0.0,
+        "false_hold_rate": _false_hold_rate(shop, risk),
         "honest_hit": float((~fake & (refused | caught)).sum()),
         "honest_hit_share": _ratio((~fake & (refused | caught))[:known].sum(), (honest & (cases.attempts > 0)).sum()),
         "fraud_accounts": float((fake & exists).sum()),
     }
+
+
+def _false_hold_rate(shop: Shop, risk: RiskControl) -> float:
+    if risk.casework is None or risk.casework.desk is None:
+        return 0.0
+    cases, book = risk.casework.desk.cases, shop.book
+    held = cases.ref[cases.kind == CaseKind.ORDER]
+    return _ratio((~shop.people.fake[book.person[held]]).sum(), (~shop.people.fake[book.person]).sum())
 
 
 def _auc_of_suspicion(shop: Shop) -> dict[str, float]:
@@ -76,9 +88,9 @@ def _auc_of_suspicion(shop: Shop) -> dict[str, float]:
 
 
 def _auc_of_judgements(shop: Shop, judgements: Judgements) -> dict[str, float]:
-    """Return how well scores and single signals told the judged accounts apart, each at its last judgement."""
-    taught = np.flatnonzero(judgements.taught)
-    rows = taught[taught.size - 1 - np.unique(judgements.person[taught][::-1], return_index=True)[1]]
+    """Return how well scores and single signals told the judged accounts apart, each at its last fair judgement."""
+    fair = np.flatnonzero(judgements.fair)
+    rows = fair[fair.size - 1 - np.unique(judgements.person[fair][::-1], return_index=True)[1]]
     fake = shop.people.fake[judgements.person[rows]]
     single = [auc(column, fake) for column in judgements.signals[rows].T]
     return {

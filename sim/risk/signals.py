@@ -30,8 +30,10 @@ fresh_mates         those in its last order's team who signed up within a week o
 A device or address that one account has to itself is not a node of the graph: it ties nothing together. The largest
 component holds whoever is tied to many; its size and density tell how late it is, not who somebody is.
 
-What a basket is worth, and how it lies to a coupon's threshold, is left out on purpose. People here do not fill up
-their baskets to reach a threshold as real ones do, so it would tell rings better than in life.
+How deep an account's discounts are is left out on purpose. It tells rings here (they take all that stacks, on the
+cheapest goods that qualify) from honest people, who take what they like, better than anything else: AUC 0.98 in
+``scenarios/guarded.yaml``. But who uses an offer to the full does what the shop asked for; a rule on it would hit the
+bargain hunters whom real shops have and who are not modelled here.
 
 References
 ----------
@@ -48,6 +50,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from sim.core.config import FEN_PER_YUAN
 from sim.core.table import Column, Table, column
 from sim.people import NEVER, People
 
@@ -61,7 +64,7 @@ Array = npt.NDArray[Any]
 NAMES = (
     "on_device", "at_address", "address_burst", "inviter_breadth", "inviter_burst", "inviter_lost", "depth", "breadth",
     "shared_ties", "bad_neighbours", "core", "component", "density", "hours_to_order", "visits_before", "visits_after",
-    "silence", "discounted", "fresh_mates",
+    "silence", "discounted", "fresh_mates", "basket", "units",
 )  # fmt: skip
 _DEEPEST = 10  # levels of inviters that are looked at
 _UNKNOWN = -1.0
@@ -234,14 +237,18 @@ def _mates(book: OrderBook, accounts: Array, team: Array) -> tuple[Array, Array]
 
 def _of_orders(shop: Shop, accounts: Array, orders: Orders | None, team: Array) -> tuple[Array, ...]:
     people, book = shop.people, shop.book
-    placed = np.bincount(book.person, minlength=len(people))[accounts]
+    placed, worth, units = (
+        np.bincount(book.person, weights, len(people))[accounts] for weights in (None, book.worth, book.quantity)
+    )
     discounted = np.bincount(book.person[book.discount.any(axis=1)], minlength=len(people))[accounts]
     if orders is not None:
-        placed, discounted = placed + 1, discounted + orders.discount.any(axis=1)
+        placed, worth, units = placed + 1, worth + orders.worth, units + orders.quantity
+        discounted += orders.discount.any(axis=1)
     at, mates = _mates(book, accounts, team)
     near = np.abs(people.joined[mates] - people.joined[accounts[at]]) <= 7 * shop.clock.ticks_a_day
     fresh = np.bincount(at[near], minlength=accounts.size)
-    return discounted / np.maximum(placed, 1), np.log1p(fresh)
+    number = np.maximum(placed, 1)
+    return discounted / number, np.log1p(fresh), np.log1p(worth / number / FEN_PER_YUAN), units / number
 
 
 def scores(people: People, clock: Clock, accounts: Array) -> Array:

@@ -92,6 +92,12 @@ class PeopleConfig(Section):
     way_noise: Annotated[float, Field(ge=0, le=10)] = assume(
         0.5, source=ASSUMED, unit="logits; scale of a person's whim between ways of buying the same product"
     )
+    spare_worth: Share = assume(
+        0.5,
+        source=ASSUMED,
+        unit="of its list price, what a further unit is worth on average to who came for fewer; 0: nobody fills up a "
+        "basket to reach a coupon's threshold",
+    )
     shared_devices: Share = assume(0.06, source=ASSUMED, unit="persons who use the device and address of another")
     shared_addresses: SharedAddresses = SharedAddresses()
 

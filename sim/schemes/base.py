@@ -157,6 +157,17 @@ class Scheme:
     def offer(self, offers: Offers) -> None:
         """Add options for the visitors, or take something off their prices."""
 
+    def check_out(self, orders: Orders) -> None:
+        """Let buyers change the orders that they are about to place."""
+
+    def discount_for_units(self, orders: Orders, units: Array) -> Array:
+        """Return what the scheme would take off orders of so many units instead, fen; -1 where it would not allow that.
+
+        By default, orders from which it takes nothing off may have any number of units, and the others no other.
+        """
+        discount: Array = np.where(orders.discount[:, self.number - 1] > 0, -1, 0)
+        return discount
+
     def screen(self, orders: Orders) -> Array | None:
         """Return a mask of the proposed orders that the scheme can honour, or None for all."""
         return None

@@ -47,6 +47,7 @@ from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.coupon_terms import CLAIMED, CouponConfig
 from sim.schemes.fission import RedPackets
 from sim.schemes.scope import in_scope
+from sim.schemes.top_up import fill_up
 from sim.schemes.wallet import Wallets, take_best
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Coupon(Scheme):
     Config: ClassVar[type[SchemeConfig]] = CouponConfig
     kind: ClassVar[str] = "coupon"
     # What a draw decides; added to the scheme's own address.
-    KNOWS, PASSES, CLAIMS, LOT, HELPS, FILLS, SPLITS = range(7)
+    KNOWS, PASSES, CLAIMS, LOT, HELPS, FILLS, SPLITS, TOPS_UP = range(8)
 
     def __init__(self, shop: Shop, config: CouponConfig, number: int) -> None:
         super().__init__(shop, config, number)
@@ -94,6 +95,7 @@ class Coupon(Scheme):
         self.face = self._expected_face()
         self._usable = self._share_usable()
         self.wallets = Wallets()
+        self.filled_up = 0
         self.packets = None if config.fission is None else RedPackets(self, config.fission)
         self.seat()
 
@@ -288,21 +290,45 @@ class Coupon(Scheme):
     def offer(self, offers: Offers) -> None:
         """Let visitors claim, then take the best coupon of each off whatever it can be used for."""
         self.seat()
-        config, wallets, persons = self.config, self.wallets, offers.visits.person
-        if config.coupon in CLAIMED or self.shop.shocks.is_leaked(self.name):
+        wallets, persons = self.wallets, offers.visits.person
+        if self.config.coupon in CLAIMED or self.shop.shocks.is_leaked(self.name):
             self._claim(offers.visits)
         if persons.size == 0 or wallets.live == 0:
             return
+        discount, any_better, rivals = self.reckon(persons, offers)
+        if any_better:
+            for number in rivals:
+                _give_way(offers, number, discount > 0)
+            offers.take_off(self.number, discount)
+
+    def reckon(self, persons: Array, offers: Offers) -> tuple[Array, bool, list[int]]:
+        """Return what the best coupon of each person takes off each option, and which schemes give way to it.
+
+        Parameters
+        ----------
+        persons : int32 ndarray, shape (V,)
+        offers : Offers
+            Of V rows and W columns; not changed.
+
+        Returns
+        -------
+        tuple
+            Fen, int64 (V, W); whether any is not zero; the numbers of the schemes whose discount gives way where it is
+            not.
+        """
+        config, wallets = self.config, self.wallets
         rivals, barred = self._taken_by_others(offers)
         discount, any_better = take_best(
             self.shop.clock.tick, persons, wallets.purses.best, wallets.claims.begins, wallets.claims.face,
             offers.product, offers.mode, offers.pay, _sum(offers, rivals), _sum(offers, barred), self._fundable(),
             self._open_modes, config.threshold, config.percent or 0.0, config.cap or PLENTY, self.budget_left,
         )  # fmt: skip
-        if any_better:
-            for number in rivals:
-                _give_way(offers, number, discount > 0)
-            offers.take_off(self.number, discount)
+        return discount, any_better, rivals
+
+    def check_out(self, orders: Orders) -> None:
+        """Let buyers who fall short of the threshold take more units, if that pays."""
+        if self.config.threshold > 0 and self.wallets.live > 0:
+            self.filled_up += fill_up(self, orders)
 
     def _taken_by_others(self, offers: Offers) -> tuple[list[int], list[int]]:
         """Return the numbers of coupon schemes that this one competes with, and of schemes it may not fall on."""
@@ -371,6 +397,7 @@ class Coupon(Scheme):
         lag = self.shop.book.tick[order[order >= 0]] - wallets.claims.issued[order >= 0]
         return {
             "coupon_redemption_rate": wallets.used / wallets.issued if wallets.issued else np.nan,
+            "coupon_fill_up_share": self.filled_up / wallets.used if wallets.used else np.nan,
             "coupons_issued": float(wallets.issued),
             "coupons_used": float(wallets.used),
             "coupons_expired": float(wallets.expired),

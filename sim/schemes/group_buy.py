@@ -164,6 +164,18 @@ class GroupBuy(Scheme):
 
     # Orders.
 
+    def discount_for_units(self, orders: Orders, units: Array) -> Array:
+        """Return the same discount a unit, for as many units as an order may have."""
+        discount: Array = orders.discount[:, self.number - 1] // orders.quantity * units
+        own = self._own(orders)
+        too_many = np.zeros(own.size, bool)
+        if self.config.units_per_order is not None:
+            too_many |= units[own] > self.config.units_per_order
+        if self._keeps_stock:
+            too_many |= units[own] > self._kept[orders.product[own]]
+        discount[own[too_many]] = -1
+        return discount
+
     def screen(self, orders: Orders) -> Array:
         """Refuse orders for which there is no place, no stock set aside or no promise to afford, or beyond a limit.
 
