@@ -77,7 +77,11 @@ class Exploit:
     worth : float
         List prices of these goods.
     cost : float
-        Accounts, work, and what the goods lose in resale.
+        Accounts, work, and what the goods lose in resale: what is gone when all is over.
+    outlay : float
+        Accounts, work, and what is paid for goods, also for those that are sent back: the cash that has to be laid
+        out. Most of it comes back by resale and refunds; that rewards may come in time to pay later steps counts for
+        nothing.
     """
 
     plan: Plan
@@ -85,6 +89,7 @@ class Exploit:
     discount: dict[str, float]
     worth: float
     cost: float
+    outlay: float
 
     @property
     def income(self) -> float:
@@ -102,9 +107,14 @@ class Exploit:
         return self.profit / self.plan.accounts
 
     @property
-    def per_yuan(self) -> float:
-        """Profit over cost."""
+    def per_cost(self) -> float:
+        """Profit over cost; NaN if there is none."""
         return self.profit / self.cost if self.cost else float("nan")
+
+    @property
+    def per_outlay(self) -> float:
+        """Profit over outlay; NaN if there is none."""
+        return self.profit / self.outlay if self.outlay else float("nan")
 
     @property
     def fraud(self) -> Fraud:
@@ -171,7 +181,8 @@ def _exploits(rehearsal: Rehearsal, plans: Sequence[Plan], costs: Costs, copies:
         work = plan.accounts * costs.account + (plan.orders + plan.returns) * costs.action
         worth = float(outcome.worth[row])
         cash, discount = (_by_name(rehearsal.names, table[row]) for table in (outcome.cash, outcome.discount))
-        found.append(Exploit(plan, cash, discount, worth, work + (1 - costs.resale) * worth))
+        cost, outlay = work + (1 - costs.resale) * worth, work + float(outcome.laid_out[row])
+        found.append(Exploit(plan, cash, discount, worth, cost, outlay))
     return found
 
 
