@@ -40,8 +40,9 @@ def summarise(
     runs: pd.DataFrame,
     grid: Sequence[float],
     branches: Branches | None,
+    persons: int,
 ) -> Findings:
-    """Return what the study keeps."""
+    """Return what the study keeps; `persons` are those of a run."""
     table = runs.merge(points, on="point")
     curve = curves(table, grid)
     beyond = [found for one in frontiers if (found := past(one, table, grid)) is not None]
@@ -53,7 +54,9 @@ def summarise(
         "current": reward.current,
         "low": reward.low,
         "high": reward.high,
-        "resolution": (grid[1] - grid[0]) / 2**plan.config.steps,
+        "resolution": max(one.widest for one in frontiers) or grid[1] - grid[0],
+        "persons": persons,
+        "days": plan.scenario.config.horizon / 24,
         "criterion": CRITERION,
         "runs": len(runs[["point", "seed"]].drop_duplicates()),
         "frontiers": [{**row_of(one), "untouched": untouched(one.policy, table)} for one in frontiers],
