@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ from sim.core.config import FEN_PER_YUAN
 from sim.scenario import Problem, Scenario, ScenarioValueError, reading
 
 NONE_PAYS, PAYS = 0, 1
+TERMS = (
+    "Laid out: the cash that it takes, for accounts, work and all goods, whose price comes back by resale or refund. "
+    "Cost: what is gone when all is over, for accounts and work and by resale."
+)
 SHOWN = 4
 
 
@@ -138,7 +143,7 @@ def _refuse_plan(file: Path) -> None:
     tree = reading.read(file)
     kind, scenario = tree.child("kind"), tree.child("scenario")
     if kind is not None and kind.value in KINDS:
-        of = "" if scenario is None else f", such as that of this plan: {file.parent / str(scenario.value)}"
+        of = "" if scenario is None else f", such as that of this plan: {normpath(file.parent / str(scenario.value))}"
         message = f"is a plan of kind {kind.value}; attack takes a scenario{of}."
         raise ScenarioValueError(Problem(message, str(file)))
 
@@ -186,7 +191,7 @@ def _print(scenario: Scenario, found: Attack) -> None:
     out, costs = tables.console(), found.costs
     prices = (
         f"An account costs {_yuan(costs.account):g} yuan, an order by hand {_yuan(costs.action):g}; "
-        f"goods bring {costs.resale:.0%} of their list price."
+        f"goods bring {costs.resale:.0%} of their list price.\n{TERMS}"
     )
     if not found.pays:
         out.print(f"[bold]{scenario.name}: no exploit pays.[/bold]")
@@ -221,8 +226,7 @@ def _income(exploit: Exploit) -> str:
     parts += [f"{_yuan(fen):.2f} off by {name}" for name, fen in exploit.discount.items()]
     accounts = exploit.plan.accounts
     return (
-        f"{' + '.join(parts)} - {_yuan(exploit.cost):.2f} cost (accounts, work, and what resale loses) = "
-        f"{_yuan(exploit.profit):.2f} yuan with {accounts} account{'s' if accounts > 1 else ''}, "
-        f"{exploit.per_cost:.2f} a yuan of cost; {_yuan(exploit.outlay):.2f} yuan laid out (accounts, work, and goods "
-        "until they are resold or refunded)"
+        f"{' + '.join(parts)} - {_yuan(exploit.cost):.2f} of cost = {_yuan(exploit.profit):.2f} yuan with {accounts} "
+        f"account{'s' if accounts > 1 else ''}, {exploit.per_cost:.2f} a yuan of cost; {_yuan(exploit.outlay):.2f} "
+        "laid out"
     )
