@@ -21,7 +21,16 @@ from experiments.plans.frontier import (
     scope,
 )
 from experiments.plans.frontier_branches import fork_hours, since
-from experiments.plans.frontier_output import curves, hysteresis, past, row_of, untouched
+from experiments.plans.frontier_output import (
+    curves,
+    hysteresis,
+    past,
+    policy_text,
+    price_text,
+    prices,
+    row_of,
+    untouched,
+)
 from experiments.plans.frontier_search import Bracket, Case, Frontier, Rungs, farming_pays, search
 from experiments.plans.study import Study
 from sim.scenario import ScenarioError
@@ -161,7 +170,7 @@ def test_a_larger_scenario_is_run_in_a_small_world_unless_it_is_told_otherwise(t
     file = written(tmp_path, REFERRAL, people={"size": 5000}, horizon="90d")
     small = frontier_plan(file, (), "referral.bonus")
     assert (small.scenario.people.size, small.scenario.config.horizon / 24) == (PERSONS, DAYS) == (2000, 60)
-    assert "at most 132 runs of 2,000 persons for 60 days" in scope(small)
+    assert "at most 144 runs of 2,000 persons for 60 days" in scope(small)
     asked = frontier_plan(file, ["people.size=3000", "horizon=70d"], "referral.bonus")
     assert (asked.scenario.people.size, asked.scenario.config.horizon / 24) == (3000, 70)
     late = written(tmp_path, {**REFERRAL, "start": "75d"}, horizon="90d")  # there is nothing to farm before
@@ -219,6 +228,22 @@ def test_beyond_the_frontier_growth_of_cost_is_set_against_growth_of_membership(
     assert past(Frontier("p", (Bracket(1, 40.0, math.nan, False),), 0.0, 40.0), tidy, [0.0, 40.0]) is None
     means = curves(tidy, [20.0]).set_index("metric")["mean"]
     assert means["fraud_loss"] == 300
+
+
+def test_a_policy_is_told_with_what_it_costs_in_growth_and_honest_people_and_what_it_is(tmp_path):
+    def run(members, hit):
+        return {"new_members": members, "honest_hit": hit, "fraud_accounts": 0.0}
+
+    tidy = table({("none", 20.0, 1): run(60, 0), ("none", 20.0, 2): run(70, 0), ("limits", 20.0, 1): run(30, 240),
+                  ("limits", 40.0, 1): run(33, 250)})  # fmt: skip
+    plan = frontier_plan(written(tmp_path, REFERRAL), (), "referral.bonus")
+    rows = prices(tidy, [0.0, 20.0, 40.0], 18.0)
+    said = "at 20 yuan: none 65 new members, 0 honest persons hit; limits 30 new members, 240 honest persons hit"
+    assert said in price_text(rows, reward_of(plan))
+    told = {name: policy_text(one) for name, one in policies(plan).items()}
+    assert told["none"] == "no control"
+    assert told["limits"] == "accounts per device 2, accounts per address 6, invites per day 5"
+    assert told["limits and freeze"].endswith("payout freeze 14d")
 
 
 def test_hysteresis_is_the_difference_at_equal_rewards_seed_by_seed():

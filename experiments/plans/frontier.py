@@ -84,7 +84,7 @@ class FrontierPlan(PlanConfig):
         None, ge=0, description="smallest reward, in its unit; default: 0, or the smallest allowed"
     )
     max: float | None = Field(None, gt=0, description="largest; default: three times what the scenario says")
-    grid: int = Field(6, ge=3, le=100, description="rewards that are run with every seed, both ends included")
+    grid: int = Field(7, ge=3, le=100, description="rewards that are run with every seed, both ends included")
     steps: int = Field(
         3, ge=0, le=12, description="halvings of the gap of the grid in which the frontier lies, at most"
     )
@@ -182,7 +182,7 @@ def experiment(plan: Plan[FrontierPlan], runner: Runner) -> Findings:
         frontiers = search(rungs, list(settings), plan.seeds, grid, config.steps, reward.stepped, foresee)
         branches = branch(plan, runner, reward, settings, frontiers) if config.hysteresis else None
     points, runs = tables(rungs)
-    findings = summarise(plan, reward, frontiers, points, runs, grid, branches, persons(plan))
+    findings = summarise(plan, reward, frontiers, points, runs, grid, branches, settings, persons(plan))
     highest = [facts[case] for case in facts if case.reward == grid[-1]]
     findings.summary["law"] = law.facts(reward.at(plan.scenario, grid[-1]).config, highest)
     return findings
@@ -231,7 +231,13 @@ def frontier_plan(path: Path, changes: Sequence[str], reward: str | None) -> Pla
         return resolve(own, path.stem, changes, "frontier")
     if reward is None:
         raise ScenarioValueError(Problem("needs --frontier REWARD, or a plan of kind: frontier.", str(path)))
-    new: dict[str, Any] = {"kind": "frontier", "name": f"frontier-{path.stem}"[:80], "reward": reward}
+    question = f"How large may {reward} be before farming it pays?"
+    new: dict[str, Any] = {
+        "kind": "frontier",
+        "name": f"frontier-{path.stem}"[:80],
+        "question": question,
+        "reward": reward,
+    }
     if said in KINDS:
         kept = {key: tree.value[key] for key in ("scenario", "set", "seed") if key in tree.value}
         return resolve(Node({**from_plain(new, place).value, **kept}, tree.place), path.stem, changes, "frontier")
