@@ -267,6 +267,11 @@ def test_advice_names_the_response_that_leaves_least_to_be_lost_and_how_sure_tha
     assert "accept it" in advice([answer("accept", "accept", 10), answer("limit", "mitigate", 200, -190, -200, -150)])
     tame = [answer("accept", "accept", 10), answer("cover", "transfer", 20, -10, shortfall=30)]
     assert "cover, dearer on average, loses less: 30.00 yuan on average, where accept loses 100.0" in advice(tame)
+    unsure = [
+        answer("accept", "accept", 10),
+        {**answer("cover", "transfer", 20, -10, shortfall=30), "net_loss_high": 500},
+    ]
+    assert "cover, dearer" not in advice(unsure)
     dear = [answer("accept", "accept", 900), answer("no bonus", "avoid", 200, 700, 500, 900, members_high=-1)]
     assert "costs 3 members a run" in advice(dear)
 
@@ -426,6 +431,8 @@ def test_an_expected_loss_and_its_interval_are_the_same_wherever_they_stand(plan
         accepted = next(row for row in summary["responses"] if row["shock"] == shock)
         for end in ("", "_low", "_high"):
             assert tail_row[f"mean{end}"] == accepted[f"net_loss{end}"]
+        for measure in ("value_at_risk", "shortfall", "runs_needed"):
+            assert tail_row[measure] == accepted[measure]
     halt = next(row for row in summary["tails"] if row["risk"] == "halt")
     half = 4.302652729911275 * 0.2 * 10 / math.sqrt(3)  # Student's t of three seeds that lose 10, 20 and 30
     assert (halt["mean"], halt["mean_low"]) == (pytest.approx(0.2 * 20), pytest.approx(0.2 * 20 - half))

@@ -30,7 +30,7 @@ def chance(share: float) -> str:
 
 def span(row: Row, name: str, low: str, high: str) -> str:
     """Write an amount of yuan with its interval, if it has one."""
-    value, lower, upper = (_float(row[key]) for key in (name, low, high))
+    value, lower, upper = (_float(row.get(key)) for key in (name, low, high))
     text = number(value, "yuan")
     limits = math.isfinite(lower) and math.isfinite(upper)
     return f"{text} ({number(lower, 'yuan')} to {number(upper, 'yuan')})" if limits else text
@@ -81,10 +81,13 @@ def advice(rows: Sequence[Row]) -> str:
 
 
 def _tamer(rows: Sequence[Row], best: Row) -> str:
-    """Name the response that lowers the shortfall most, if it is not the best on average and lowers it by a tenth."""
+    """Name the response that lowers the shortfall most, if it is not the best on average and lowers it by a tenth.
+
+    Nothing is said if what it costs on average is so uncertain that it may be more than that shortfall.
+    """
     tame = min(rows, key=lambda row: math.inf if _is_missing(row["shortfall"]) else row["shortfall"])
     before, after = _float(best["shortfall"]), _float(tame["shortfall"])
-    if tame is best or not after < 0.9 * before:
+    if tame is best or not after < 0.9 * before or _float(tame.get("net_loss_high")) >= before:
         return ""
     return (
         f" In the worst periods {tame['response']}, dearer on average, loses less: {number(after, 'yuan')} yuan on "
@@ -185,10 +188,10 @@ def show(out: Console, study: Study) -> None:
     out.print(_risks(summary))
     days = f"{summary['period_days']:g} days"
     out.print("Loss of contribution, yuan, with 95% intervals over seeds.", style="dim")
+    worst = chance(1 - summary["tails"][0]["level"])
     out.print(
-        f"Of {days}: the chance that it comes, the expected loss, the value at risk (VaR: the worst "
-        f"{chance(1 - summary['tails'][0]['level'])} of periods lose at least so much) and the shortfall (ES: their "
-        "mean).",
+        f"Chance, expected loss, value at risk (VaR: the worst {worst} of periods lose at least so much) and shortfall "
+        f"(ES: their mean) are of {days}.",
         style="dim",
     )
     for text in thin_notes(summary):

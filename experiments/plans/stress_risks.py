@@ -34,7 +34,8 @@ from experiments.plans.stress import (
     World,
 )
 from experiments.plans.stress_budgets import Budgets
-from experiments.plans.stress_losses import Frequency, LogNormal, Risk, exceedance, recovered, tail
+from experiments.plans.stress_chances import runs_for_a_tail
+from experiments.plans.stress_losses import Frequency, LogNormal, Risk, exceedance, recovered, stream, tail
 from experiments.plans.stress_tails import Answer, Tails, expected_loss, sample
 from experiments.plans.study import Findings
 from sim import law
@@ -204,11 +205,12 @@ class Assessment:
         a calm run.
         """
         rows = []
-        for shock in self.config.shocks:
+        for number, shock in enumerate(self.config.shocks):
             answers, nothing = self.answers(shock), self.changes_nothing(shock)
             for answer in answers:
-                drawn = answer.risk.simulate(self.config.draws, np.random.default_rng([self.config.seed, 2]))
-                measured = tail(drawn, self.config.levels[0])
+                drawn = answer.risk.simulate(self.config.draws, stream(self.config.seed, number))
+                level, often = self.config.levels[0], answer.risk.frequency.any
+                measured = tail(drawn, level)
                 net = expected_loss(answer.per_seed)
                 saved = expected_loss(answers[0].per_seed, -answer.per_seed)
                 members = self._members(shock, answer.response)
@@ -220,7 +222,8 @@ class Assessment:
                         "members": members.mean, "members_low": members.low, "members_high": members.high,
                         "standing": answer.risk.standing, "chance": answer.risk.frequency.any,
                         "value_at_risk": measured.value_at_risk, "shortfall": measured.shortfall,
-                        "changes_nothing": nothing,
+                        "runs": net.replicates, "changes_nothing": nothing,
+                        "runs_needed": runs_for_a_tail(level, often) if answer.costs_in_runs else 0,
                     }
                 )  # fmt: skip
         return pd.DataFrame(rows)

@@ -50,6 +50,11 @@ class Answer:
     per_seed: Array
     events: Array | None = None
 
+    @property
+    def costs_in_runs(self) -> bool:
+        """Whether an event costs or brings anything in any run."""
+        return self.events is not None and bool(self.events.any())
+
 
 def expected_loss(*per_seed: Array) -> stats.Estimate:
     """Return the expected net loss of a period with its interval (Student's t): of one risk, or of several together.
@@ -121,8 +126,7 @@ class Tails:
         level : float
         """
         named = [answer for shock, answer in self._risks if name in (shock.name, ALL)]
-        run = [answer for answer in named if answer.events is not None and answer.events.any()]
-        spared = math.prod(1 - answer.risk.frequency.any for answer in run)
+        spared = math.prod(1 - answer.risk.frequency.any for answer in named if answer.costs_in_runs)
         return runs_for_a_tail(level, 1 - spared)
 
     @property

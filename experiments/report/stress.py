@@ -155,7 +155,7 @@ def _worst(tail: Mapping[str, Any]) -> list[str]:
     """Write value at risk and shortfall, marked if they rest on too few runs."""
     mark = THIN if is_thin(tail) else ""
     measures = ("value_at_risk", "shortfall")
-    return [span(tail, name, f"{name}_low", f"{name}_high") + mark for name in measures]
+    return [span(tail, name, f"{name}_low", f"{name}_high") + mark for name in measures]  # responses have no limits
 
 
 def _impacts(summary: Mapping[str, Any]) -> Grid:
@@ -292,7 +292,7 @@ def _responses(summary: Mapping[str, Any]) -> Grid:
                     shock, row["response"], row["kind"], chance(_float(row["chance"])),
                     number(_float(row["standing"]), "yuan"), _members(row),
                     span(row, "net_loss", "net_loss_low", "net_loss_high"), saves,
-                    number(_float(row["value_at_risk"]), "yuan"), number(_float(row["shortfall"]), "yuan"),
+                    *_worst(row),
                 ]
             )  # fmt: skip
     level = percent(summary["tails"][0]["level"])
@@ -302,7 +302,8 @@ def _responses(summary: Mapping[str, Any]) -> Grid:
         "Yuan a period. Costs anyway: what the response costs if nothing happens, from runs of the calm world with it "
         "(scaled from the length of the run to the period) and from what the plan says; members: what it changes in "
         "members at the end of such a run, whose later worth no run of this length shows. Saves: against accepting, "
-        "paired by seed. A response is judged for its own risk; what two do together was not run."
+        "paired by seed. A response is judged for its own risk; what two do together was not run. "
+        f"{THIN}: rests on too few runs."
     )
     return Grid(columns, rows, "Responses", note, 7)
 
@@ -376,7 +377,7 @@ def _budgets(summary: Mapping[str, Any]) -> Panel:
     rows = [[f"{row['world']}: {row['scheme']}", percent(row["share"]), _share_limits(row), str(row["runs"])]
             for row in budgets["worlds"]]  # fmt: skip
     text = [budget_text(row) for row in budgets["within_a_run"]]
-    text.append("Shocks come as often as they do, and each acts on its own.")
+    text.append("Shocks come as often as the plan says, each on its own.")
     note = (
         "A budget counts as exhausted if at the end of some day less is left of it than one use of the scheme costs on "
         "average. Intervals of shares are exact (Clopper and Pearson), one-sided where it is none or all."
