@@ -238,7 +238,9 @@ def test_a_policy_is_told_with_what_it_costs_in_growth_and_honest_people_and_wha
                   ("limits", 40.0, 1): run(33, 250)})  # fmt: skip
     plan = frontier_plan(written(tmp_path, REFERRAL), (), "referral.bonus")
     rows = prices(tidy, [0.0, 20.0, 40.0], 18.0)
-    said = "at 20 yuan: none 65 new members, 0 honest persons hit; limits 30 new members, 240 honest persons hit"
+    said = (
+        "at 20 yuan: none: 65 new members and 0 honest persons hit; limits: 30 new members and 240 honest persons hit"
+    )
     assert said in price_text(rows, reward_of(plan))
     told = {name: policy_text(one) for name, one in policies(plan).items()}
     assert told["none"] == "no control"

@@ -200,7 +200,7 @@ def test_holm_multiplies_the_smallest_by_all_and_the_next_by_those_that_are_left
 
 def test_when_no_alarm_is_proven_the_number_tried_and_the_runs_that_it_takes_are_told():
     summary = {"alarms_tried": 72, "alarms_proven": 0, "alarms_need": 7, "seeds": [1, 2, 3]}
-    assert "No alarm gives warning more often than by chance, of 72 that were tried" in alarms_text(summary)
+    assert "No alarm gives warning more often than by chance, of 72 tried" in alarms_text(summary)
     assert "that takes 7 seeds" in alarms_text(summary)
     assert "takes" not in alarms_text({**summary, "seeds": range(9)})
 
@@ -457,6 +457,7 @@ def test_a_shock_that_changes_nothing_gets_no_advice_and_says_so(plan):
     assert changed == {"halt": True, "silence": False, "severe": False}
     told = [paragraph for paragraph in verdict_parts(summary) if paragraph.startswith("halt")]
     assert told == ["halt: it changed nothing at all in this scenario, so there is nothing to respond to."]
+    assert "What to do: halt: nothing, it changed nothing." in summary["verdict"]
     assert next(row["runs_needed"] for row in summary["tails"] if row["risk"] == "halt") == 0
 
 

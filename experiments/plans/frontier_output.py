@@ -198,12 +198,20 @@ def frontier_text(row: Row, reward: Reward) -> str:
 
 
 def verdict(summary: Row, reward: Reward) -> str:
-    """Say whether the scenario's reward is safe, how large it may be, what policies cost, and what lies beyond."""
-    return " ".join(verdict_parts(summary, reward))
+    """Say whether the scenario's reward is safe, how large it may be, and what policies cost."""
+    return " ".join([frontiers_text(summary, reward), price_text(summary["prices"], reward)]).strip()
 
 
 def verdict_parts(summary: Row, reward: Reward) -> list[str]:
-    """Return the verdict as paragraphs."""
+    """Return the verdict as paragraphs, with what lies beyond the frontier and whether the way back is as the way up."""
+    beyond = [beyond_text(summary["beyond"][0], reward)] if summary["beyond"] else []
+    price = price_text(summary["prices"], reward)
+    parts = [frontiers_text(summary, reward), price, *beyond, hysteresis_text(summary, reward)]
+    return [part for part in parts if part]
+
+
+def frontiers_text(summary: Row, reward: Reward) -> str:
+    """Say whether the scenario's reward is safe, and how large it may be under each policy."""
     both = " (both sides together)" if len(reward.parts) > 1 else ""
     limits = [f"{row['policy']}: {frontier_text(row, reward)}" for row in summary["frontiers"]]
     text = f"Farming does not pay up to a {reward.path}{both} of: {'; '.join(limits)}."
@@ -215,9 +223,7 @@ def verdict_parts(summary: Row, reward: Reward) -> list[str]:
             else f"The scenario's {reward.label(reward.current)} is safe with every seed under every policy tried."
         )
         text = f"{told} {text}"
-    beyond = [beyond_text(summary["beyond"][0], reward)] if summary["beyond"] else []
-    parts = [text, price_text(summary["prices"], reward), *beyond, hysteresis_text(summary, reward)]
-    return [part for part in parts if part]
+    return text
 
 
 def prices(table: pd.DataFrame, grid: Sequence[float], current: float) -> list[dict[str, Any]]:
@@ -237,7 +243,7 @@ def price_text(rows: Sequence[Row], reward: Reward) -> str:
     if len(rows) < 2:
         return ""
     told = [
-        f"{row['policy']} {number(_float(row['new_members']), 'persons')} new members, "
+        f"{row['policy']}: {number(_float(row['new_members']), 'persons')} new members and "
         f"{number(_float(row['honest_hit']), 'persons')} honest persons hit"
         for row in rows
     ]
@@ -308,8 +314,8 @@ def hysteresis_text(summary: Row, reward: Reward) -> str:
         else ""
     )
     return (
-        f"{text} What was paid before matters (hysteresis): after the higher reward there come {told} fake accounts "
-        f"more than after the lower one{fewer}; {last}."
+        f"{text} What was paid before matters (hysteresis): fake accounts after the higher reward, less those after "
+        f"the lower one, are {told}{fewer}; {last}."
     )
 
 

@@ -133,7 +133,7 @@ def alarms_text(summary: Row) -> str:
     tried, found, seeds = summary["alarms_tried"], summary["alarms_proven"], len(summary.get("seeds", ()))
     if not tried:
         return "No alarm was tried, as no shock was run."
-    told = f"of {tried} that were tried (every signal for every shock and size; exact tests, corrected by Holm, 5%)"
+    told = f"of {tried} tried (every signal for every shock and size; exact tests at 5%, corrected by Holm)"
     if found:
         return f"{found} {'alarm gives' if found == 1 else 'alarms give'} warning more often than by chance, {told}."
     text = f"No alarm gives warning more often than by chance, {told}."
@@ -142,12 +142,34 @@ def alarms_text(summary: Row) -> str:
 
 
 def verdict(summary: Row) -> str:
-    """Say which risk weighs most, how bad the worst periods are, and what to do."""
-    return " ".join(verdict_parts(summary))
+    """Say which risk weighs most, how bad the worst periods are, and in a word what to do about each risk."""
+    answered = {shock: rows for shock, rows in by_shock(summary["responses"]).items() if is_answered(rows)}
+    told = "; ".join(f"{shock}: {in_a_word(rows)}" for shock, rows in answered.items())
+    return " ".join([*losses_parts(summary), *([f"What to do: {told}."] if told else [])])
+
+
+def in_a_word(rows: Sequence[Row]) -> str:
+    """Name the best response to a risk, and say if it is not settled that it saves anything."""
+    best = best_response(rows)
+    if rows[0]["changes_nothing"]:
+        return "nothing, it changed nothing"
+    doubt = "" if best is rows[0] or _float(best["saves_low"]) > 0 else " (not settled)"
+    return f"{best['response']}{doubt}"
+
+
+def is_answered(rows: Sequence[Row]) -> bool:
+    """Whether there is something to say of what to do about a risk."""
+    return len(rows) > 1 or bool(rows[0]["changes_nothing"])
 
 
 def verdict_parts(summary: Row) -> list[str]:
     """Return the verdict as paragraphs: losses, reserve and budgets, and what to do about each risk."""
+    told = [advice(rows) for rows in by_shock(summary["responses"]).values() if is_answered(rows)]
+    return [*losses_parts(summary), *told]
+
+
+def losses_parts(summary: Row) -> list[str]:
+    """Say in two paragraphs what is lost, and how likely reserve and budgets are exhausted."""
     singles = [row["risk"] for row in summary["tails"] if row["risk"] != ALL]
     singles = list(dict.fromkeys(singles))
     worst = max(singles, key=lambda risk: _float(tail_of(summary, risk)["mean"]))
@@ -162,9 +184,7 @@ def verdict_parts(summary: Row) -> list[str]:
         text += f" Most of it by {worst}: {number(_float(tail_of(summary, worst)['mean']), 'yuan')} yuan on average."
     money = [reserve_text(summary["reserve"])] if summary["reserve"] else []
     money += [budget_text(budget) for budget in summary["budgets"]["within_a_run"]]
-    told = [advice(rows) for rows in by_shock(summary["responses"]).values()
-            if len(rows) > 1 or rows[0]["changes_nothing"]]  # fmt: skip
-    return [text, *([" ".join(money)] if money else []), *told]
+    return [text, *([" ".join(money)] if money else [])]
 
 
 def reserve_text(reserve: Row) -> str:
