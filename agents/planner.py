@@ -77,7 +77,11 @@ class Exploit:
     worth : float
         List prices of these goods.
     cost : float
-        Accounts, work, and what the goods lose in resale.
+        Accounts, work, and what the goods lose in resale: what is gone when all is over.
+    outlay : float
+        Accounts, work, and what is paid for goods, also for those that are sent back: the cash that has to be laid
+        out. Most of it comes back by resale and refunds; that rewards may come in time to pay later steps counts for
+        nothing.
     on_top : float
         Income that another yuan of worth brings, in yuan: from goods half as dear again.
     """
@@ -87,6 +91,7 @@ class Exploit:
     discount: dict[str, float]
     worth: float
     cost: float
+    outlay: float
     on_top: float = 0.0
 
     @property
@@ -105,9 +110,14 @@ class Exploit:
         return self.profit / self.plan.accounts
 
     @property
-    def per_yuan(self) -> float:
-        """Profit over cost."""
+    def per_cost(self) -> float:
+        """Profit over cost; NaN if there is none."""
         return self.profit / self.cost if self.cost else float("nan")
+
+    @property
+    def per_outlay(self) -> float:
+        """Profit over outlay; NaN if there is none."""
+        return self.profit / self.outlay if self.outlay else float("nan")
 
     @property
     def fraud(self) -> Fraud:
@@ -186,7 +196,8 @@ def _exploits(rehearsal: Rehearsal, plans: Sequence[Plan], costs: Costs, copies:
         work = plan.accounts * costs.account + (plan.orders + plan.returns) * costs.action
         worth = float(outcome.worth[row])
         cash, discount = (_by_name(rehearsal.names, table[row]) for table in (outcome.cash, outcome.discount))
-        found.append(Exploit(plan, cash, discount, worth, work + (1 - costs.resale) * worth))
+        cost, outlay = work + (1 - costs.resale) * worth, work + float(outcome.laid_out[row])
+        found.append(Exploit(plan, cash, discount, worth, cost, outlay))
     return found
 
 

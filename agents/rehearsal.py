@@ -50,12 +50,15 @@ class Outcome:
         List prices of the goods that were kept.
     spent : float ndarray, shape (plans,)
         Paid for goods, refunds taken off.
+    laid_out : float ndarray, shape (plans,)
+        Paid for goods, before any refund.
     """
 
     cash: Array
     discount: Array
     worth: Array
     spent: Array
+    laid_out: Array
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,9 @@ def _reckon(shop: Shop, owner: Array, first: int, plans: int, copies: int) -> Ou
     discount = np.zeros((plans, width))
     np.add.at(discount[:, 1:], plan, book.discount[kept][:, : width - 1].astype(float))
     worth = np.bincount(plan, book.worth[kept], plans)
-    return Outcome(cash / copies, discount / copies, worth / copies, -flow[:, 0] / copies)
+    paid = np.flatnonzero((journal.debit == Account.BUYERS) & (journal.scheme == 0) & (journal.person >= first))
+    laid_out = np.bincount(owner[journal.person[paid] - first], journal.amount[paid], plans)
+    return Outcome(cash / copies, discount / copies, worth / copies, -flow[:, 0] / copies, laid_out / copies)
 
 
 def _sandbox(scenario: Scenario, chosen: list[int], leaked: Collection[int]) -> Scenario:

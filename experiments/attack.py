@@ -3,6 +3,11 @@
 For every set of schemes that run at the same time, :func:`attack` lets the planner (:mod:`agents.planner`) search for
 the sequence of permitted actions that pays best. Risk control takes part in the price of an account only: where the
 shop limits accounts on a device, each account costs its part of one.
+
+Two sums are told apart. The *cost* of an exploit is what is gone when all is over: accounts, work, and what goods lose
+when they are resold. The *outlay* is the cash that has to be laid out: accounts, work, and the price of all goods,
+which comes back by resale or refund. Whether an exploit pays is judged by its cost, how much money it binds by its
+outlay.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +25,16 @@ import sim
 from agents.planner import Costs, Exploit, search
 from agents.rehearsal import Rehearsal
 from experiments import tables
+from experiments.plans.plan import KINDS
 from experiments.scenario_commands import load_scenario
 from sim.core.config import FEN_PER_YUAN
-from sim.scenario import Scenario
+from sim.scenario import Problem, Scenario, ScenarioValueError, reading
 
 NONE_PAYS, PAYS = 0, 1
+TERMS = (
+    "Laid out: the cash that it takes, for accounts, work and all goods, whose price comes back by resale or refund. "
+    "Cost: what is gone when all is over, for accounts and work and by resale."
+)
 SHOWN = 4
 
 
@@ -107,8 +118,15 @@ def schemes_at_once(scenario: Scenario) -> list[tuple[int, ...]]:
 
 
 def command(file: Path, accounts: int, seed: int, changes: Sequence[str], as_json: bool, quiet: bool) -> int:
-    """Attack a scenario, print what was found, and return the exit code."""
+    """Attack a scenario, print what was found, and return the exit code.
+
+    Raises
+    ------
+    ScenarioError
+        If the file is none, for example a plan.
+    """
     started = time.perf_counter()
+    _refuse_plan(file)
     scenario = load_scenario(file, changes)
     errors = tables.console(stderr=True)
     with nullcontext() if quiet or not errors.is_terminal else errors.status(f"attacking {scenario.name}"):
@@ -118,6 +136,16 @@ def command(file: Path, accounts: int, seed: int, changes: Sequence[str], as_jso
     else:
         _print(scenario, found)
     return PAYS if found.pays else NONE_PAYS
+
+
+def _refuse_plan(file: Path) -> None:
+    """Tell who gives a plan which scenario it is of."""
+    tree = reading.read(file)
+    kind, scenario = tree.child("kind"), tree.child("scenario")
+    if kind is not None and kind.value in KINDS:
+        of = "" if scenario is None else f", such as that of this plan: {normpath(file.parent / str(scenario.value))}"
+        message = f"is a plan of kind {kind.value}; attack takes a scenario{of}."
+        raise ScenarioValueError(Problem(message, str(file)))
 
 
 def _record(scenario: Scenario, found: Attack, accounts: int, seed: int, started: float) -> dict[str, Any]:
@@ -142,9 +170,11 @@ def _plain(exploit: Exploit) -> dict[str, Any]:
     return {
         "fraud": exploit.fraud.name.lower(),
         "profit_per_account": _yuan(exploit.per_account),
-        "profit_per_yuan": round(exploit.per_yuan, 4),
+        "profit_per_yuan_of_cost": round(exploit.per_cost, 4),
+        "profit_per_yuan_laid_out": round(exploit.per_outlay, 4),
         "profit": _yuan(exploit.profit),
         "cost": _yuan(exploit.cost),
+        "outlay": _yuan(exploit.outlay),
         "rewards": {name: _yuan(fen) for name, fen in exploit.cash.items()},
         "discounts": {name: _yuan(fen) for name, fen in exploit.discount.items()},
         "goods_at_list_price": _yuan(exploit.worth),
@@ -161,7 +191,7 @@ def _print(scenario: Scenario, found: Attack) -> None:
     out, costs = tables.console(), found.costs
     prices = (
         f"An account costs {_yuan(costs.account):g} yuan, an order by hand {_yuan(costs.action):g}; "
-        f"goods bring {costs.resale:.0%} of their list price."
+        f"goods bring {costs.resale:.0%} of their list price.\n{TERMS}"
     )
     if not found.pays:
         out.print(f"[bold]{scenario.name}: no exploit pays.[/bold]")
@@ -182,7 +212,7 @@ def _print(scenario: Scenario, found: Attack) -> None:
 
 def _terms(exploit: Exploit) -> str:
     kind = exploit.fraud.name.lower().replace("_", " ")
-    return f"{_yuan(exploit.per_account):.2f} yuan an account, {exploit.per_yuan:.2f} a yuan spent ({kind})"
+    return f"{_yuan(exploit.per_account):.2f} yuan an account, {exploit.per_outlay:.2f} a yuan laid out ({kind})"
 
 
 def _print_steps(exploit: Exploit) -> None:
@@ -196,6 +226,7 @@ def _income(exploit: Exploit) -> str:
     parts += [f"{_yuan(fen):.2f} off by {name}" for name, fen in exploit.discount.items()]
     accounts = exploit.plan.accounts
     return (
-        f"{' + '.join(parts)} - {_yuan(exploit.cost):.2f} for accounts, work and resale = "
-        f"{_yuan(exploit.profit):.2f} yuan with {accounts} account{'s' if accounts > 1 else ''}"
+        f"{' + '.join(parts)} - {_yuan(exploit.cost):.2f} of cost = {_yuan(exploit.profit):.2f} yuan with {accounts} "
+        f"account{'s' if accounts > 1 else ''}, {exploit.per_cost:.2f} a yuan of cost; {_yuan(exploit.outlay):.2f} "
+        "laid out"
     )

@@ -78,6 +78,22 @@ def test_shop_without_an_exploitable_rule_yields_none(seed: int) -> None:
     assert not attack(honest, seed=seed).pays
 
 
+def test_outlay_is_all_that_is_paid_and_cost_is_what_is_gone_when_goods_are_resold_or_refunded() -> None:
+    best = attack(scenario(TEAMS, COUPON)).exploits[0]
+    work = best.plan.accounts * 3_00 + best.plan.orders * 50
+    assert best.cost == pytest.approx(work + 0.25 * best.worth)
+    assert best.outlay == pytest.approx(work + best.worth - sum(best.discount.values()))
+    assert best.per_outlay == pytest.approx(best.profit / best.outlay)
+    paid = {**REFERRAL, "bonus": {"inviter": 30, "invitee": 30, "on": "first_order"}, "freeze": "1d"}
+    for exploit in attack(scenario(paid)).exploits:
+        if exploit.plan.returns == exploit.plan.orders:  # everything comes back, yet it had to be paid
+            assert exploit.worth == 0
+            assert exploit.outlay > exploit.cost + 100 * exploit.plan.returns
+            break
+    else:
+        pytest.fail("nothing was sent back")
+
+
 def test_exploits_that_only_differ_in_goods_are_one_and_kinds_are_told_apart() -> None:
     found = attack(scenario(TEAMS, COUPON, REFERRAL))
     shapes = [tuple(step._replace(goods=None) for step in exploit.plan.steps) for exploit in found.exploits]
@@ -125,6 +141,8 @@ def test_command_says_step_by_step_what_pays_and_fails(tmp_path: Path) -> None:
     assert "1. open" in result.output
     assert "open a team for the dearest product" in result.output
     assert "yuan an account" in result.output
+    assert "a yuan laid out (team filler)" in result.output
+    assert "a yuan of cost" in result.output
 
 
 def test_command_succeeds_where_nothing_pays(tmp_path: Path) -> None:
@@ -144,12 +162,25 @@ def test_json_is_one_object_that_a_program_can_read(tmp_path: Path) -> None:
     assert best["profit"] == pytest.approx(income - best["cost"], abs=0.02)
     assert best["profit_per_account"] == pytest.approx(best["profit"] / best["accounts"], abs=0.01)
     assert best["steps"]
+    assert best["profit_per_yuan_of_cost"] == pytest.approx(best["profit"] / best["cost"], rel=0.01)
+    assert best["profit_per_yuan_laid_out"] == pytest.approx(best["profit"] / best["outlay"], rel=0.01)
+    assert best["outlay"] > best["cost"]
 
 
 def test_without_schemes_there_is_nothing_to_attack(tmp_path: Path) -> None:
     result = run(written(tmp_path), "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["nearest"] is None
+
+
+def test_a_plan_is_no_scenario_and_the_message_names_the_scenario_that_it_is_of(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("kind: stress\nscenario: ../shop.yaml\nshocks: []\n", "utf-8")
+    result = run(str(plan))
+    assert result.exit_code == 2
+    assert "is a plan of kind stress; attack takes a scenario, such as that of this plan:" in result.output
+    assert "shop.yaml" in result.output
+    assert result.output.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["nowhere.yaml"], ["--accounts", "0"]])

@@ -10,9 +10,27 @@ from typer.testing import CliRunner
 
 from experiments.cli import app
 from experiments.outcome import RunResult
-from experiments.plans.frontier import command, frontier_plan, policies, reward_of
+from experiments.plans.frontier import (
+    DAYS,
+    PERSONS,
+    command,
+    frontier_plan,
+    persons,
+    policies,
+    reward_of,
+    scope,
+)
 from experiments.plans.frontier_branches import fork_hours, since
-from experiments.plans.frontier_output import curves, hysteresis, past, row_of, untouched
+from experiments.plans.frontier_output import (
+    curves,
+    hysteresis,
+    past,
+    policy_text,
+    price_text,
+    prices,
+    row_of,
+    untouched,
+)
 from experiments.plans.frontier_search import Bracket, Case, Frontier, Rungs, farming_pays, search
 from experiments.plans.study import Study
 from sim.scenario import ScenarioError
@@ -44,6 +62,17 @@ def test_bisection_brackets_the_frontier_of_every_seed_to_the_resolution():
         assert found.smallest == found.brackets[0].safe
         assert found.estimate.low < frontier[found.policy] + 1 < found.estimate.high + 10 / 2**4
     assert len(calls) == len(set(calls)) == 2 * 3 * (len(GRID) + 4)
+
+
+def test_halving_ends_early_where_seeds_lie_so_far_apart_that_it_would_not_narrow_the_interval():
+    calls, foreseen = [], []
+    apart = {1: 2.0, 2: 14.0, 3: 26.0, 4: 38.0}
+    rungs = Rungs(planted(lambda policy, seed: apart[seed] if policy == "far" else 3.3, calls))
+    far, near = search(rungs, ["far", "near"], [1, 2, 3, 4], GRID, 5, foresee=foreseen.append)
+    assert 1 < far.widest <= 0.25 * (far.estimate.high - far.estimate.low) / 2
+    assert near.widest == pytest.approx(10 / 2**5)
+    assert len(calls) == 2 * 4 * len(GRID) + 4 * round(math.log2(10 / far.widest)) + 4 * 5
+    assert foreseen[0] >= foreseen[1] >= foreseen[-1] == 0
 
 
 def test_a_frontier_beyond_the_range_is_a_bound_and_says_so():
@@ -131,6 +160,24 @@ def test_what_is_no_reward_is_refused(tmp_path, reward, says):
         frontier_plan(written(tmp_path, REFERRAL), (), reward)
 
 
+def test_a_reward_that_there_is_not_is_named_once(tmp_path):
+    with pytest.raises(ScenarioError) as raised:
+        frontier_plan(written(tmp_path, REFERRAL), (), "referral.bonusx")
+    assert str(raised.value) == "--frontier: referral.bonusx: is not a key here. Did you mean 'bonus'?"
+
+
+def test_a_larger_scenario_is_run_in_a_small_world_unless_it_is_told_otherwise(tmp_path):
+    file = written(tmp_path, REFERRAL, people={"size": 5000}, horizon="90d")
+    small = frontier_plan(file, (), "referral.bonus")
+    assert (small.scenario.people.size, small.scenario.config.horizon / 24) == (PERSONS, DAYS) == (2000, 60)
+    assert "at most 144 runs of 2,000 persons for 60 days" in scope(small)
+    asked = frontier_plan(file, ["people.size=3000", "horizon=70d"], "referral.bonus")
+    assert (asked.scenario.people.size, asked.scenario.config.horizon / 24) == (3000, 70)
+    late = written(tmp_path, {**REFERRAL, "start": "75d"}, horizon="90d")  # there is nothing to farm before
+    assert frontier_plan(late, (), "referral.bonus").scenario.config.horizon / 24 in (60, 90)
+    assert persons(frontier_plan(written(tmp_path, REFERRAL), (), "referral.bonus")) == SMALL["people"]["size"]
+
+
 def test_a_shop_without_rings_has_no_frontier(tmp_path):
     with pytest.raises(ScenarioError, match="no fraud rings"):
         frontier_plan(written(tmp_path, REFERRAL, fraud={"rings": 0}), (), "referral.bonus")
@@ -181,6 +228,24 @@ def test_beyond_the_frontier_growth_of_cost_is_set_against_growth_of_membership(
     assert past(Frontier("p", (Bracket(1, 40.0, math.nan, False),), 0.0, 40.0), tidy, [0.0, 40.0]) is None
     means = curves(tidy, [20.0]).set_index("metric")["mean"]
     assert means["fraud_loss"] == 300
+
+
+def test_a_policy_is_told_with_what_it_costs_in_growth_and_honest_people_and_what_it_is(tmp_path):
+    def run(members, hit):
+        return {"new_members": members, "honest_hit": hit, "fraud_accounts": 0.0}
+
+    tidy = table({("none", 20.0, 1): run(60, 0), ("none", 20.0, 2): run(70, 0), ("limits", 20.0, 1): run(30, 240),
+                  ("limits", 40.0, 1): run(33, 250)})  # fmt: skip
+    plan = frontier_plan(written(tmp_path, REFERRAL), (), "referral.bonus")
+    rows = prices(tidy, [0.0, 20.0, 40.0], 18.0)
+    said = (
+        "at 20 yuan: none: 65 new members and 0 honest persons hit; limits: 30 new members and 240 honest persons hit"
+    )
+    assert said in price_text(rows, reward_of(plan))
+    told = {name: policy_text(one) for name, one in policies(plan).items()}
+    assert told["none"] == "no control"
+    assert told["limits"] == "accounts per device 2, accounts per address 6, invites per day 5"
+    assert told["limits and freeze"].endswith("payout freeze 14d")
 
 
 def test_hysteresis_is_the_difference_at_equal_rewards_seed_by_seed():

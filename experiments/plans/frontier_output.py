@@ -20,10 +20,12 @@ from experiments.plans.frontier_reward import Reward
 from experiments.plans.frontier_search import Frontier
 from experiments.plans.study import Findings, Study
 from experiments.wording import UNKNOWN, number, percent
+from sim.scenario.risk import RiskConfig
 
 if TYPE_CHECKING:
     from experiments.plans.frontier import FrontierPlan
     from experiments.plans.plan import Plan
+    from sim.scenario import Scenario
 
 CRITERION = (
     "farming pays if all rings together earned something by the end of the run, or one still opens accounts then"
@@ -40,8 +42,10 @@ def summarise(
     runs: pd.DataFrame,
     grid: Sequence[float],
     branches: Branches | None,
+    settings: Mapping[str, Scenario],
+    persons: int,
 ) -> Findings:
-    """Return what the study keeps."""
+    """Return what the study keeps; `settings` are the policies, and `persons` those of a run."""
     table = runs.merge(points, on="point")
     curve = curves(table, grid)
     beyond = [found for one in frontiers if (found := past(one, table, grid)) is not None]
@@ -53,13 +57,17 @@ def summarise(
         "current": reward.current,
         "low": reward.low,
         "high": reward.high,
-        "resolution": (grid[1] - grid[0]) / 2**plan.config.steps,
+        "resolution": max(one.widest for one in frontiers) or grid[1] - grid[0],
+        "persons": persons,
+        "days": plan.scenario.config.horizon / 24,
         "criterion": CRITERION,
         "runs": len(runs[["point", "seed"]].drop_duplicates()),
         "frontiers": [{**row_of(one), "untouched": untouched(one.policy, table)} for one in frontiers],
         "beyond": beyond,
         "fork_day": None if branches is None else branches.day,
         "no_branches": "" if branches is None else branches.why_not,
+        "prices": prices(table, grid, reward.current),
+        "policies": {name: policy_text(scenario) for name, scenario in settings.items()},
         "hysteresis": [{str(key): value for key, value in row.items()} for row in moved.to_dict("records")],
     }
     summary["verdict"] = verdict(summary, reward)
@@ -190,19 +198,64 @@ def frontier_text(row: Row, reward: Reward) -> str:
 
 
 def verdict(summary: Row, reward: Reward) -> str:
-    """Say how large a reward may be under each policy, what lies beyond, and whether the way back is the way there."""
-    parts = [f"{row['policy']}: {frontier_text(row, reward)}" for row in summary["frontiers"]]
-    both = " of both sides" if len(reward.parts) > 1 else ""
-    text = f"Farming does not pay up to this {reward.path}{both}: {'; '.join(parts)}."
+    """Say whether the scenario's reward is safe, how large it may be, and what policies cost."""
+    return " ".join([frontiers_text(summary, reward), price_text(summary["prices"], reward)]).strip()
+
+
+def verdict_parts(summary: Row, reward: Reward) -> list[str]:
+    """Return the verdict as paragraphs, with what lies beyond the frontier and whether the way back is as the way up."""
+    beyond = [beyond_text(summary["beyond"][0], reward)] if summary["beyond"] else []
+    price = price_text(summary["prices"], reward)
+    parts = [frontiers_text(summary, reward), price, *beyond, hysteresis_text(summary, reward)]
+    return [part for part in parts if part]
+
+
+def frontiers_text(summary: Row, reward: Reward) -> str:
+    """Say whether the scenario's reward is safe, and how large it may be under each policy."""
+    both = " (both sides together)" if len(reward.parts) > 1 else ""
+    limits = [f"{row['policy']}: {frontier_text(row, reward)}" for row in summary["frontiers"]]
+    text = f"Farming does not pay up to a {reward.path}{both} of: {'; '.join(limits)}."
     if math.isfinite(reward.current):
         unsafe = [row["policy"] for row in summary["frontiers"] if row["seeds"] and reward.current > row["smallest"]]
         told = (
-            f"pays with some seed under {', '.join(unsafe)}" if unsafe else "is safe with every seed under every policy"
+            f"Farming the scenario's {reward.label(reward.current)} pays with some seed under: {', '.join(unsafe)}."
+            if unsafe
+            else f"The scenario's {reward.label(reward.current)} is safe with every seed under every policy tried."
         )
-        text += f" The scenario's {reward.label(reward.current)} {told}."
-    if summary["beyond"]:
-        text += " " + beyond_text(summary["beyond"][0], reward)
-    return f"{text} {hysteresis_text(summary, reward)}".strip()
+        text = f"{told} {text}"
+    return text
+
+
+def prices(table: pd.DataFrame, grid: Sequence[float], current: float) -> list[dict[str, Any]]:
+    """Return what each policy brings and whom it hits at the reward of the grid that is nearest to the scenario's."""
+    at = min(grid, key=lambda value: abs(value - current)) if math.isfinite(current) else grid[len(grid) // 2]
+    rows = []
+    for policy, own in table[table["reward"] == at].groupby("policy", sort=False):
+        found = {"policy": policy, "reward": at}
+        for metric in ("new_members", "honest_hit", "fraud_accounts"):
+            found[metric] = stats.mean_estimate(own.loc[own["metric"] == metric, "value"]).mean
+        rows.append(found)
+    return rows
+
+
+def price_text(rows: Sequence[Row], reward: Reward) -> str:
+    """Say what each policy costs in growth and honest people."""
+    if len(rows) < 2:
+        return ""
+    told = [
+        f"{row['policy']}: {number(_float(row['new_members']), 'persons')} new members and "
+        f"{number(_float(row['honest_hit']), 'persons')} honest persons hit"
+        for row in rows
+    ]
+    return f"What policies cost, at {reward.label(rows[0]['reward'])}: {'; '.join(told)}."
+
+
+def policy_text(scenario: Scenario) -> str:
+    """Say which controls a scenario has: its risk section as far as it is no default."""
+    usual, own = RiskConfig().model_dump(mode="json"), scenario.content()["risk"]
+    changed = {key: value for key, value in own.items() if value != usual.get(key)}
+    told = [key.replace("_", " ") + ("" if isinstance(value, dict) else f" {value}") for key, value in changed.items()]
+    return ", ".join(told) or "no control"
 
 
 def beyond_text(row: Row, reward: Reward) -> str:
@@ -222,7 +275,9 @@ def beyond_text(row: Row, reward: Reward) -> str:
         return text
     if _float(row["faster_low"]) > 1:
         limits = f"{number(_float(row['faster_low']), '')} to {number(_float(row['faster_high']), '')}"
-        return f"{text} Cost grows {number(factor, '')} times as fast as membership (95% interval {limits})."
+        return (
+            f"{text} The factor by which cost grows is {number(factor, '')} times membership's (95% interval {limits})."
+        )
     return f"{text} That cost grows faster than membership is not settled with these seeds."
 
 
@@ -237,14 +292,14 @@ def hysteresis_text(summary: Row, reward: Reward) -> str:
     raised, lowered, stayed = (
         number(_float(value), "accounts") for value in (highest["below"], lowest["above"], highest["above"])
     )
+    little, much = reward.label(lowest["reward"]), reward.label(highest["reward"])
     text = (
-        f"Raised on day {summary['fork_day']:g} from {reward.label(lowest['reward'])} to "
-        f"{reward.label(highest['reward'])}, the reward lets {raised} fake accounts in; lowered the other way, "
-        f"{lowered} still come, where {stayed} would have."
+        f"Raised on day {summary['fork_day']:g} from {little} to {much}, the reward lets {raised} fake accounts in by "
+        f"the end; lowered that day from {much} to {little}, {lowered} still come, where {stayed} would have."
     )
     differs = [row for row in rows if _float(row["low"]) > 0 or _float(row["high"]) < 0]
     if not differs:
-        return f"{text} At equal rewards it is not shown to matter where they come from (no hysteresis)."
+        return f"{text} From then on at equal rewards it is not shown to matter which came before (no hysteresis)."
     told = ", ".join(
         f"{number(_float(row['difference']), 'accounts', signed=True)} at {reward.label(row['reward'])}"
         for row in differs
@@ -253,7 +308,15 @@ def hysteresis_text(summary: Row, reward: Reward) -> str:
     last = (
         "some rings are still active at the end" if rings else "it is not shown that more rings stay active to the end"
     )
-    return f"{text} Where a reward comes from matters (hysteresis): accounts from above less from below {told}; {last}."
+    fewer = (
+        " (fewer at high rewards, as rings that came before have fewer places left)"
+        if _float(differs[-1]["high"]) < 0
+        else ""
+    )
+    return (
+        f"{text} What was paid before matters (hysteresis): fake accounts after the higher reward, less those after "
+        f"the lower one, are {told}{fewer}; {last}."
+    )
 
 
 def of_study(study: Study) -> Reward:
@@ -283,12 +346,23 @@ def show(out: Console, study: Study) -> None:
     for row in summary["frontiers"]:
         table.add_row(row["policy"], frontier_text(row, reward), *bounds(row, reward), str(row["seeds"]), remarks(row))
     out.print(table)
-    out.print(
-        f"Known to {reward.label(summary['resolution'])}; 95% intervals over seeds; {summary['criterion']}.",
-        style="dim",
-    )
-    out.print()
-    out.print(summary["verdict"], style="bold", markup=False, soft_wrap=True)
+    sides = "Both sides together. " if len(reward.parts) > 1 else ""
+    known = f"Known to {reward.label(summary['resolution'])} or finer; 95% intervals over seeds"
+    out.print(f"{sides}{known}; {summary['criterion']}.", style="dim")
+    out.print(f"{scope_text(summary)} Policies: {policies_text(summary)}.", style="dim", markup=False)
+    for paragraph in verdict_parts(summary, reward):
+        out.print()
+        out.print(paragraph, style="bold", markup=False, soft_wrap=True)
+
+
+def scope_text(summary: Row) -> str:
+    """Say in which world it was run."""
+    return f"Runs have {summary['persons']:,} persons and {summary['days']:g} days."
+
+
+def policies_text(summary: Row) -> str:
+    """Say what each policy is."""
+    return "; ".join(f"{name} = {text}" for name, text in summary["policies"].items())
 
 
 def bounds(row: Row, reward: Reward) -> tuple[str, str]:
@@ -305,7 +379,9 @@ def remarks(row: Row) -> str:
         "always_pays": "it pays at every reward tried",
         "not_monotone": "some larger reward does not pay again",
     }
-    found = [f"with {row[key]} of {row['seeds']} seeds {text}" for key, text in told.items() if row[key]]
+    seeds = row["seeds"]  # where it is so with all of them, the frontier itself says it
+    counts = {key: row[key] for key in told if row[key] and (key == "not_monotone" or row[key] < seeds)}
+    found = [f"with {count} of {seeds} seeds {told[key]}" for key, count in counts.items()]
     return "; ".join(found)
 
 

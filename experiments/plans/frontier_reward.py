@@ -139,12 +139,12 @@ def _full(scenario: Scenario, path: str, place: Place) -> str:
     full = f"schemes.{path}" if first in schemes else path
     if first not in schemes and first not in ScenarioConfig.model_fields:
         known = ", ".join(sorted(schemes)) or "none"
-        message = f"must begin with a scheme of the scenario ({known}) or one of its sections. Got {path}."
+        message = f"must begin with a scheme of the scenario ({known}) or one of its sections."
         raise _refusal(path, place, message)
     try:
         scenario.resolve(full, origin=str(place))
     except ScenarioError as error:
-        raise _refusal(path, place, f"{error.path} {error.message}", error.problems[0].suggestion) from None
+        raise _refusal(path, place, error.problems[0].message, error.problems[0].suggestion) from None
     return full
 
 
@@ -163,4 +163,5 @@ def _number(value: Any) -> float:
 
 
 def _refusal(path: str, place: Place, message: str, suggestion: str = "") -> ScenarioValueError:
-    return ScenarioValueError(Problem(f"{path} {message}", place.file, place.line, "reward", "", suggestion))
+    named = path if place.line is None else f"reward: {path}"  # on the command line the option says what it is
+    return ScenarioValueError(Problem(message, place.file, place.line, named, "", suggestion))

@@ -27,6 +27,7 @@ from experiments.replication import Task
 from sim.core.config import Section
 from sim.core.units import Fen, Hours, PositiveHours, Share
 from sim.scenario import Problem, Scenario, ScenarioValueError, reading
+from sim.scenario.shocks import DetectorOutage
 from sim.scenario.tree import from_plain
 
 CALM, ACCEPT = "calm", "accept"
@@ -90,7 +91,9 @@ class Shock(Section):
     shock: Changes | None = Field(None, description="an entry of the scenario's section shocks: {kind: ..., ...}")
     set: Changes = Field({}, description="dotted path of the scenario: value; with shock, without it, or neither")
     loss: SevereLoss | None = Field(None, description="instead of shock and set: what an event costs")
-    start: Hours | None = Field(None, description="when it begins, for alarms; default: start of the shock, else 0h")
+    start: Hours | None = Field(
+        None, description="when it begins, for alarms; default: start of the shock, else 0h; a size may have another"
+    )
     probability: Share | None = Field(None, description="that it comes in a year, once; give this or rate")
     rate: float | None = Field(None, ge=0, le=10_000, description="events a year, independent of each other (Poisson)")
     sizes: list[Size] = Field([], max_length=20, description="default: one size")
@@ -131,13 +134,16 @@ class Shock(Section):
         whole = sum(size.weight for size in self.sizes)
         return [(size.name, size.weight / whole) for size in self.sizes] or [("", 1.0)]
 
-    @property
-    def begins(self) -> float:
-        """When it begins, in hours."""
-        if self.start is not None:
-            return self.start
-        text = (self.shock or {}).get("start", "0h")
-        return hours_of(text)
+    def begins(self, size: Size | None = None) -> float:
+        """Return when it begins, in hours, in a size: that may have a ``start`` of its own."""
+        own = {} if size is None else size.shock
+        if "start" in own:
+            return hours_of(own["start"])
+        return self.start if self.start is not None else hours_of((self.shock or {}).get("start", "0h"))
+
+    def begins_in(self, name: str) -> float:
+        """Return when it begins, in hours, in the size of this name; empty for a shock without sizes."""
+        return self.begins(next((size for size in self.sizes if size.name == name), None))
 
 
 def hours_of(text: Any) -> float:
@@ -176,10 +182,13 @@ class StressPlan(PlanConfig):
             if name in names[:number]:
                 yield plan.error(("shocks", number, "name"), f"is taken: another shock is called {name!r}.")
                 return
+        late = "begins after the end of the run, so it cannot show an effect."
         for number, shock in enumerate(self.shocks):
-            if shock.begins >= plan.scenario.config.horizon:
-                yield plan.error(("shocks", number), "begins after the end of the run, so it cannot show an effect.")
-                return
+            for place, size in enumerate(shock.sizes or [None]):
+                if shock.begins(size) >= plan.scenario.config.horizon:
+                    where = ("shocks", number, "sizes", place) if size else ("shocks", number)
+                    yield plan.error(where, late)
+                    return
         worlds(plan)  # refuses what the scenario does not allow
 
 
@@ -279,6 +288,20 @@ def _changed(
     return scenario
 
 
+def remarks(plan: Plan[StressPlan]) -> list[str]:
+    """Say before anything is run which shocks find nothing in the scenario that they could hit."""
+    found = {}
+    for world in worlds(plan):
+        risk = world.scenario.config.risk
+        outage = any(isinstance(shock, DetectorOutage) for shock in world.scenario.config.shocks)
+        if world.shock_happens and not world.response and outage and risk.detector is None:
+            found[world.shock] = (
+                f"{world.shock}: the scenario has no detector (risk.detector), so an outage of it can do no more than "
+                "suspend limits, as far as the scenario has any."
+            )
+    return list(found.values())
+
+
 def experiment(plan: Plan[StressPlan], runner: Runner) -> Findings:
     """Run every world with every seed, and put together what may go wrong."""
     from experiments.plans.stress_risks import Assessment
@@ -313,4 +336,7 @@ def command(path: Path, options: PlanOptions, frontier: str | None = None) -> in
         raise ScenarioValueError(Problem(message, str(path)))
     from experiments.plans.stress_output import show
 
-    return carry_out(load_plan(path, options.changes, "stress"), options, experiment, show)
+    plan = load_plan(path, options.changes, "stress")
+    for remark in remarks(plan):
+        options.note(remark)
+    return carry_out(plan, options, experiment, show)

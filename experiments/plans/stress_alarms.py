@@ -5,6 +5,9 @@ runs that may give a false alarm, it is the ceil((n + 1) (1 - a))-th smallest of
 exchangeable, a further calm run goes beyond it with probability of at most a; with fewer than 1/a - 1 runs the level is
 the extreme of all, and the chance at most 1 / (n + 1).
 
+Of so many signals some go beyond their levels by chance. An alarm is :func:`proven` if the struck runs give it more
+often than as many further calm runs would, by an exact test with Holm's correction for all signals of all shocks.
+
 Nothing here reads who is fake: sign-ups and payments are those that the platform sees.
 
 References
@@ -23,6 +26,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.outcome import RunResult
+from experiments.plans.stress_chances import SIGNIFICANCE, exceedance_test, holm, share_estimate
 
 Array = npt.NDArray[np.float64]
 HIGH, LOW = "above", "below"
@@ -44,7 +48,13 @@ COUNTED = {
 DERIVED = {"sign_ups": (HIGH, LOW), "paid": (HIGH, LOW), "withdrawn": (HIGH,)}
 """The same for what is read from other tables: accounts opened, yuan paid by buyers, yuan withdrawn by sharers."""
 SIDES = {**DERIVED, **COUNTED}
-COLUMNS = ["signal", "side", "level", "false_alarms", "runs", "fires", "days", "days_longest"]
+TRIED = sum(map(len, SIDES.values()))
+"""Alarms that are tried for each shock and size."""
+COLUMNS = [
+    "signal", "side", "level", "false_alarms", "runs", "fires", "fires_low", "fires_high", "days", "days_longest",
+    "p_value",
+]  # fmt: skip
+MOST_RUNS = 1000
 
 
 def signals(run: RunResult) -> pd.DataFrame:
@@ -75,12 +85,16 @@ class Level:
         A day beyond it is an alarm.
     false_alarms : float
         Chance of an alarm in a calm run, at most.
+    calm, rank : int
+        Calm runs that set it, and which of their extremes it is, counted from the mildest.
     """
 
     signal: str
     side: str
     level: float
     false_alarms: float
+    calm: int
+    rank: int
 
     def first(self, daily: Array, start: int) -> float:
         """Return the first day from `start` on that gives an alarm, counted from `start`; NaN if none does."""
@@ -104,15 +118,37 @@ def levels(calm: Sequence[pd.DataFrame], start: int, share: float) -> list[Level
     if not calm:
         return []
     n = len(calm)
-    rank = math.ceil((n + 1) * (1 - share))
-    reached, rank = (share, rank) if rank <= n else (1 / (n + 1), n)
+    rank = rank_of_level(n, share)
+    reached = share if rank < n else max(share, 1 / (n + 1))
     found = []
     for signal, sides in SIDES.items():
         for side in sides:
             sign = 1.0 if side == HIGH else -1.0
             extremes = np.sort([(sign * run[signal].to_numpy()[start:]).max() for run in calm])
-            found.append(Level(signal, side, sign * float(extremes[rank - 1]), reached))
+            found.append(Level(signal, side, sign * float(extremes[rank - 1]), reached, n, rank))
     return found
+
+
+def rank_of_level(calm: int, share: float) -> int:
+    """Return which of the extremes of so many calm runs is the level, counted from the mildest."""
+    return min(math.ceil((calm + 1) * (1 - share)), calm)
+
+
+def proven(tables: pd.DataFrame) -> pd.DataFrame:
+    """Return the alarms with ``adjusted``, their p-values by Holm over all of them, and whether each is ``proven``.
+
+    With these p-values the chance that any alarm is proven of which the shock changes nothing is 5% at most.
+    """
+    adjusted = holm(tables["p_value"].fillna(1.0))
+    return tables.assign(adjusted=adjusted, proven=adjusted <= SIGNIFICANCE)
+
+
+def runs_for_proof(tried: int, share: float) -> int:
+    """Return with how many seeds an alarm that every struck run gives is proven, of so many that are tried."""
+    for runs in range(1, MOST_RUNS):
+        if tried * exceedance_test(runs, runs, runs, rank_of_level(runs, share)) <= SIGNIFICANCE:
+            return runs
+    return MOST_RUNS
 
 
 def alarms(found: Sequence[Level], struck: Mapping[int, pd.DataFrame], start: int) -> pd.DataFrame:
@@ -130,13 +166,15 @@ def alarms(found: Sequence[Level], struck: Mapping[int, pd.DataFrame], start: in
     -------
     DataFrame
         ``signal``, ``side``, ``level``, ``false_alarms``, ``runs``, ``fires`` (share of runs with an alarm),
-        ``days`` (median from the start to the first alarm, of the runs that give one), ``days_longest``; what gives
-        alarms most surely comes first, then what is soonest.
+        its exact 95% interval ``fires_low`` and ``fires_high``, ``days`` (median from the start to the first alarm, of
+        the runs that give one), ``days_longest``, ``p_value`` (of giving it no more often than further calm runs
+        would); what gives alarms most surely comes first, then what is soonest.
     """
     rows = []
     for level in found:
         days = np.array([level.first(run[level.signal].to_numpy(), start) for run in struck.values()])
         heard = days[np.isfinite(days)]
+        fires = share_estimate(np.isfinite(days))
         rows.append(
             {
                 "signal": level.signal,
@@ -144,9 +182,12 @@ def alarms(found: Sequence[Level], struck: Mapping[int, pd.DataFrame], start: in
                 "level": level.level,
                 "false_alarms": level.false_alarms,
                 "runs": days.size,
-                "fires": heard.size / days.size if days.size else math.nan,
+                "fires": fires.mean,
+                "fires_low": fires.low,
+                "fires_high": fires.high,
                 "days": float(np.median(heard)) if heard.size else math.nan,
                 "days_longest": float(heard.max()) if heard.size else math.nan,
+                "p_value": exceedance_test(heard.size, days.size, level.calm, level.rank) if days.size else math.nan,
             }
         )
     table = pd.DataFrame(rows, columns=COLUMNS)

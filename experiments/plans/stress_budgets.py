@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest
 
-from experiments import stats
 from experiments.outcome import RunResult
 from experiments.plans.plan import Plan
 from experiments.plans.stress import CALM_KEY, HOURS_A_YEAR, Key, StressPlan, World
+from experiments.plans.stress_chances import share_estimate
 from experiments.plans.stress_losses import Frequency
 from sim.core.config import FEN_PER_YUAN
 
@@ -49,11 +48,9 @@ class Budgets:
         rows = []
         for world in self.worlds:
             for scheme in self.schemes:
-                found = self.ran_out(scheme, world.key)
-                known = found[np.isfinite(found)]
-                if known.size:
-                    limits = binomtest(int(known.sum()), known.size).proportion_ci(0.95)
-                    rows.append((world.name, scheme, known.mean(), limits.low, limits.high, known.size))
+                found = share_estimate(self.ran_out(scheme, world.key))
+                if found.replicates:
+                    rows.append((world.name, scheme, found.mean, found.low, found.high, found.replicates))
         return pd.DataFrame(rows, columns=["world", "scheme", "share", "low", "high", "runs"])
 
     def ran_out(self, scheme: str, key: Key) -> Array:
@@ -70,6 +67,9 @@ class Budgets:
     def within_a_run(self) -> list[dict[str, Any]]:
         """Return the chance that each budget runs out within one run, shocks coming as often as they do.
 
+        Intervals are exact (:func:`experiments.plans.stress_chances.share_estimate`): ``low`` and ``high`` of the
+        ``chance``, ``calm_low`` and ``calm_high`` of the share of ``calm`` runs that exhaust it.
+
         In a seed whose calm run exhausts it, that is certain; else each event exhausts it if it did so in that seed's
         run with the shock. Two events that only together exhaust it are not seen, so the chance is a lower bound.
         """
@@ -83,9 +83,13 @@ class Budgets:
                 hit = np.sum(hits, axis=0)
                 often = Frequency.of(years, probability=shock.probability, rate=shock.rate)
                 spared = spared * (np.exp(-often.mean * hit) if often.repeats else 1 - often.mean * hit)
-            chance, before = stats.mean_estimate(1 - spared), stats.mean_estimate(calm)
-            limits = {"low": max(0.0, chance.low), "high": min(1.0, chance.high)}
-            found.append({"scheme": scheme, "calm": before.mean, "chance": chance.mean, **limits})
+            chance, before = share_estimate(1 - spared), share_estimate(calm)
+            found.append(
+                {
+                    "scheme": scheme, "calm": before.mean, "calm_low": before.low, "calm_high": before.high,
+                    "chance": chance.mean, "low": chance.low, "high": chance.high, "runs": chance.replicates,
+                }
+            )  # fmt: skip
         return found
 
 

@@ -168,10 +168,12 @@ def recovered(losses: Array, deductible: float, cover: float, limit: float) -> A
 
 def simulate(risks: Sequence[Risk], periods: int, seed: int) -> Array:
     """Return losses of all risks, shape (risks, periods), in yuan; each risk has a stream of its own."""
-    streams = np.random.SeedSequence(seed).spawn(len(risks))
-    return np.array(
-        [risk.simulate(periods, np.random.default_rng(own)) for risk, own in zip(risks, streams, strict=True)]
-    )
+    return np.array([risk.simulate(periods, stream(seed, number)) for number, risk in enumerate(risks)])
+
+
+def stream(seed: int, number: int) -> np.random.Generator:
+    """Return the stream of a risk, by its number; whatever else is drawn for it from there agrees with it."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
 
 @dataclass(frozen=True)

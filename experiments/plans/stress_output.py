@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments.plans.stress_chances import limits_text, seen_text
+from experiments.plans.stress_tails import ALL
 from experiments.plans.study import Study
 from experiments.wording import listed, number, percent, yuan
 
 LOSS = "contribution"
-ALL = "all risks"
+THIN = "*"
+"""Marks what rests on too few runs."""
 Row = Mapping[str, Any]
 
 
@@ -27,7 +30,7 @@ def chance(share: float) -> str:
 
 def span(row: Row, name: str, low: str, high: str) -> str:
     """Write an amount of yuan with its interval, if it has one."""
-    value, lower, upper = (_float(row[key]) for key in (name, low, high))
+    value, lower, upper = (_float(row.get(key)) for key in (name, low, high))
     text = number(value, "yuan")
     limits = math.isfinite(lower) and math.isfinite(upper)
     return f"{text} ({number(lower, 'yuan')} to {number(upper, 'yuan')})" if limits else text
@@ -52,6 +55,8 @@ def best_response(rows: Sequence[Row]) -> Row:
 def advice(rows: Sequence[Row]) -> str:
     """Say in a sentence which response to a risk is best, and how sure that is."""
     shock, accepted, best = rows[0]["shock"], rows[0], best_response(rows)
+    if rows[0].get("changes_nothing"):
+        return f"{shock}: it changed nothing at all in this scenario, so there is nothing to respond to."
     if len(rows) == 1:
         return f"{shock}: no response was tried; accepting it {_yuan(accepted)} a period on average."
     if best is accepted:
@@ -76,14 +81,17 @@ def advice(rows: Sequence[Row]) -> str:
 
 
 def _tamer(rows: Sequence[Row], best: Row) -> str:
-    """Name the response that lowers the shortfall most, if it is not the best on average and lowers it by a tenth."""
+    """Name the response that lowers the shortfall most, if it is not the best on average and lowers it by a tenth.
+
+    Nothing is said if what it costs on average is so uncertain that it may be more than that shortfall.
+    """
     tame = min(rows, key=lambda row: math.inf if _is_missing(row["shortfall"]) else row["shortfall"])
     before, after = _float(best["shortfall"]), _float(tame["shortfall"])
-    if tame is best or not after < 0.9 * before:
+    if tame is best or not after < 0.9 * before or _float(tame.get("net_loss_high")) >= before:
         return ""
     return (
-        f" Dearer on average, {tame['response']} lowers the mean of the worst periods from {number(before, 'yuan')} to "
-        f"{number(after, 'yuan')} yuan."
+        f" In the worst periods {tame['response']}, dearer on average, loses less: {number(after, 'yuan')} yuan on "
+        f"average, where {best['response']} loses {number(before, 'yuan')}."
     )
 
 
@@ -95,8 +103,73 @@ def by_shock(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
+def thin_text(row: Row, of: str) -> str:
+    """Say that a tail rests on too few runs and how many it needs; nothing if it does not."""
+    runs, needed = int(row["runs"]), int(row["runs_needed"])
+    if runs >= needed:
+        return ""
+    return f"{of} on the worst of {runs} {'run' if runs == 1 else 'runs'}: at least {needed} are needed to tell"
+
+
+def is_thin(row: Row) -> bool:
+    """Whether a tail rests on too few runs."""
+    return bool(thin_text(row, ""))
+
+
+def budget_text(row: Row) -> str:
+    """Say how likely a budget runs out within a run: how often it did, and what so few runs leave open."""
+    calm = seen_text(_float(row["calm"]), _float(row["calm_low"]), _float(row["calm_high"]), row["runs"])
+    if row["chance"] == row["calm"] == 0:
+        return f"The budget of {row['scheme']} ran out {calm}, with or without shocks."
+    likely, limits = chance(_float(row["chance"])), limits_text(_float(row["low"]), _float(row["high"]))
+    return (
+        f"The budget of {row['scheme']} runs out within a run with a chance of {likely} (with 95% confidence "
+        f"{limits}); without shocks it did {calm}."
+    )
+
+
+def alarms_text(summary: Row) -> str:
+    """Say how many alarms were tried, and how many give warning more often than chance does."""
+    tried, found, seeds = summary["alarms_tried"], summary["alarms_proven"], len(summary.get("seeds", ()))
+    if not tried:
+        return "No alarm was tried, as no shock was run."
+    told = f"of {tried} tried (every signal for every shock and size; exact tests at 5%, corrected by Holm)"
+    if found:
+        return f"{found} {'alarm gives' if found == 1 else 'alarms give'} warning more often than by chance, {told}."
+    text = f"No alarm gives warning more often than by chance, {told}."
+    need = summary["alarms_need"]
+    return text if seeds >= need else f"{text} Not even one in every run would show: that takes {need} seeds."
+
+
 def verdict(summary: Row) -> str:
-    """Say which risk weighs most, how bad the worst periods are, and what to do."""
+    """Say which risk weighs most, how bad the worst periods are, and in a word what to do about each risk."""
+    answered = {shock: rows for shock, rows in by_shock(summary["responses"]).items() if is_answered(rows)}
+    told = "; ".join(f"{shock}: {in_a_word(rows)}" for shock, rows in answered.items())
+    return " ".join([*losses_parts(summary), *([f"What to do: {told}."] if told else [])])
+
+
+def in_a_word(rows: Sequence[Row]) -> str:
+    """Name the best response to a risk, and say if it is not settled that it saves anything."""
+    best = best_response(rows)
+    if rows[0]["changes_nothing"]:
+        return "nothing, it changed nothing"
+    doubt = "" if best is rows[0] or _float(best["saves_low"]) > 0 else " (not settled)"
+    return f"{best['response']}{doubt}"
+
+
+def is_answered(rows: Sequence[Row]) -> bool:
+    """Whether there is something to say of what to do about a risk."""
+    return len(rows) > 1 or bool(rows[0]["changes_nothing"])
+
+
+def verdict_parts(summary: Row) -> list[str]:
+    """Return the verdict as paragraphs: losses, reserve and budgets, and what to do about each risk."""
+    told = [advice(rows) for rows in by_shock(summary["responses"]).values() if is_answered(rows)]
+    return [*losses_parts(summary), *told]
+
+
+def losses_parts(summary: Row) -> list[str]:
+    """Say in two paragraphs what is lost, and how likely reserve and budgets are exhausted."""
     singles = [row["risk"] for row in summary["tails"] if row["risk"] != ALL]
     singles = list(dict.fromkeys(singles))
     worst = max(singles, key=lambda risk: _float(tail_of(summary, risk)["mean"]))
@@ -105,17 +178,27 @@ def verdict(summary: Row) -> str:
     text = (
         f"Over {days} the risks together lose {span(whole, 'mean', 'mean_low', 'mean_high')} yuan on average; in the "
         f"worst {chance(1 - whole['level'])} of periods at least {number(_float(whole['value_at_risk']), 'yuan')}, on "
-        f"average {number(_float(whole['shortfall']), 'yuan')}."
+        f"average {number(_float(whole['shortfall']), 'yuan')}{_but(thin_text(whole, 'resting'))}."
     )
     if len(singles) > 1:
         text += f" Most of it by {worst}: {number(_float(tail_of(summary, worst)['mean']), 'yuan')} yuan on average."
-    if summary["reserve"]:
-        reserve = summary["reserve"]
-        text += f" A reserve of {yuan(reserve['reserve'])} is exhausted with a chance of {chance(reserve['chance'])}."
-    for budget in summary["budgets"]["within_a_run"]:
-        likely, calm = chance(_float(budget["chance"])), chance(_float(budget["calm"]))
-        text += f" The budget of {budget['scheme']} runs out within a run with a chance of {likely} ({calm} if calm)."
-    return " ".join([text, *(advice(rows) for rows in by_shock(summary["responses"]).values() if len(rows) > 1)])
+    money = [reserve_text(summary["reserve"])] if summary["reserve"] else []
+    money += [budget_text(budget) for budget in summary["budgets"]["within_a_run"]]
+    return [text, *([" ".join(money)] if money else [])]
+
+
+def reserve_text(reserve: Row) -> str:
+    """Say how likely what is set aside is exhausted."""
+    low, high = _float(reserve["low"]), _float(reserve["high"])
+    limits = f" (95% interval {chance(low)} to {chance(high)})" if math.isfinite(low) else ""
+    return (
+        f"A reserve of {yuan(reserve['reserve'])} is exhausted with a chance of {chance(reserve['chance'])}{limits}"
+        f"{_but(thin_text(reserve, 'resting'))}."
+    )
+
+
+def _but(remark: str) -> str:
+    return f", {remark}" if remark else ""
 
 
 def show(out: Console, study: Study) -> None:
@@ -125,14 +208,46 @@ def show(out: Console, study: Study) -> None:
     out.print(_risks(summary))
     days = f"{summary['period_days']:g} days"
     out.print("Loss of contribution, yuan, with 95% intervals over seeds.", style="dim")
-    out.print(f"Expected loss, value at risk (VaR) and shortfall (ES) are of a period of {days}.", style="dim")
-    out.print(_responses(summary))
+    worst = chance(1 - summary["tails"][0]["level"])
+    out.print(
+        f"Chance, expected loss, value at risk (VaR: the worst {worst} of periods lose at least so much) and shortfall "
+        f"(ES: their mean) are of {days}.",
+        style="dim",
+    )
+    for text in thin_notes(summary):
+        out.print(text, style="yellow")
+    out.print()
+    if answered := answered_shocks(summary):
+        out.print(_responses(answered))
+        out.print()
     if summary["alarms"]:
         out.print(_alarms(summary))
+    out.print(alarms_text(summary), style="dim")
     if summary["law"]:
         out.print(f"{len(summary['law'])} facts on law are in report.html and summary.json.", style="dim")
-    out.print()
-    out.print(summary["verdict"], style="bold", markup=False, soft_wrap=True)
+    for paragraph in verdict_parts(summary):
+        out.print()
+        out.print(paragraph, style="bold", markup=False, soft_wrap=True)
+
+
+def thin_notes(summary: Row) -> list[str]:
+    """Say which values at risk rest on too few runs."""
+    level = summary["tails"][0]["level"]
+    thin = [row for row in summary["tails"] if row["level"] == level and is_thin(row)]
+    if not thin:
+        return []
+    needs = listed([f"{row['runs_needed']} for {row['risk']}" for row in thin])
+    runs = max(int(row["runs"]) for row in thin)
+    return [
+        f"{THIN} Too few runs for such a tail: what is shown is little more than the worst of {runs}, and has no "
+        f"interval. Needed are at least {needs} (key replicates of the plan)."
+    ]
+
+
+def answered_shocks(summary: Row) -> dict[str, list[Row]]:
+    """Return the responses to each shock that has any besides accepting it, and changes something."""
+    grouped = by_shock(summary["responses"])
+    return {shock: rows for shock, rows in grouped.items() if len(rows) > 1 and not rows[0]["changes_nothing"]}
 
 
 def _table(*headings: str, text: int = 1) -> Table:
@@ -149,14 +264,23 @@ def _risks(summary: Row) -> Table:
     )
     chances = {row["shock"]: row["chance"] for row in summary["risks"]}
     for risk in dict.fromkeys(row["risk"] for row in summary["tails"]):
-        tail, found = tail_of(summary, risk), impact_of(summary, risk)
-        event = "" if found is None else loss_of(found)
+        tail, mark = tail_of(summary, risk), THIN if is_thin(tail_of(summary, risk)) else ""
         table.add_row(
-            risk, chance(chances[risk]) if risk in chances else "", event, span(tail, "mean", "mean_low", "mean_high"),
-            number(_float(tail["value_at_risk"]), "yuan"), number(_float(tail["shortfall"]), "yuan"),
-            style="bold" if risk == ALL else "",
+            risk, chance(chances[risk]) if risk in chances else "", event_text(summary, risk),
+            span(tail, "mean", "mean_low", "mean_high"), number(_float(tail["value_at_risk"]), "yuan") + mark,
+            number(_float(tail["shortfall"]), "yuan") + mark, style="bold" if risk == ALL else "",
         )  # fmt: skip
     return table
+
+
+def event_text(summary: Row, risk: str) -> str:
+    """Write what one event costs; nothing for all risks together."""
+    if risk == ALL:
+        return ""
+    if next(row["changes_nothing"] for row in summary["risks"] if row["shock"] == risk):
+        return "changes nothing"
+    found = impact_of(summary, risk)
+    return "a stated law" if found is None else loss_of(found)
 
 
 def loss_of(impact: Row) -> str:
@@ -169,9 +293,9 @@ def loss_of(impact: Row) -> str:
     return span(turned, "loss", "low", "high")
 
 
-def _responses(summary: Row) -> Table:
+def _responses(answered: Mapping[str, Sequence[Row]]) -> Table:
     table = _table("risk", "response", "kind", "net loss a period", "saves", text=3)
-    for shock, rows in by_shock(summary["responses"]).items():
+    for shock, rows in answered.items():
         best = best_response(rows)
         for row in rows:
             saves = "" if row is rows[0] else span(row, "saves", "saves_low", "saves_high")
@@ -182,12 +306,22 @@ def _responses(summary: Row) -> Table:
 
 
 def _alarms(summary: Row) -> Table:
-    table = _table("risk", "alarm", "false alarms", "fires in", "after days")
+    table = _table("risk", "alarm", "in calm runs", "in struck runs", "after days", text=2)
     for row in summary["alarms"]:
-        alarm = f"{row['signal'].replace('_', ' ')} {row['side']} {number(_float(row['level']), '')} a day"
-        calm = f"at most {percent(row['false_alarms'])} of runs"
-        table.add_row(named(row), alarm, calm, percent(row["fires"]), f"{_float(row['days']):g}")
+        calm = f"at most {percent(row['false_alarms'])}"
+        table.add_row(named(row), alarm_text(row), calm, fires_text(row), f"{_float(row['days']):g}")
     return table
+
+
+def alarm_text(row: Row) -> str:
+    """Write an alarm: its signal and its level."""
+    level = number(_float(row["level"]), "").removesuffix(".00")
+    return f"{row['signal'].replace('_', ' ')} {row['side']} {level} a day"
+
+
+def fires_text(row: Row) -> str:
+    """Write in which share of struck runs an alarm is given, with its exact interval."""
+    return f"{percent(row['fires'])} ({limits_text(_float(row['fires_low']), _float(row['fires_high']))})"
 
 
 def named(row: Row) -> str:

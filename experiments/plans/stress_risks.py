@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest
 
 from experiments import stats
 from experiments.comparison import direction_of
@@ -36,33 +34,16 @@ from experiments.plans.stress import (
     World,
 )
 from experiments.plans.stress_budgets import Budgets
-from experiments.plans.stress_losses import Frequency, LogNormal, Risk, Sample, exceedance, simulate, tail
+from experiments.plans.stress_chances import runs_for_a_tail
+from experiments.plans.stress_losses import Frequency, LogNormal, Risk, exceedance, recovered, stream, tail
+from experiments.plans.stress_tails import Answer, Tails, expected_loss, sample
 from experiments.plans.study import Findings
 from sim import law
 from sim.core.config import FEN_PER_YUAN
 
 Array = npt.NDArray[np.float64]
-ALL = "all risks"
 BEST = 3
 """Alarms of each shock that the summary names; the table has all."""
-RESAMPLED_PERIODS = 20_000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response to a shock, as it stands in the Monte Carlo.
-
-    Parameters
-    ----------
-    response : Response
-    risk : Risk
-    per_seed : ndarray, shape (seeds,)
-        Expected net loss of a period by the runs of each seed, in yuan; of one value if no run is asked.
-    """
-
-    response: Response
-    risk: Risk
-    per_seed: Array
 
 
 class Assessment:
@@ -122,6 +103,19 @@ class Assessment:
         before = self.values(metric, (shock.name, "", response, False) if response else CALM_KEY)
         return np.array([self.values(metric, (shock.name, size, response, True)) - before for size, _ in shock.chances])
 
+    def changes_nothing(self, shock: Shock) -> bool:
+        """Whether every run with the shock, in any size, has exactly the metrics of the calm run with its seed."""
+        if shock.loss is not None:
+            return False
+        calm = self.runs[CALM_KEY]
+        pairs = [
+            (run.metrics, calm[seed].metrics)
+            for size, _ in shock.chances
+            for seed, run in self.runs[shock.name, size, "", True].items()
+            if seed in calm
+        ]
+        return bool(pairs) and all(_same(struck, untouched) for struck, untouched in pairs)
+
     # Impact.
 
     def impacts(self) -> pd.DataFrame:
@@ -167,7 +161,7 @@ class Assessment:
             share = shock.loss.share_of_revenue if response.share_of_revenue is None else response.share_of_revenue
             law_of_loss = LogNormal(share * self.revenue, shock.loss.spread)
             risk = Risk(frequency, law_of_loss, paid, **insured)
-            return Answer(response, risk, np.array([self._expected(risk)]))
+            return Answer(response, risk, self._by_revenue(risk))
         calm = np.zeros(len(self.plan.seeds))
         if changed:
             calm = self.values(LOSS) - self.values(LOSS, (shock.name, "", changed, False))
@@ -176,110 +170,49 @@ class Assessment:
             return Answer(response, Risk(frequency, LogNormal(0.0, 0.0), _mean(standing)), standing)
         losses = -self.changes(shock, LOSS, changed)
         chances = np.array([weight for _, weight in shock.chances])
-        own = Risk(frequency, _sample(losses, chances), _mean(standing), **insured)
-        borne = losses - np.minimum(own.cover * np.maximum(losses - own.deductible, 0.0), own.limit)
-        return Answer(response, own, standing + frequency.mean * (chances @ borne))
+        own = Risk(frequency, sample(losses, shock), _mean(standing), **insured)
+        borne = losses - recovered(losses, own.deductible, own.cover, own.limit)
+        return Answer(response, own, standing + frequency.mean * (chances @ borne), losses)
 
-    def _expected(self, risk: Risk) -> float:
-        """Return the expected loss of a stated law; with an insurance by Monte Carlo, as its layers need it."""
-        if risk.cover == 0:
-            return risk.standing + risk.frequency.mean * risk.severity.mean
-        one = Risk(Frequency(1.0, False), risk.severity, 0.0, risk.deductible, risk.cover, risk.limit)
-        losses = one.simulate(self.config.draws, np.random.default_rng(self.config.seed))
-        return risk.standing + risk.frequency.mean * float(losses.mean())
+    def _by_revenue(self, risk: Risk) -> Array:
+        """Return the expected loss of a stated law by the revenue of each seed, in yuan.
 
-    @cached_property
-    def accepted(self) -> list[Answer]:
-        """Every shock, accepted."""
-        return [self.answers(shock)[0] for shock in self.config.shocks]
-
-    @cached_property
-    def losses(self) -> dict[str, Array]:
-        """Simulated losses of periods: of each shock, and of all together."""
-        drawn = simulate([answer.risk for answer in self.accepted], self.config.draws, self.config.seed)
-        found = {shock.name: drawn[row] for row, shock in enumerate(self.config.shocks)}
-        return {**found, ALL: drawn.sum(axis=0)}
-
-    def tails(self) -> pd.DataFrame:
-        """Return expected loss, value at risk and shortfall of each risk and of all, each with two kinds of error.
-
-        ``mean_low`` and the like are 95% intervals from resampled seeds; they hold what Monte Carlo leaves open too.
+        With an insurance by Monte Carlo, as its layers need it.
         """
-        resampled = self._resampled()
-        rows = []
-        for name, losses in self.losses.items():
-            for level in self.config.levels:
-                found = tail(losses, level)
-                limits = {
-                    f"{short}_{end}": float(np.quantile(resampled[name, level][:, column], share))
-                    for column, short in enumerate(("mean", "value_at_risk", "shortfall"))
-                    for end, share in (("low", 0.025), ("high", 0.975))
-                }
-                rows.append(
-                    {
-                        "risk": name, "level": level, "mean": found.mean, "mean_error": found.mean_error,
-                        "value_at_risk": found.value_at_risk, "value_at_risk_monte_carlo_low": found.value_low,
-                        "value_at_risk_monte_carlo_high": found.value_high, "shortfall": found.shortfall,
-                        "shortfall_error": found.shortfall_error, **limits,
-                    }
-                )  # fmt: skip
-        return pd.DataFrame(rows)
-
-    def _resampled(self) -> dict[tuple[str, float], Array]:
-        """Return mean, value at risk and shortfall under resampled seeds, shape (resamples, 3), by risk and level."""
-        generator = np.random.default_rng([self.config.seed, 1])
-        seeds, gmv = len(self.plan.seeds), self.values("gmv")
-        found: dict[tuple[str, float], list[tuple[float, float, float]]] = {}
-        for resample in range(self.config.resamples):
-            chosen = generator.integers(0, seeds, seeds)
-            risks = [self._with_seeds(n, answer, chosen, gmv) for n, answer in enumerate(self.accepted)]
-            drawn = simulate(risks, RESAMPLED_PERIODS, self.config.seed + 1 + resample)
-            for name, losses in zip([*(s.name for s in self.config.shocks), ALL], [*drawn, drawn.sum(0)], strict=True):
-                for level in self.config.levels:
-                    one = tail(losses, level)
-                    found.setdefault((name, level), []).append((one.mean, one.value_at_risk, one.shortfall))
-        return {key: np.array(values) for key, values in found.items()}
-
-    def _with_seeds(self, number: int, answer: Answer, chosen: npt.NDArray[np.int64], gmv: Array) -> Risk:
-        """Return a risk as it would be, had these been the seeds."""
-        shock, risk = self.config.shocks[number], answer.risk
-        if shock.loss is not None:
-            known = gmv[chosen][np.isfinite(gmv[chosen])]
-            mean = known.mean() if known.size else math.nan
-            scale = mean * self.periods_a_run / self.revenue if self.revenue else 1.0
+        events = risk.severity.mean * self._revenue_of_seeds
+        if risk.cover:
             assert isinstance(risk.severity, LogNormal)
-            return Risk(risk.frequency, LogNormal(risk.severity.mean * scale, risk.severity.spread))
-        if risk.frequency.mean == 0:
-            return risk
-        chances = np.array([weight for _, weight in shock.chances])
-        return Risk(risk.frequency, _sample(-self.changes(shock, LOSS)[:, chosen], chances))
+            unit = LogNormal(1.0, risk.severity.spread)
+            drawn = unit.draw(self.config.draws, np.random.default_rng(self.config.seed))
+            paid = [recovered(mean * drawn, risk.deductible, risk.cover, risk.limit).mean() for mean in events]
+            events = events - np.array(paid)
+        return risk.standing + risk.frequency.mean * events
 
-    def reserve(self) -> dict[str, Any] | None:
-        """Return how likely the losses of a period exceed what is set aside, if anything is."""
-        if self.config.reserve is None:
-            return None
-        amount = self.config.reserve / FEN_PER_YUAN
-        losses = self.losses[ALL]
-        count = int((losses > amount).sum())
-        interval = binomtest(count, losses.size).proportion_ci(0.95)
-        return {"reserve": amount, "chance": count / losses.size, "low": interval.low, "high": interval.high}
+    @cached_property
+    def _revenue_of_seeds(self) -> Array:
+        """What buyers pay in the calm run of each seed, relative to the mean; NaN where the run failed."""
+        gmv = self.values("gmv")
+        mean = stats.mean_estimate(gmv).mean
+        return gmv / mean if mean else np.where(np.isfinite(gmv), 1.0, math.nan)
 
     # Responses.
 
     def responses(self) -> pd.DataFrame:
         """Return what each response does to each risk: net loss of a period, what it saves, value at risk, shortfall.
 
-        ``saves`` is against accepting the risk, paired by seed, with ``saves_low`` and ``saves_high`` (95%); a stated
-        law has no seeds, so no interval. ``members`` is what the response changes in members at the end of a calm run.
+        ``saves`` is against accepting the risk, paired by seed, with ``saves_low`` and ``saves_high`` (95%); of a
+        stated law that is what revenue leaves open. ``members`` is what the response changes in members at the end of
+        a calm run.
         """
         rows = []
-        for shock in self.config.shocks:
-            answers = self.answers(shock)
+        for number, shock in enumerate(self.config.shocks):
+            answers, nothing = self.answers(shock), self.changes_nothing(shock)
             for answer in answers:
-                drawn = answer.risk.simulate(self.config.draws, np.random.default_rng([self.config.seed, 2]))
-                measured = tail(drawn, self.config.levels[0])
-                net = stats.mean_estimate(answer.per_seed)
-                saved = stats.mean_estimate(answers[0].per_seed - answer.per_seed)
+                drawn = answer.risk.simulate(self.config.draws, stream(self.config.seed, number))
+                level, often = self.config.levels[0], answer.risk.frequency.any
+                measured = tail(drawn, level)
+                net = expected_loss(answer.per_seed)
+                saved = expected_loss(answers[0].per_seed, -answer.per_seed)
                 members = self._members(shock, answer.response)
                 rows.append(
                     {
@@ -289,6 +222,8 @@ class Assessment:
                         "members": members.mean, "members_low": members.low, "members_high": members.high,
                         "standing": answer.risk.standing, "chance": answer.risk.frequency.any,
                         "value_at_risk": measured.value_at_risk, "shortfall": measured.shortfall,
+                        "runs": net.replicates, "changes_nothing": nothing,
+                        "runs_needed": runs_for_a_tail(level, often) if answer.costs_in_runs else 0,
                     }
                 )  # fmt: skip
         return pd.DataFrame(rows)
@@ -307,22 +242,30 @@ class Assessment:
         kept = [world.key for world in self.worlds if not world.response]
         return {key: {seed: alarms.signals(run) for seed, run in self.runs[key].items()} for key in kept}
 
-    def _day(self, shock: Shock) -> int:
-        return int(shock.begins // 24)
-
     def warnings(self) -> pd.DataFrame:
         """Return how soon and how surely each signal gives an alarm of each shock, the surest first."""
-        struck = [shock for shock in self.config.shocks if shock.loss is None]
-        start = min((self._day(shock) for shock in struck), default=0)
+        struck = [(shock, size) for shock in self.config.shocks if shock.loss is None for size, _ in shock.chances]
+        days = {(shock.name, size): int(shock.begins_in(size) // 24) for shock, size in struck}
+        start = min(days.values(), default=0)
         levels = alarms.levels([*self._logged[CALM_KEY].values()], start, self.config.false_alarms)
         tables = []
-        for shock in struck:
-            for size, _ in shock.chances:
-                table = alarms.alarms(levels, self._logged[shock.name, size, "", True], self._day(shock))
-                table.insert(0, "shock", shock.name)
-                table.insert(1, "size", size)
-                tables.append(table)
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        for (shock, size), day in days.items():
+            table = alarms.alarms(levels, self._logged[shock, size, "", True], day)
+            table.insert(0, "shock", shock)
+            table.insert(1, "size", size)
+            tables.append(table)
+        return alarms.proven(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
+
+    def heard(self, warnings: pd.DataFrame) -> dict[str, Any]:
+        """Return the best alarms that are proven, and how many were tried."""
+        tried = len(warnings)
+        kept = warnings[warnings["proven"]] if tried else warnings
+        return {
+            "alarms": _records(kept.groupby(["shock", "size"], sort=False).head(BEST) if len(kept) else kept),
+            "alarms_tried": tried,
+            "alarms_proven": len(kept),
+            "alarms_need": alarms.runs_for_proof(tried, self.config.false_alarms) if tried else 0,
+        }
 
     def courses(self, warnings: pd.DataFrame) -> pd.DataFrame:
         """Return the daily course of the surest signal of each shock, calm and struck."""
@@ -341,18 +284,21 @@ class Assessment:
         """Return what the study keeps."""
         from experiments.plans.stress_output import verdict
 
-        impacts, tails, responses = self.impacts(), self.tails(), self.responses()
+        worst = Tails(self.config, [self.answers(shock)[0] for shock in self.config.shocks], self._revenue_of_seeds)
+        impacts, tails, responses = self.impacts(), worst.table(), self.responses()
         warnings, spending = self.warnings(), Budgets(self.plan, self.worlds, self.runs)
         budgets = spending.table()
         curves = []
-        for name, losses in self.losses.items():
+        for name, losses in worst.losses.items():
             amount, chance = exceedance(losses)
             curves.append(pd.DataFrame({"risk": name, "loss": amount, "chance": chance}))
         seldom = [
-            {"shock": shock.name, "chance": answer.risk.frequency.any, "events": answer.risk.frequency.mean}
-            for shock, answer in zip(self.config.shocks, self.accepted, strict=True)
-        ]
-        heard = warnings[warnings["fires"] > 0] if len(warnings) else warnings
+            {
+                "shock": shock.name, "chance": answer.risk.frequency.any, "events": answer.risk.frequency.mean,
+                "changes_nothing": self.changes_nothing(shock),
+            }
+            for shock, answer in zip(self.config.shocks, worst.answers, strict=True)
+        ]  # fmt: skip
         summary: dict[str, Any] = {
             "runs": sum(len(runs) for runs in self.runs.values()),
             "period_days": self.config.period / 24,
@@ -360,10 +306,10 @@ class Assessment:
             "risks": seldom,
             "impacts": _records(impacts),
             "tails": _records(tails),
-            "reserve": self.reserve(),
+            "reserve": worst.reserve(),
             "budgets": {"worlds": _records(budgets), "within_a_run": spending.within_a_run()},
             "responses": _records(responses),
-            "alarms": _records(heard.groupby(["shock", "size"], sort=False).head(BEST) if len(heard) else heard),
+            **self.heard(warnings),
             "law": law.facts(self.plan.scenario.config, [run.facts for run in self.runs[CALM_KEY].values()]),
         }
         summary["verdict"] = verdict(summary)
@@ -374,13 +320,9 @@ class Assessment:
         return Findings(self.points(), self.tidy(), summary, tables)
 
 
-def _sample(losses: Array, chances: Array) -> Sample:
-    """Return what happened in runs, shape (sizes, seeds), as a law; runs that failed are left out."""
-    weights = np.broadcast_to(chances[:, None], losses.shape)
-    known = np.isfinite(losses)
-    if not known.any():
-        return Sample(np.array([math.nan]), np.array([1.0]))
-    return Sample(losses[known], weights[known] / weights[known].sum())
+def _same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two runs came to exactly the same."""
+    return one.keys() == other.keys() and np.array_equal([*one.values()], [other[key] for key in one], equal_nan=True)
 
 
 def _mean(values: Array) -> float:

@@ -15,7 +15,10 @@ from experiments.plans.frontier_output import (
     frontier_text,
     hysteresis_text,
     of_study,
+    policies_text,
+    price_text,
     remarks,
+    scope_text,
 )
 from experiments.plans.frontier_reward import Reward
 from experiments.plans.study import Study
@@ -32,12 +35,21 @@ TABLED = ("new_members", "fraud_accounts", "fraud_loss", "incentive_cost", "cont
 def panels(study: Study) -> list[Panel]:
     """Return the sections of the report of a search for frontiers."""
     summary, reward = study.summary, of_study(study)
-    note = f"{summary['criterion'][0].upper()}{summary['criterion'][1:]}. Frozen rewards are not earned yet."
+    note = (
+        f"{summary['criterion'][0].upper()}{summary['criterion'][1:]}. Frozen rewards are not earned yet. "
+        f"{scope_text(summary)} Policies: {policies_text(summary)}."
+    )
     beyond = [beyond_text(row, reward) for row in summary["beyond"]]
+    price = price_text(summary["prices"], reward)
     found = [
-        Panel("The safe-reward frontier", [note], [_frontiers(study, reward)], [_table(study, reward)]),
+        Panel(
+            "The safe-reward frontier",
+            [note, *([price] if price else [])],
+            [_frontiers(study, reward)],
+            [_table(study, reward)],
+        ),
         Panel("What a reward buys, and what it loses", beyond, [_curves(study, reward)], _values(study, reward)),
-    ]
+    ]  # fmt: skip
     if told := hysteresis_text(summary, reward):
         found.append(Panel("Raised and lowered again", [told], [_branches(study, reward)], _differences(study, reward)))
     return [*found, law_panel(summary["law"])]
@@ -97,8 +109,8 @@ def _table(study: Study, reward: Reward) -> Grid:
             [row["policy"], frontier_text(row, reward), safe, untouched, str(row["seeds"]), remarks(row) or "–"]
         )
     note = (
-        f"Known to {reward.label(study.summary['resolution'])}, the gap at which bisection stops. Intervals are "
-        "95%, Student's t over seeds; where some seeds have no frontier within the range, the mean is a bound "
+        f"Known to {reward.label(study.summary['resolution'])} or finer, the gap at which bisection stops. Intervals "
+        "are 95%, Student's t over seeds; where some seeds have no frontier within the range, the mean is a bound "
         "only. Below the frontier farms may enter as well, and lose, which costs the shop too: the fourth column "
         "says from where on."
     )
@@ -129,7 +141,7 @@ def _curves(study: Study, reward: Reward) -> Picture:
         axes.set_title(label(metric))
         plain_axis(axes)
         _reward_axis(axes, reward)
-    grid[0].legend(loc="upper left")
+    grid[1].legend(loc="upper left")  # where cost is low, at low rewards
     for axes in grid[2:]:
         axes.set_xlabel(reward.name)
     figure.tight_layout()

@@ -12,7 +12,27 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from experiments.plans.stress_output import ALL, advice, by_shock, chance, impact_of, loss_of, named, span, tail_of
+from experiments.plans.stress_chances import limits_text
+from experiments.plans.stress_output import (
+    THIN,
+    advice,
+    alarm_text,
+    alarms_text,
+    answered_shocks,
+    budget_text,
+    by_shock,
+    chance,
+    event_text,
+    fires_text,
+    impact_of,
+    is_thin,
+    named,
+    reserve_text,
+    span,
+    tail_of,
+    thin_notes,
+)
+from experiments.plans.stress_tails import ALL
 from experiments.plans.study import Study
 from experiments.report.drawing import (
     BASE_COLOUR,
@@ -116,20 +136,26 @@ def _risks(summary: Mapping[str, Any]) -> Grid:
     rows = []
     level = summary["tails"][0]["level"]
     for row in [*summary["risks"], {"shock": ALL, "chance": None}]:
-        tail, impact = tail_of(summary, row["shock"]), impact_of(summary, row["shock"])
+        tail = tail_of(summary, row["shock"])
         likely = "" if row["chance"] is None else chance(row["chance"])
-        event = "" if row["shock"] == ALL else "by a stated law" if impact is None else loss_of(impact)
-        measures = (("mean", "mean_low", "mean_high"), ("value_at_risk", "value_at_risk_low", "value_at_risk_high"),
-                    ("shortfall", "shortfall_low", "shortfall_high"))  # fmt: skip
-        rows.append([row["shock"], likely, event, *(span(tail, *names) for names in measures)])
+        event, mean = event_text(summary, row["shock"]), span(tail, "mean", "mean_low", "mean_high")
+        rows.append([row["shock"], likely, event, mean, *_worst(tail)])
     days = f"{summary['period_days']:g} days"
     columns = ["", f"chance in {days}", "loss of an event", "expected loss", f"VaR {percent(level)}",
                f"shortfall {percent(level)}"]  # fmt: skip
     note = (
-        f"Yuan; expected loss, value at risk and shortfall are of {days}. Intervals are 95%: of the loss of an "
-        "event by Student's t over seeds, of the others by resampling seeds, what Monte Carlo leaves open included."
+        f"Yuan; expected loss, value at risk and shortfall are of {days}. Intervals are 95%: of losses of an event and "
+        "expected losses by Student's t over seeds (of a stated law: what revenue leaves open), of the others by "
+        "resampling seeds, what Monte Carlo leaves open included."
     )
-    return Grid(columns, rows, "Risks", note, 5)
+    return Grid(columns, rows, "Risks", " ".join([note, *thin_notes(summary)]), 5)
+
+
+def _worst(tail: Mapping[str, Any]) -> list[str]:
+    """Write value at risk and shortfall, marked if they rest on too few runs."""
+    mark = THIN if is_thin(tail) else ""
+    measures = ("value_at_risk", "shortfall")
+    return [span(tail, name, f"{name}_low", f"{name}_high") + mark for name in measures]  # responses have no limits
 
 
 def _impacts(summary: Mapping[str, Any]) -> Grid:
@@ -156,9 +182,7 @@ def _tail_text(summary: Mapping[str, Any]) -> list[str]:
         "only the worst periods exceed; the shortfall is the mean of these worst periods."
     ]
     if summary["reserve"]:
-        reserve = summary["reserve"]
-        amount, likely = number(reserve["reserve"], "yuan"), chance(reserve["chance"])
-        text.append(f"The reserve of {amount} yuan is exhausted in {likely} of the simulated periods.")
+        text.append(reserve_text(summary["reserve"]))
     return text
 
 
@@ -200,17 +224,17 @@ def _exceedance(study: Study) -> Picture:
 def _tails(summary: Mapping[str, Any]) -> Grid:
     rows = [
         [
-            row["risk"], percent(row["level"]), span(row, "mean", "mean_low", "mean_high"),
-            number(_float(row["mean_error"]), "yuan"),
-            span(row, "value_at_risk", "value_at_risk_low", "value_at_risk_high"),
-            span(row, "shortfall", "shortfall_low", "shortfall_high"),
-            number(_float(row["shortfall_error"]), "yuan"),
+            row["risk"], percent(row["level"]), *_worst(row), number(_float(row["shortfall_error"]), "yuan"),
+            str(row["runs"]), str(row["runs_needed"] or "–"),
         ]
         for row in summary["tails"]
     ]  # fmt: skip
-    columns = ["risk", "level", "expected loss", "Monte Carlo error", "value at risk", "shortfall", "Monte Carlo error"]
+    columns = ["risk", "level", "value at risk", "shortfall", "Monte Carlo error", "runs", "runs needed"]
     note = (
-        "Monte Carlo errors are standard errors; more draws make them smaller, and only more replicates the intervals."
+        "The Monte Carlo error is the standard error of the shortfall; more draws make it smaller, and only more "
+        f"replicates the intervals. {THIN}: fewer runs than needed. With the runs needed it is 95% likely that one of "
+        "them is as bad as the event at the value at risk (Wilks); events too rare for it (–) make it 0 whatever they "
+        "cost."
     )
     return Grid(columns, rows, "Tail measures, yuan", note, 5)
 
@@ -220,9 +244,9 @@ def _tails(summary: Mapping[str, Any]) -> Grid:
 
 def _answers(summary: Mapping[str, Any]) -> Picture:
     """Draw the net loss of each response to each risk."""
-    grouped = {shock: rows for shock, rows in by_shock(summary["responses"]).items() if len(rows) > 1}
+    grouped = answered_shocks(summary)
     if not grouped:
-        return nothing("No response was tried.")
+        return nothing("No response was tried, or no shock that has one changes anything.")
     heights = [len(rows) for rows in grouped.values()]
     figure = Figure(figsize=(WIDTH * 0.8, 0.75 + 0.34 * sum(heights) + 0.35 * len(heights)))
     grid = figure.subplots(len(grouped), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -246,7 +270,7 @@ def _answers(summary: Mapping[str, Any]) -> Picture:
     figure.tight_layout()
     caption = (
         "What each response leaves to be lost in a period on average, its own cost included, also when nothing "
-        "happens; 95% intervals over seeds. Responses to a stated law have none."
+        "happens; 95% intervals over seeds, of a stated law what revenue leaves open."
     )
     return picture(figure, "responses", "What responses do", "; ".join(parts), caption)
 
@@ -261,14 +285,14 @@ def _members(row: Mapping[str, Any]) -> str:
 def _responses(summary: Mapping[str, Any]) -> Grid:
     rows = []
     for shock, own in by_shock(summary["responses"]).items():
-        for row in own:
+        for row in own if not own[0]["changes_nothing"] else ():
             saves = "" if row is own[0] else span(row, "saves", "saves_low", "saves_high")
             rows.append(
                 [
                     shock, row["response"], row["kind"], chance(_float(row["chance"])),
                     number(_float(row["standing"]), "yuan"), _members(row),
                     span(row, "net_loss", "net_loss_low", "net_loss_high"), saves,
-                    number(_float(row["value_at_risk"]), "yuan"), number(_float(row["shortfall"]), "yuan"),
+                    *_worst(row),
                 ]
             )  # fmt: skip
     level = percent(summary["tails"][0]["level"])
@@ -278,7 +302,8 @@ def _responses(summary: Mapping[str, Any]) -> Grid:
         "Yuan a period. Costs anyway: what the response costs if nothing happens, from runs of the calm world with it "
         "(scaled from the length of the run to the period) and from what the plan says; members: what it changes in "
         "members at the end of such a run, whose later worth no run of this length shows. Saves: against accepting, "
-        "paired by seed. A response is judged for its own risk; what two do together was not run."
+        "paired by seed. A response is judged for its own risk; what two do together was not run. "
+        f"{THIN}: rests on too few runs."
     )
     return Grid(columns, rows, "Responses", note, 7)
 
@@ -291,7 +316,8 @@ def _alarm_text(summary: Mapping[str, Any]) -> str:
     rate = "" if share is None else f" Each alone is false in at most {percent(share)} of further calm runs."
     return (
         "Daily figures that the platform itself can log, none of which knows who is fake. The level of each is set "
-        f"in the calm world alone.{rate} Days count from the start of the shock to the first alarm."
+        f"in the calm world alone.{rate} {alarms_text(summary)} Days count from the start of the shock to the first "
+        "alarm."
     )
 
 
@@ -315,7 +341,7 @@ def _courses(study: Study) -> Picture:
         axes.axhline(alarm["level"], color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
         name = str(shock) + (f", {size}" if size else "")
         heard = percent(alarm["fires"]) if alarm["fires"] else "none"
-        axes.set_title(f"{name}: alarm in {heard} of runs")
+        axes.set_title(f"{name}: " + (f"alarm in {heard} of runs" if alarm["proven"] else "no alarm beats chance"))
         axes.set(xlabel="day", ylabel=str(alarm["signal"]).replace("_", " "))
         plain_axis(axes)
         parts.append(
@@ -337,35 +363,31 @@ def _courses(study: Study) -> Picture:
 def _alarms(summary: Mapping[str, Any]) -> Grid:
     rows = []
     for row in summary["alarms"]:
-        level = f"{row['side']} {number(_float(row['level']), '')} a day"
         longest = f"{_float(row['days']):g} (at most {_float(row['days_longest']):g})"
-        rows.append([named(row), row["signal"].replace("_", " "), level, percent(row["fires"]), longest])
+        rows.append([named(row), alarm_text(row), fires_text(row), longest])
     silent = {row["shock"] for row in summary["impacts"]} - {row["shock"] for row in summary["alarms"]}
-    note = "The three surest signals of each; alarms.parquet has all."
+    note = "The three surest proven alarms of each, with exact 95% intervals; alarms.parquet has all that were tried."
     if silent:
-        note += f" Nothing gives an alarm of: {', '.join(sorted(silent))}."
-    return Grid(["risk", "signal", "alarm", "fires in", "after days, median"], rows, "Alarms", note, 2)
+        note += f" None is proven of: {', '.join(sorted(silent))}."
+    return Grid(["risk", "alarm", "given in struck runs", "after days, median"], rows, "Alarms", note, 2)
 
 
 def _budgets(summary: Mapping[str, Any]) -> Panel:
     budgets = summary["budgets"]
     rows = [[f"{row['world']}: {row['scheme']}", percent(row["share"]), _share_limits(row), str(row["runs"])]
             for row in budgets["worlds"]]  # fmt: skip
-    text = [
-        f"{row['scheme']}: its budget runs out within one run with a chance of {chance(_float(row['chance']))} "
-        f"({chance(_float(row['calm']))} if all is calm), shocks coming as often as they do and each acting on its own."
-        for row in budgets["within_a_run"]
-    ]
+    text = [budget_text(row) for row in budgets["within_a_run"]]
+    text.append("Shocks come as often as the plan says, each on its own.")
     note = (
         "A budget counts as exhausted if at the end of some day less is left of it than one use of the scheme costs on "
-        "average. Intervals of shares are exact (Clopper and Pearson)."
+        "average. Intervals of shares are exact (Clopper and Pearson), one-sided where it is none or all."
     )
     columns = ["world and scheme", "runs out in", "95% interval", "runs"]
     return Panel("Budgets", text, tables=[Grid(columns, rows, "Share of runs in which a budget runs out", note, 3)])
 
 
 def _share_limits(row: Mapping[str, Any]) -> str:
-    return f"{percent(_float(row['low']))} to {percent(_float(row['high']))}"
+    return limits_text(_float(row["low"]), _float(row["high"]))
 
 
 def _float(value: Any) -> float:
