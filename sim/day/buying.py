@@ -18,6 +18,7 @@ from agents import consumers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
+from sim.core.scatter import add_each, add_to_all
 from sim.offers import (
     A_TEAM_OF_ITS_OWN,
     NONE,
@@ -164,8 +165,9 @@ def screen(shop: Shop, orders: Orders) -> Orders:
     stock = shop.products.stock.copy()
     shop.shocks.withhold(stock)
     fits = _ration(orders.product, orders.quantity, available, stock)
-    np.add.at(shop.products.short, orders.product[~fits], 1)
-    orders = orders.keep(fits)
+    if not fits.all():
+        add_to_all(shop.products.short, orders.product[~fits], 1)
+        orders = orders.take(fits)
     shop.count("refused_orders", proposed - len(orders))
     return orders
 
@@ -187,15 +189,16 @@ def settle(shop: Shop, orders: Orders) -> None:
     for scheme in shop.schemes:
         column = scheme.number - 1
         if used := int(np.count_nonzero(orders.discount[:, column])):
+            discount, by_merchants = orders.discount[:, column], merchant_part[:, column]
             scheme.used += used
-            scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
-            scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
-            shop.benefit(who, orders.discount[:, column], scheme.number)
-    np.subtract.at(products.stock, orders.product, units)
-    np.add.at(products.sold, orders.product, units)
+            scheme.pay(Account.ESCROW, discount - by_merchants, who)
+            scheme.pay(Account.ESCROW, by_merchants, who, source=Account.MERCHANTS)
+            shop.benefit(who, discount, scheme.number)
+    add_each(products.stock, orders.product, -units)
+    add_each(products.sold, orders.product, units)
     people.orders[who] += 1
     people.spend[who] += orders.pay
-    people.first_order[who] = np.where(people.orders[who] == 1, shop.clock.tick, people.first_order[who])
+    people.first_order[who[people.orders[who] == 1]] = shop.clock.tick
     people.last_order[who] = shop.clock.tick
     shop.count("orders", len(orders))
     shop.count("gmv", float(orders.pay.sum()))

@@ -94,10 +94,12 @@ class Recommender:
 
     def observe_orders(self, orders: Orders) -> None:
         """Log accepted orders of the current tick."""
-        by_link = np.isin(orders.person, self._came_for_a_product)
+        came_for_a_product = np.zeros(len(self.shop.people), bool)
+        came_for_a_product[self._came_for_a_product] = True
         self.log.append(
-            len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick, by_link=by_link
-        )
+            len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick,
+            by_link=came_for_a_product[orders.person],
+        )  # fmt: skip
 
     def observe_clicks(self, person: Array, product: Array) -> None:
         """Log clicks of the current tick on shared products; messages about no product (-1) say nothing."""

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
+from sim.core.scatter import add_each, add_to_all
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind, Source
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
@@ -155,7 +156,8 @@ class GroupBuy(Scheme):
         """Return the positions of this scheme's orders in a batch."""
         opens = (orders.mode == Mode.OPEN_TEAM) & (orders.ref == NONE - self.rank)
         joins = (orders.mode == Mode.JOIN_TEAM) & (self._rows(orders.ref) >= 0)
-        return np.flatnonzero(opens | joins)
+        own: Array = (opens | joins).nonzero()[0]
+        return own
 
     def _own_rows(self, rows: Array) -> tuple[Array, Array]:
         """Return those of some rows of the order book that are this scheme's, and their teams."""
@@ -170,10 +172,10 @@ class GroupBuy(Scheme):
         The orders come in order of precedence.
         """
         config = self.config
-        own = self._own(orders)
+        every = own = self._own(orders)
         self._make_room()
         own = own[self._may_buy(orders.person[own], orders.quantity[own])]
-        own = own[self._has_place(orders.take(own))]
+        own = own[self._has_place(orders.mode[own], orders.ref[own], orders.person[own])]
         if self._keeps_stock:
             own = own[within(self._kept, orders.product[own], orders.quantity[own])]
         if config.orders_in_all is not None:
@@ -183,20 +185,15 @@ class GroupBuy(Scheme):
             promise = np.where(opens, self.terms.promise(orders.pay[own]), 0)
             own = own[self.within_budget(orders.discount[own, self.number - 1] + promise)]
         allowed = np.ones(len(orders), bool)
-        allowed[self._own(orders)] = False
+        allowed[every] = False
         allowed[own] = True
         return allowed
 
-    def _has_place(self, orders: Orders) -> Array:
+    def _has_place(self, mode: Array, ref: Array, person: Array) -> Array:
         """Return a mask of orders that open a team, or find a free place in one that they are not yet in."""
-        fits: Array = orders.mode == Mode.OPEN_TEAM
-        joins = np.flatnonzero(~fits)
-        team = self._rows(orders.ref[joins])
-        welcome = (self.teams.state[team] == TeamState.OPEN) & ~self.book.has_place(orders.person[joins], team)
-        joins, team = joins[welcome], team[welcome]
-        wanted, group = np.unique(team, return_inverse=True)
-        free = self.teams.size[wanted] - self.teams.filled[wanted]
-        fits[joins[within(free, group, np.ones(group.size, np.int64))]] = True
+        fits: Array = mode == Mode.OPEN_TEAM
+        joins = (~fits).nonzero()[0]
+        fits[joins] = self.book.finds_place(self._rows(ref[joins]), person[joins])
         return fits
 
     def settle(self, orders: Orders) -> None:
@@ -204,18 +201,18 @@ class GroupBuy(Scheme):
         own = self._own(orders)
         if own.size == 0:
             return
-        mine = orders.take(own)
-        opens = mine.mode == Mode.OPEN_TEAM
-        team = self._rows(mine.ref)
-        team[opens] = self._open_teams(mine.take(opens))
-        orders.ref[own] = self.shop.book.team[mine.row] = team + self._base
+        person, row = orders.person[own], orders.row[own]
+        opens = orders.mode[own] == Mode.OPEN_TEAM
+        team = self._rows(orders.ref[own])
+        team[opens] = self._open_teams(orders.take(own[opens]))
+        orders.ref[own] = self.shop.book.team[row] = team + self._base
         self._make_room()
-        self.buyers.place[mine.person] = self.book.take_places(team, mine.person, mine.row)
-        np.add.at(self.buyers.orders, mine.person, np.int32(1))
+        self.buyers.place[person] = self.book.take_places(team, person, row)
+        add_to_all(self.buyers.orders, person, 1)
         self.orders += own.size
-        self._draw_on_stock(mine.product, mine.quantity)
-        touched = np.unique(team)
-        self._fill(touched[self.teams.filled[touched] >= self.teams.size[touched]])
+        if self._keeps_stock:
+            self._draw_on_stock(orders.product[own], orders.quantity[own])
+        self._fill(np.unique(team[self.teams.filled[team] >= self.teams.size[team]]))
 
     def _open_teams(self, orders: Orders) -> Array:
         clock, config = self.shop.clock, self.config
@@ -279,18 +276,22 @@ class GroupBuy(Scheme):
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""
         rows, teams = self._own_rows(rows)
+        if rows.size == 0:
+            return
         book = self.shop.book
-        np.subtract.at(self.buyers.orders, book.person[rows], np.int32(1))
+        add_to_all(self.buyers.orders, book.person[rows], -1)
         self.orders -= rows.size
-        self._draw_on_stock(book.product[rows], -book.quantity[rows])
+        if self._keeps_stock:
+            self._draw_on_stock(book.product[rows], -book.quantity[rows])
         running = self.teams.state[teams] == TeamState.OPEN
-        self.book.give_up_places(teams[running], rows[running])
+        if running.any():
+            self.book.give_up_places(teams[running], rows[running])
         self._claw_back(teams[self.teams.order[teams] == rows])
 
     def on_confirm(self, rows: Array) -> None:
         """Pay the rebates of openers who keep what they bought."""
-        rows, teams = self._own_rows(rows)
         if self.config.leader == "rebate":
+            rows, teams = self._own_rows(rows)
             self._rebate(teams[self.teams.order[teams] == rows])
 
     # The opener's benefit.
@@ -345,9 +346,8 @@ class GroupBuy(Scheme):
         self._keeps_stock = False
 
     def _draw_on_stock(self, product: Array, units: Array) -> None:
-        if self._keeps_stock:
-            np.subtract.at(self._kept, product, units)
-            np.subtract.at(self.shop.products.set_aside, product, units)
+        add_each(self._kept, product, -units)
+        add_each(self.shop.products.set_aside, product, -units)
 
     # What a team is worth to its members, and what came of them all.
 

@@ -110,17 +110,21 @@ class TeamBook:
             Their rows in the order book.
         """
         turn = np.argsort(teams, kind="stable")
-        team = teams[turn]
-        first = np.ones(team.size, bool)
-        first[1:] = team[1:] != team[:-1]
-        last = np.roll(first, -1)
-        places = self.places.append(team.size, order=orders[turn], person=persons[turn])
-        self.places.previous[places] = np.where(first, self.teams.latest[team], places - 1)
-        self.teams.latest[team[last]] = places[last]
-        np.add.at(self.teams.filled, team, np.int16(1))
-        taken = np.empty(team.size, np.int64)
+        places = self.places.append(turn.size, order=orders[turn], person=persons[turn])
+        _chain(teams[turn], places, self.teams.latest, self.teams.filled, self.places.previous)
+        taken = np.empty(turn.size, np.int64)
         taken[turn] = places
         return taken
+
+    def finds_place(self, teams: Array, persons: Array) -> Array:
+        """Return a mask of the persons who find a free place in the team (row) named beside them, where they are not
+        yet: the first come first.
+        """
+        book, places = self.teams, self.places
+        found: Array = _find_places(
+            teams, persons, book.state, book.size, book.filled, book.latest, places.previous, places.person
+        )
+        return found
 
     def give_up_places(self, teams: Array, orders: Array) -> None:
         """Free the places that belong to the given orders, in the given teams."""
@@ -207,6 +211,31 @@ def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-unt
             return True
         place = previous[place]
     return False
+
+
+@nb.njit(cache=True)
+def _find_places(teams, persons, state, size, filled, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Give out the free places of teams in the order of the persons, as a try: ``filled`` is left as it was."""
+    found = np.zeros(teams.size, np.bool_)
+    for i in range(teams.size):
+        team = teams[i]
+        is_free = state[team] == _OPEN and filled[team] < size[team]
+        if is_free and not _holds_place(persons[i], team, latest, previous, holder):
+            filled[team] += 1
+            found[i] = True
+    for i in range(teams.size):
+        if found[i]:
+            filled[teams[i]] -= 1
+    return found
+
+
+@nb.njit(cache=True)
+def _chain(teams, places, latest, filled, previous):  # type: ignore[no-untyped-def]
+    """Put new places, one for each team named, at the ends of the teams' chains."""
+    for i in range(teams.size):
+        previous[places[i]] = latest[teams[i]]
+        latest[teams[i]] = places[i]
+        filled[teams[i]] += 1
 
 
 @nb.njit(cache=True)
