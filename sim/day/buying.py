@@ -93,25 +93,34 @@ def _endorse(shop: Shop, offers: Offers) -> None:
         sharing = shop.config.sharing
         by_friend = sharing.endorsement * shop.people.trust[visits.person[rows]]
         appeal = sharing.interest + np.where(visits.source[rows] == Source.KOL, shop.config.kols.endorsement, by_friend)
-        offers.appeal[rows] += np.where(
-            offers.product[rows] == visits.product[rows, None], appeal[:, None].astype(np.float32), np.float32(0)
-        )
+        _add_appeal(offers.appeal, offers.product, rows, visits.product[rows], appeal.astype(np.float32))
+
+
+@nb.njit(cache=True)
+def _add_appeal(appeal, product, rows, wanted, more):  # type: ignore[no-untyped-def]
+    """Add to the appeal of the options that are of the product wanted, one product a row."""
+    for n in range(rows.size):
+        v = rows[n]
+        for w in range(product.shape[1]):
+            if product[v, w] == wanted[n]:
+                appeal[v, w] += more[n]
 
 
 def choose(shop: Shop, offers: Offers) -> Orders:
     """Let each visitor pick one option or none; return the picks as proposed orders."""
     visits = offers.visits
     picked = _pick(shop, offers)
-    rows = np.flatnonzero(picked >= 0)
-    at = (rows, picked[rows])
+    rows = (picked >= 0).nonzero()[0]
+    column = picked[rows]
+    at = rows * offers.product.shape[1] + column
     discount = np.zeros((rows.size, max(1, len(shop.schemes))), np.int64)
     for number, taken in offers.discounts.items():
-        within = at[1] < taken.shape[1]
-        discount[within, number - 1] = taken[rows[within], at[1][within]]
+        within = column < taken.shape[1]
+        discount[within, number - 1] = taken[rows[within], column[within]]
     return Orders(
-        visits.person[rows], offers.product[at], visits.quantity[rows], offers.mode[at], offers.ref[at],
-        offers.worth[at], offers.pay[at], discount, visits.source[rows], visits.sharer[rows], visits.kol[rows],
-        one_each(NONE, rows, np.int64),
+        visits.person[rows], offers.product.take(at), visits.quantity[rows], offers.mode.take(at), offers.ref.take(at),
+        offers.worth.take(at), offers.pay.take(at), discount, visits.source[rows], visits.sharer[rows],
+        visits.kol[rows], one_each(NONE, rows, np.int64),
     )  # fmt: skip
 
 

@@ -93,7 +93,9 @@ class GroupBuy(Scheme):
         if len(visits) == 0:
             return
         slates = offers.product[:, : np.count_nonzero(offers.mode[0] == Mode.SOLO)]
-        product, mode, ref, worth, discount, appeal = lay_out(
+        columns = offers.widen(slates.shape[1] + 1, Mode.OPEN_TEAM)
+        discount = offers.discount(self.number)
+        lay_out(
             np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
             slates, who, shop.people.uid[who], self._rows(visits.team), visits.quantity,
             self._may_buy(who, visits.quantity), self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN),
@@ -101,12 +103,12 @@ class GroupBuy(Scheme):
             self.terms.in_scope & self.opens_teams, shop.products.price, self.terms.saving, self.terms.opener_saving,
             *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
             self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
+            columns.start, offers.product, offers.mode, offers.ref, offers.worth, offers.pay, discount, offers.appeal,
         )  # fmt: skip
         if self.config.budget is not None:  # what the budget does not cover is not offered
-            promise = np.where(mode == Mode.OPEN_TEAM, self.terms.promise(worth - discount), 0)
-            product[discount + promise > self.budget_left] = NONE
-        columns = offers.add(product, mode, ref, worth, appeal)
-        offers.take_off(self.number, discount, columns)
+            pay = offers.pay[:, columns]
+            promise = np.where(offers.mode[:, columns] == Mode.OPEN_TEAM, self.terms.promise(pay), 0)
+            offers.product[:, columns][discount[:, columns] + promise > self.budget_left] = NONE
 
     def _may_buy(self, persons: Array, units: Array) -> Array:
         """Return a mask of persons to whom the limits, and an experiment, leave an order of so many units."""
