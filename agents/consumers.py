@@ -23,6 +23,7 @@ import numba as nb
 import numpy as np
 
 from sim.core.draws import Stream, gumbel_of, philox, u01, unit
+from sim.core.prefetch import prefetch
 
 _VISIT = np.uint32(Stream.VISIT)
 _CHOICE = np.uint32(Stream.CHOICE)
@@ -31,7 +32,9 @@ _DROPOUT = np.uint32(Stream.DROPOUT)
 _OUTSIDE = np.uint32(0xFFFFFFFF)  # the address of buying nothing
 _SURELY = 1.0 + 1e-6  # above one by more than rounding
 _CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
-_AT_ONCE = 64  # visitors whose traits are fetched in one go
+_AHEAD = 24  # visitors: how long before their turn their traits are fetched
+_LANES = 8  # single-precision numbers that a processor multiplies at once
+_ROUGHLY = 1e-3  # taste matches that are told to single precision are off by far less
 _BLOCK = 1024  # persons whose draws are made in one go, which the compiler turns into vector instructions
 MEMBER = 1
 PROSPECT = 0
@@ -105,6 +108,34 @@ def _taste_match(taste, topic, i, j):  # type: ignore[no-untyped-def]
     return match
 
 
+# The additions may be made in any order, and so at once.
+@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+def _at_most(normal, likes, friendly, known, topics, quality, taste_weight, product):  # type: ignore[no-untyped-def]
+    """Return what a product may be worth to a person at most, at its normal price; see :func:`choose`.
+
+    Parameters
+    ----------
+    normal : float
+        Logits that all products have in common.
+    likes, topics : float32 ndarray, shape (D,) and (products, D)
+        Taste and topics, filled up with zeros to whole ``_LANES``.
+    friendly : float
+        Logits if all that friends bought was this product.
+    known : uint64
+        What friends bought: bit ``product % 64``.
+    """
+    if product < 0:
+        return -math.inf
+    j = np.uint32(product)  # unsigned: numba then need not ask whether an index counts from the end
+    match = np.float32(0.0)
+    for first in range(0, likes.size, _LANES):
+        for lane in range(_LANES):
+            d = np.uint32(first + lane)
+            match += likes[d] * topics[j, d]
+    by_friends = friendly * ((known >> np.uint64(j & 63)) & np.uint64(1))
+    return normal + quality[j] + taste_weight * (match + _ROUGHLY) + by_friends
+
+
 @nb.njit(inline="always", cache=True)
 def _may_reach(gap, left):  # type: ignore[no-untyped-def]
     """Whether a shock may reach ``gap``; told without logarithms or branches, and never a false no.
@@ -112,9 +143,12 @@ def _may_reach(gap, left):  # type: ignore[no-untyped-def]
     Notes
     -----
     A Gumbel or logistic shock from the uniform u is at most ``-ln(1 - u)``, and ``ln(1 / left) < gap`` follows from
-    ``left (1 + gap / 8)^8 > 1``. With ``left`` the product of several ``1 - u``, it holds for the sum of their shocks.
+    ``left (1 + gap / 32)^32 > 1``. With ``left`` the product of several ``1 - u``, it holds for the sum of their
+    shocks.
     """
-    room = max(0.0, 1.0 + gap / 8.0)
+    room = max(0.0, 1.0 + gap / 32.0)
+    room *= room
+    room *= room
     room *= room
     room *= room
     return left * room * room <= _SURELY
@@ -155,7 +189,7 @@ def tell_friends(person, product, indptr, indices, heard, heard_next):  # type: 
             heard_next[f] = (heard_next[f] + 1) % size
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def choose(  # type: ignore[no-untyped-def]
     seed, tick, slate, person, product, mode, pay, worth, appeal,
     uid, taste, intercept, price_sensitivity, conformity, reference, heard,
@@ -191,87 +225,109 @@ def choose(  # type: ignore[no-untyped-def]
 
     Notes
     -----
-    Nobody takes a logarithm in vain: most options cannot reach what buying nothing is worth, which a few
-    multiplications tell, with ``-ln(r) <= 1 / r - 1`` for the price. The picks are the same to the bit.
+    Nobody is reckoned exactly in vain: most options cannot reach what buying nothing is worth. That is told for all
+    options at once, from bounds: the taste match to single precision, friends' purchases as if all that a person
+    remembers were of the product, if any can be, and ``-ln(r) <= 1 / r - 1`` for the price. The picks are the same to
+    the bit.
     """
     visits, width = product.shape
-    dimensions = taste.shape[1]
+    slate = min(slate, width)
     picked = np.full(visits, -1, np.int32)
-    loudest = max(1.0, way_noise)
-    values = np.empty(width)  # what each product is worth at its normal price
+    softer = 1.0 / max(1.0, way_noise)  # what the loudest of the shocks is divided by
+    dimensions = taste.shape[1]
+    topics = np.zeros((topic.shape[0], -(-dimensions // _LANES) * _LANES), np.float32)
+    topics[:, :dimensions] = topic
+    likes = np.zeros(topics.shape[1], np.float32)
+    words = np.empty(width, np.uint32)  # the shock of an option of the slate, the whim of another
+    at_most = np.empty(width)  # what each product is worth at its normal price
+    left = np.empty(width)  # one less the uniforms of shock and whim, multiplied
     ratios = np.empty(width)  # of what is paid to the list price
-    shocks, whims = np.empty(width), np.empty(width)  # uniforms
     may_win = np.empty(width, np.bool_)
-    # Persons are anywhere in memory. Fetching a few at once, with nothing to wait for in between, hides the way there.
-    uids = np.empty(_AT_ONCE, np.uint32)
-    likes = np.empty((_AT_ONCE, dimensions), np.float32)
-    start, drive, sensitivity = np.empty(_AT_ONCE), np.empty(_AT_ONCE), np.empty(_AT_ONCE)
-    expects = np.empty(_AT_ONCE)
-    known = np.empty(_AT_ONCE, np.uint64)  # what friends bought, one bit for 64 products: most products nobody bought
     for v in range(visits):
-        b = v % _AT_ONCE
-        if b == 0:
-            for n in range(min(_AT_ONCE, visits - v)):
-                i = person[v + n]
-                uids[n], start[n], drive[n] = uid[i], intercept[i], conformity[i]
-                sensitivity[n], expects[n] = price_sensitivity[i], reference[i]
-                for d in range(dimensions):
-                    likes[n, d] = taste[i, d]
-                bits = np.uint64(0)
-                for r in range(heard.shape[1]):
-                    bits |= np.uint64(1) << np.uint64(heard[i, r] & 63)
-                known[n] = bits
-        i, who = person[v], uids[b]
-        for w in range(min(slate, width)):
-            shocks[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, 0)
-            whims[w] = 0.0
+        later = np.uint32(person[min(v + _AHEAD, visits - 1)])
+        prefetch(uid, later)
+        prefetch(taste, later)
+        prefetch(intercept, later)
+        prefetch(price_sensitivity, later)
+        prefetch(conformity, later)
+        prefetch(reference, later)
+        prefetch(heard, later)
+        i = np.uint32(person[v])
+        who, sensitivity, drive = uid[i], nb.float64(price_sensitivity[i]), nb.float64(conformity[i])
+        for w in range(width):
+            words[w] = philox(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))[0]
+        best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, nb.uint32(0))[0])
+        normal = intercept[i] + sensitivity * math.log(nb.float64(reference[i]))
+
+        # What each option may be worth at most.
+        for d in range(dimensions):
+            likes[d] = taste[i, d]
+        known = np.uint64(0)  # what friends bought, one bit for 64 products: most products nobody bought
+        for r in range(heard.shape[1]):
+            known |= np.uint64(1) << np.uint64(heard[i, r] & 63)
+        friendly = drive * math.log1p(heard.shape[1])
+        for w in range(slate):
+            at_most[w] = _at_most(normal, likes, friendly, known, topics, quality, taste_weight, product[v, w])
+            left[w] = 1.0 - unit(words[w])
         for w in range(slate, width):
-            whims[w] = u01(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))
-        best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, 0)[0])
-        normal = start[b] + sensitivity[b] * math.log(expects[b])
-        options = 0
-        for w in range(width):
+            at_most[w], left[w] = at_most[w - slate], left[w - slate]
+        for w in range(slate, width):
             j = product[v, w]
-            ratios[w] = 1.0
-            if j < 0:
-                values[w], shocks[w] = -math.inf, 0.0
-                continue
-            options += 1
-            if pay[v, w] < worth[v, w]:
-                ratios[w] = max(_CHEAPEST, pay[v, w] / worth[v, w])
-            if w >= slate:
-                if mode[v, w] == 0 or way_noise == 0.0:
-                    whims[w] = 0.0
-                if product[v, w - slate] == j:
-                    values[w], shocks[w] = values[w - slate], shocks[w - slate]
-                    continue
-                shocks[w] = u01(seed, _CHOICE, who, nb.uint32(j), tick, 0)
-            values[w] = normal + quality[j] + taste_weight * _taste_match(likes, topic, b, j)
-            if (known[b] >> np.uint64(j & 63)) & np.uint64(1):
-                values[w] += drive[b] * math.log1p(_times(heard, i, j))
-        total = 0.0
+            if w >= 2 * slate or product[v, w - slate] != j:  # the option that a friend shared, mostly none
+                at_most[w] = _at_most(normal, likes, friendly, known, topics, quality, taste_weight, j)
+                left[w] = 1.0 - _shock(seed, who, j, tick) if j >= 0 else 1.0
+        for w in range(slate, width):
+            left[w] *= 1.0 - unit(words[w]) if mode[v, w] != 0 and way_noise > 0.0 else 1.0
         for w in range(width):
-            at_most = values[w] + appeal[v, w] + sensitivity[b] * (1.0 / ratios[w] - 1.0)
-            may_win[w] = _may_reach((best - at_most) / loudest, (1.0 - shocks[w]) * (1.0 - whims[w]))
-            total += ratios[w]
-        if utilities.size > 0:
-            for w in range(width):
-                utilities[v, w] = values[w] + appeal[v, w] - sensitivity[b] * math.log(ratios[w])
+            ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
+            ratios[w] = ratio if (pay[v, w] < worth[v, w]) & (product[v, w] >= 0) else 1.0
         for w in range(width):
-            if not may_win[w]:
+            worth_at_most = at_most[w] + appeal[v, w] + sensitivity * (1.0 / ratios[w] - 1.0)
+            may_win[w] = _may_reach((best - worth_at_most) * softer, left[w])
+
+        for w in range(width):
+            if not may_win[w] and utilities.size == 0:
                 continue
-            utility = values[w] + appeal[v, w]
+            j = np.uint32(product[v, w])
+            if product[v, w] < 0:
+                utilities[v, w] = -math.inf
+                continue
+            utility = normal + quality[j] + taste_weight * _taste_match(taste, topic, i, j)
+            times = _times(heard, i, product[v, w])
+            if times > 0:
+                utility += drive * math.log1p(times)
+            utility += appeal[v, w]
             if ratios[w] < 1.0:
-                utility -= sensitivity[b] * math.log(ratios[w])
-            utility += -math.log(-math.log(shocks[w]))
-            if whims[w] > 0.0:
-                utility += way_noise * math.log(whims[w] / (1.0 - whims[w]))
+                utility -= sensitivity * math.log(ratios[w])
+            if utilities.size > 0:
+                utilities[v, w] = utility
+            utility += -math.log(-math.log(_shock(seed, who, j, tick)))
+            if w >= slate and mode[v, w] != 0 and way_noise > 0.0:
+                whim = unit(words[w])
+                utility += way_noise * math.log(whim / (1.0 - whim))
             if utility > best:
                 best = utility
                 picked[v] = w
-        if options > 0:
-            reference[i] += memory * ((total - (width - options)) / options - reference[i])
+        _drift(reference, i, ratios, product[v], memory)
     return picked
+
+
+@nb.njit(cache=True)
+def _shock(seed, who, product, tick):  # type: ignore[no-untyped-def]
+    """Return the uniform of a person's shock of a product."""
+    return u01(seed, _CHOICE, who, nb.uint32(product), tick, nb.uint32(0))
+
+
+@nb.njit(cache=True, error_model="numpy")
+def _drift(reference, i, ratios, product, memory):  # type: ignore[no-untyped-def]
+    """Let a person's reference price move towards the mean of what is asked of them; no option has a ratio of one."""
+    total = 0.0
+    options = 0
+    for w in range(product.size):
+        total += ratios[w]
+        options += product[w] >= 0
+    if options > 0:
+        reference[i] += memory * ((total - (product.size - options)) / options - reference[i])
 
 
 @nb.njit(cache=True)

@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core.ledger import share_of
+from sim.core.scatter import add_each, add_to_all
 from sim.core.table import Column, Table, column
 from sim.labels import Fraud
 from sim.orders import OrderStatus
@@ -104,13 +105,13 @@ class MerchantBooks(Table):
 
     def charge(self, merchants: Array, amounts: Array) -> None:
         """Write down what merchants pay for promotions, fen each."""
-        np.add.at(self.promotions, merchants, amounts)
+        add_each(self.promotions, merchants, np.asarray(amounts, np.int64))
 
     def sell(self, rows: Array) -> None:
         """Write down accepted orders (rows of the order book), but for those that merchants placed themselves."""
         if self.shop.brushers:
             rows = rows[self.shop.people.fraud[self.shop.book.person[rows]] != Fraud.BRUSHING]
-        np.add.at(self.orders, self.shop.book.merchant[rows], 1)
+        add_to_all(self.orders, self.shop.book.merchant[rows], 1)
         self._trade(rows, 1, parcels=1)
 
     def take_back(self, rows: Array, status: OrderStatus) -> None:
@@ -120,10 +121,10 @@ class MerchantBooks(Table):
     def _trade(self, rows: Array, sign: int, parcels: int) -> None:
         book, config = self.shop.book, self.shop.config
         merchant, worth = book.merchant[rows], book.worth[rows]
-        taken = share_of(worth, config.catalog.take_rate)
-        np.add.at(self.sales, merchant, sign * worth)
-        np.add.at(self.costs, merchant, sign * (book.cost[rows] + taken) + parcels * config.operations.shipping)
-        np.add.at(self.promotions, merchant, sign * book.merchant_discount[rows])
+        costs = book.cost[rows] + share_of(worth, config.catalog.take_rate)
+        add_each(self.sales, merchant, sign * worth)
+        add_each(self.costs, merchant, sign * costs + parcels * config.operations.shipping)
+        add_each(self.promotions, merchant, sign * book.merchant_discount[rows])
 
 
 def create(shop: Shop) -> list[Merchant]:

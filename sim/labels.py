@@ -12,6 +12,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -58,8 +59,16 @@ def of_payouts(people: People, person: Array, origin: Array) -> tuple[Array, Arr
 
 def note(losses: Array, people: People, scheme: int, persons: Array, amounts: Array, origins: Array) -> None:
     """Add what went to fraud, fen, to ``losses`` (kinds x schemes of the ledger)."""
-    kind, _ = of_payouts(people, persons, origins)
-    np.add.at(losses[:, scheme], kind, amounts)
+    persons, origins = np.asarray(persons, np.int64), np.asarray(origins, np.int64)
+    _note(losses[:, scheme], people.fraud, persons, amounts, origins)
+
+
+@nb.njit(cache=True)
+def _note(losses, fraud, persons, amounts, origins):  # type: ignore[no-untyped-def]
+    """Add each amount to the losses by its kind of fraud; see :func:`of_payouts`."""
+    for i in range(persons.size):
+        kind = fraud[persons[i]]
+        losses[kind if kind > 0 else fraud[origins[i]]] += amounts[i]
 
 
 def losses(shop: Shop) -> pd.DataFrame:

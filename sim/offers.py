@@ -209,7 +209,7 @@ class Offers:
     @classmethod
     def solo(cls, visits: Visits, slates: Array, price: Array) -> Offers:
         """Return the slates' products at list price."""
-        worth = np.where(slates >= 0, price[slates] * visits.quantity[:, None].astype(np.int64), 0)
+        worth = _worth_of(slates, visits.quantity, price)
         return cls(
             visits,
             slates,
@@ -220,16 +220,32 @@ class Offers:
             np.zeros(slates.shape, np.float32),
         )
 
+    def widen(self, more: int, mode: Mode) -> slice:
+        """Append columns for a way of buying, yet without options, to be filled in place; return where they stand."""
+        start = self.product.shape[1]
+        for name, value in (("product", NONE), ("mode", mode), ("ref", NONE), ("worth", 0), ("pay", 0), ("appeal", 0)):
+            setattr(self, name, _widened(getattr(self, name), more, int(value)))
+        return slice(start, start + more)
+
+    def discount(self, scheme: int) -> Array:
+        """Return what a scheme takes off each option so far, int64 (V, W), to be changed in place beside ``pay``."""
+        whole = self.discounts.get(scheme)
+        if whole is None or whole.shape != self.pay.shape:
+            fresh = np.zeros(self.pay.shape, np.int64)
+            if whole is not None:
+                fresh[:, : whole.shape[1]] = whole
+            whole = self.discounts[scheme] = fresh
+        return whole
+
     def add(self, product: Array, mode: Array, ref: Array, worth: Array, appeal: Array) -> slice:
         """Append columns of options at their list price and return where they stand."""
-        start = self.product.shape[1]
-        self.product = np.concatenate([self.product, product], axis=1)
-        self.mode = np.concatenate([self.mode, mode.astype(np.int8, copy=False)], axis=1)
-        self.ref = np.concatenate([self.ref, ref.astype(np.int32, copy=False)], axis=1)
-        self.worth = np.concatenate([self.worth, worth], axis=1)
-        self.pay = np.concatenate([self.pay, worth], axis=1)
-        self.appeal = np.concatenate([self.appeal, appeal.astype(np.float32, copy=False)], axis=1)
-        return slice(start, self.product.shape[1])
+        columns = self.widen(product.shape[1], Mode.SOLO)
+        self.product[:, columns] = product
+        self.mode[:, columns] = mode
+        self.ref[:, columns] = ref
+        self.worth[:, columns] = self.pay[:, columns] = worth
+        self.appeal[:, columns] = appeal
+        return columns
 
     def take_off(self, scheme: int, discount: Array, columns: slice = slice(None)) -> None:
         """Lower what is paid by a scheme's discount, never below zero.
@@ -243,13 +259,31 @@ class Offers:
         columns : slice
             The columns it holds for.
         """
-        whole = self.discounts.get(scheme)
-        if whole is None or whole.shape != self.pay.shape:
-            fresh = np.zeros(self.pay.shape, np.int64)
-            if whole is not None:
-                fresh[:, : whole.shape[1]] = whole
-            whole = self.discounts[scheme] = fresh
-        _take_off(discount, self.pay[:, columns], whole[:, columns])
+        _take_off(discount, self.pay[:, columns], self.discount(scheme)[:, columns])
+
+
+@nb.njit(cache=True)
+def _worth_of(slates, units, price):  # type: ignore[no-untyped-def]
+    """Return what so many units of each product cost at list price; 0 for no product."""
+    worth = np.zeros(slates.shape, np.int64)
+    for v in range(slates.shape[0]):
+        for k in range(slates.shape[1]):
+            if slates[v, k] >= 0:
+                worth[v, k] = units[v] * price[np.uint32(slates[v, k])]
+    return worth
+
+
+@nb.njit(cache=True)
+def _widened(options, more, value):  # type: ignore[no-untyped-def]
+    """Return a copy of options, shape (V, W), with more columns of a value."""
+    visits, width = options.shape
+    wide = np.empty((visits, width + more), options.dtype)
+    for v in range(visits):
+        for w in range(width):
+            wide[v, w] = options[v, w]
+        for w in range(width, width + more):
+            wide[v, w] = value
+    return wide
 
 
 @nb.njit(cache=True)

@@ -37,6 +37,7 @@ from sim import labels, metrics, world
 from sim.core.clock import Clock
 from sim.core.graph import Graph
 from sim.core.ledger import Account, Ledger, share_of
+from sim.core.scatter import add_each, add_to_all
 from sim.day import afterwards, arrivals, buying
 from sim.demand import Demand
 from sim.feed import Feed
@@ -304,7 +305,7 @@ class Shop(mesa.Model):
             Whose sign-ups or orders earned it, if not their own.
         """
         amounts = np.asarray(amounts, np.int64)
-        np.add.at(self.people.benefit, persons, amounts)
+        add_each(self.people.benefit, persons, amounts)
         if len(self.people) > self.graph.persons:
             origins = persons if origins is None else origins
             labels.note(self.fraud_losses, self.people, scheme, persons, amounts, origins)
@@ -345,15 +346,16 @@ class Shop(mesa.Model):
                 self.benefit(who, -back, scheme.number)
         book.status[rows] = status
         book.closed[rows] = self.clock.tick
-        np.subtract.at(people.spend, who, book.pay[rows])
-        np.add.at(products.stock, book.product[rows], book.quantity[rows])
-        np.subtract.at(products.sold, book.product[rows], book.quantity[rows])
+        pay, product, units = book.pay[rows], book.product[rows], book.quantity[rows]
+        add_each(people.spend, who, -pay)
+        add_each(products.stock, product, units)
+        add_each(products.sold, product, -units)
         if status == OrderStatus.REFUNDED:
-            np.subtract.at(people.orders, who, np.int32(1))
-            people.first_order[who] = np.where(people.orders[who] == 0, NEVER, people.first_order[who])
+            add_to_all(people.orders, who, -1)
+            people.first_order[who[people.orders[who] == 0]] = NEVER
             self.disappoint(who)
         self.count("refunded" if status == OrderStatus.REFUNDED else "returned", rows.size)
-        self.count("refunded_gmv", float(book.pay[rows].sum()))
+        self.count("refunded_gmv", float(pay.sum()))
         self.merchant_books.take_back(rows, status)
         for scheme in self.schemes:
             scheme.on_refund(rows)

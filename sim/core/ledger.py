@@ -12,6 +12,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -55,7 +56,33 @@ def share_of(amount: npt.ArrayLike, share: npt.ArrayLike) -> Fen:
     The product is nudged by 1e-9 before rounding, so that a share written in decimals (0.15 of 50 fen is 7.5) rounds
     as it reads and not as binary floating point has it.
     """
+    if isinstance(amount, np.ndarray) and isinstance(share, float) and amount.dtype == np.int64 and amount.ndim == 1:
+        part: Fen = _share_of_each(amount, share)
+        return part
     return np.floor(np.asarray(amount, np.float64) * np.asarray(share, np.float64) + 0.5 + 1e-9).astype(np.int64)
+
+
+@nb.njit(cache=True)
+def _share_of_each(amounts, share):  # type: ignore[no-untyped-def]
+    """Return the same share of each amount; a list and a number are what a tick mostly asks for."""
+    parts = np.empty(amounts.size, np.int64)
+    for i in range(amounts.size):
+        parts[i] = np.int64(np.floor(np.float64(amounts[i]) * share + 0.5 + 1e-9))
+    return parts
+
+
+@nb.njit(cache=True)
+def _move(flow, balance, source, target, amounts):  # type: ignore[no-untyped-def]
+    """Write down that amounts move, unless one is negative; return the least (at most zero) and their sum."""
+    least, total = 0, 0
+    for amount in amounts:
+        least = min(least, amount)
+        total += amount
+    if least >= 0:
+        balance[source] -= total
+        balance[target] += total
+        flow[source, target] += total
+    return least, total
 
 
 class Journal(Table):
@@ -129,23 +156,18 @@ class Ledger:
             return 0
         if values.dtype.kind not in "iu":
             raise ValueError(f"amounts must be whole fen. Got {values.dtype}.")
-        least = values.min()
+        each = values.astype(np.int64, copy=False).reshape(-1)
+        least, total = _move(self._flow[day, scheme], self._balance, int(source), int(target), each)
         if least < 0:
             raise ValueError(f"amounts must not be negative. Got {least}; post the other way to refund.")
-        total = int(values.sum())
-        if total == 0:
-            return 0
-        self._balance[source] -= total
-        self._balance[target] += total
-        self._flow[day, scheme, source, target] += total
-        if self.journal is not None:
+        if total > 0 and self.journal is not None:
             values = np.atleast_1d(values)
             paid = values > 0
             who = np.broadcast_to(np.asarray(persons), values.shape)[paid]
             self.journal.append(
                 tick=tick, debit=int(source), credit=int(target), scheme=scheme, person=who, amount=values[paid]
             )
-        return total
+        return int(total)
 
     def balance(self, account: Account) -> int:
         """Return the balance of an account in fen (negative: it paid more than it received)."""

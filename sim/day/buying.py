@@ -18,6 +18,7 @@ from agents import consumers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
+from sim.core.scatter import add_each, add_to_all
 from sim.offers import (
     A_TEAM_OF_ITS_OWN,
     NONE,
@@ -92,25 +93,34 @@ def _endorse(shop: Shop, offers: Offers) -> None:
         sharing = shop.config.sharing
         by_friend = sharing.endorsement * shop.people.trust[visits.person[rows]]
         appeal = sharing.interest + np.where(visits.source[rows] == Source.KOL, shop.config.kols.endorsement, by_friend)
-        offers.appeal[rows] += np.where(
-            offers.product[rows] == visits.product[rows, None], appeal[:, None].astype(np.float32), np.float32(0)
-        )
+        _add_appeal(offers.appeal, offers.product, rows, visits.product[rows], appeal.astype(np.float32))
+
+
+@nb.njit(cache=True)
+def _add_appeal(appeal, product, rows, wanted, more):  # type: ignore[no-untyped-def]
+    """Add to the appeal of the options that are of the product wanted, one product a row."""
+    for n in range(rows.size):
+        v = rows[n]
+        for w in range(product.shape[1]):
+            if product[v, w] == wanted[n]:
+                appeal[v, w] += more[n]
 
 
 def choose(shop: Shop, offers: Offers) -> Orders:
     """Let each visitor pick one option or none; return the picks as proposed orders."""
     visits = offers.visits
     picked = _pick(shop, offers)
-    rows = np.flatnonzero(picked >= 0)
-    at = (rows, picked[rows])
+    rows = (picked >= 0).nonzero()[0]
+    column = picked[rows]
+    at = rows * offers.product.shape[1] + column
     discount = np.zeros((rows.size, max(1, len(shop.schemes))), np.int64)
     for number, taken in offers.discounts.items():
-        within = at[1] < taken.shape[1]
-        discount[within, number - 1] = taken[rows[within], at[1][within]]
+        within = column < taken.shape[1]
+        discount[within, number - 1] = taken[rows[within], column[within]]
     orders = Orders(
-        visits.person[rows], offers.product[at], visits.quantity[rows], offers.mode[at], offers.ref[at],
-        offers.worth[at], offers.pay[at], discount, visits.source[rows], visits.sharer[rows], visits.kol[rows],
-        one_each(NONE, rows, np.int64),
+        visits.person[rows], offers.product.take(at), visits.quantity[rows], offers.mode.take(at), offers.ref.take(at),
+        offers.worth.take(at), offers.pay.take(at), discount, visits.source[rows], visits.sharer[rows],
+        visits.kol[rows], one_each(NONE, rows, np.int64),
     )  # fmt: skip
     if rows.size:
         for scheme in shop._offer_order:
@@ -168,8 +178,9 @@ def screen(shop: Shop, orders: Orders) -> Orders:
     stock = shop.products.stock.copy()
     shop.shocks.withhold(stock)
     fits = _ration(orders.product, orders.quantity, available, stock)
-    np.add.at(shop.products.short, orders.product[~fits], 1)
-    orders = orders.keep(fits)
+    if not fits.all():
+        add_to_all(shop.products.short, orders.product[~fits], 1)
+        orders = orders.take(fits)
     shop.count("refused_orders", proposed - len(orders))
     return orders
 
@@ -191,15 +202,16 @@ def settle(shop: Shop, orders: Orders) -> None:
     for scheme in shop.schemes:
         column = scheme.number - 1
         if used := int(np.count_nonzero(orders.discount[:, column])):
+            discount, by_merchants = orders.discount[:, column], merchant_part[:, column]
             scheme.used += used
-            scheme.pay(Account.ESCROW, orders.discount[:, column] - merchant_part[:, column], who)
-            scheme.pay(Account.ESCROW, merchant_part[:, column], who, source=Account.MERCHANTS)
-            shop.benefit(who, orders.discount[:, column], scheme.number)
-    np.subtract.at(products.stock, orders.product, units)
-    np.add.at(products.sold, orders.product, units)
+            scheme.pay(Account.ESCROW, discount - by_merchants, who)
+            scheme.pay(Account.ESCROW, by_merchants, who, source=Account.MERCHANTS)
+            shop.benefit(who, discount, scheme.number)
+    add_each(products.stock, orders.product, -units)
+    add_each(products.sold, orders.product, units)
     people.orders[who] += 1
     people.spend[who] += orders.pay
-    people.first_order[who] = np.where(people.orders[who] == 1, shop.clock.tick, people.first_order[who])
+    people.first_order[who[people.orders[who] == 1]] = shop.clock.tick
     people.last_order[who] = shop.clock.tick
     shop.count("orders", len(orders))
     shop.count("gmv", float(orders.pay.sum()))

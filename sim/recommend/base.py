@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core.draws import Stream, philox, unit
+from sim.core.prefetch import prefetch
 from sim.offers import NONE
 from sim.recommend.log import Evidence, Impressions, Log
 from sim.recommend.rates import PANELS, sampled
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 UNKNOWN = -2  # in the first place of a stored slate: not yet made
+_AHEAD = 24  # visitors: how long before their turn their slates are fetched
 _BLOCK = 1 << 18  # scores that are ranked at a time: they should fit a processor's cache
 
 
@@ -94,10 +96,12 @@ class Recommender:
 
     def observe_orders(self, orders: Orders) -> None:
         """Log accepted orders of the current tick."""
-        by_link = np.isin(orders.person, self._came_for_a_product)
+        came_for_a_product = np.zeros(len(self.shop.people), bool)
+        came_for_a_product[self._came_for_a_product] = True
         self.log.append(
-            len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick, by_link=by_link
-        )
+            len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick,
+            by_link=came_for_a_product[orders.person],
+        )  # fmt: skip
 
     def observe_clicks(self, person: Array, product: Array) -> None:
         """Log clicks of the current tick on shared products; messages about no product (-1) say nothing."""
@@ -233,9 +237,13 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
     slates = np.empty((visits, places), np.int32)
     subject = np.empty(visits, np.uint32)
     for i in range(visits):
-        subject[i] = uid[persons[i]]
+        later = np.uint32(persons[min(i + _AHEAD, visits - 1)])
+        prefetch(uid, later)
+        prefetch(stored, later)
+        person = np.uint32(persons[i])
+        subject[i] = uid[person]
         for place in range(places):
-            slates[i, place] = stored[persons[i], place]
+            slates[i, place] = stored[person, place]
     if chance == 0.0 or available.size == 0:
         return slates
     luck = np.empty((4, visits), np.uint32)

@@ -30,6 +30,7 @@ from sim.core.clock import HOURS_A_DAY
 from sim.core.config import Section, assume
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
+from sim.core.scatter import add_each
 from sim.core.table import Column, Table, column
 from sim.core.units import Fen, Hours, PositiveFen, Share
 from sim.offers import NONE, Batch
@@ -62,6 +63,7 @@ class RewardState(IntEnum):
 
 
 BONUSES = (RewardKind.INVITER_BONUS, RewardKind.INVITEE_BONUS)
+IS_BONUS = np.isin(np.arange(len(RewardKind)), BONUSES)  # by kind
 FOR_ORDERS = (RewardKind.COMMISSION, RewardKind.REBATE)
 KEPT = (RewardState.FROZEN, RewardState.RELEASED)
 
@@ -175,13 +177,15 @@ class Payouts:
         Earnings
             Those that were granted.
         """
-        earned = self._affordable(earned.take(earned.amount > 0))
+        earned = self._affordable(earned.keep(earned.amount > 0))
         if len(earned) == 0:
             return earned
         shop, book, tick = self.shop, self.shop.book, self.shop.clock.tick
         earned = earned.take(np.argsort(earned.order, kind="stable"))
         ordered = earned.order >= 0
-        merchant_part = np.where(ordered, share_of(earned.amount, self.scheme.config.merchant_share), 0)
+        merchant_part = np.zeros(len(earned), np.int64)
+        if self.scheme.config.merchant_share > 0:
+            merchant_part[ordered] = share_of(earned.amount[ordered], self.scheme.config.merchant_share)
         self._grow()
         rows = self.rewards.append(
             len(earned), **{f.name: getattr(earned, f.name) for f in fields(earned)},
@@ -194,7 +198,7 @@ class Payouts:
             pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
             shop.merchant_books.charge(book.merchant[earned.order[ordered]], merchant_part[ordered])
         shop.benefit(person, earned.amount, self.scheme.number, earned.origin)
-        np.add.at(book.rewards, earned.order[ordered], earned.amount[ordered])
+        add_each(book.rewards, earned.order[ordered], earned.amount[ordered])
         self.scheme.used += len(earned)
         return earned
 
@@ -257,7 +261,7 @@ class Payouts:
         rewards.state[rows] = RewardState.CLAWED_BACK
         persons, first, at = np.unique(rewards.person[rows], return_index=True, return_inverse=True)
         wanted = np.zeros(persons.size, np.int64)
-        np.add.at(wanted, at, rewards.amount[rows])
+        add_each(wanted, at, rewards.amount[rows])
         purses.debt[persons] += wanted - self._collect(persons, wanted, rewards.origin[rows[first]])
         self.scheme.pay(Account.MERCHANTS, rewards.merchant_part[rows], rewards.person[rows], source=Account.PLATFORM)
         self._take_off_orders(rows)
@@ -278,7 +282,7 @@ class Payouts:
         rewards, book = self.rewards, self.shop.book
         rows = rows[rewards.order[rows] >= 0]
         order = rewards.order[rows]
-        np.subtract.at(book.rewards, order, rewards.amount[rows])
+        add_each(book.rewards, order, -rewards.amount[rows])
         self.shop.merchant_books.charge(book.merchant[order], -rewards.merchant_part[rows])
 
     # Releasing and paying out.
@@ -300,7 +304,7 @@ class Payouts:
         if rows.size:
             rows = rows[self._is_frozen(rows)]
         if rows.size:
-            order, bonus = rewards.order[rows], np.isin(rewards.kind[rows], BONUSES)
+            order, bonus = rewards.order[rows], IS_BONUS[rewards.kind[rows]]
             status = np.full(rows.size, OrderStatus.CONFIRMED, np.int8)
             status[order >= 0] = self.shop.book.status[order[order >= 0]]
             waiting = (bonus & (status == OrderStatus.WAITING)) | self._is_withheld(rows)
@@ -331,7 +335,7 @@ class Payouts:
         person, amount = rewards.person[rows], rewards.amount[rows]
         rewards.state[rows] = RewardState.RELEASED
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
-        np.add.at(purses.wallet, person, amount)
+        add_each(purses.wallet, person, amount)
         debtors = np.unique(person[purses.debt[person] > 0])
         if debtors.size:
             repaid = self._collect(debtors, purses.debt[debtors])

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
+from sim.core.scatter import add_each, add_to_all
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind, Source
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
@@ -92,7 +93,9 @@ class GroupBuy(Scheme):
         if len(visits) == 0:
             return
         slates = offers.product[:, : np.count_nonzero(offers.mode[0] == Mode.SOLO)]
-        product, mode, ref, worth, discount, appeal = lay_out(
+        columns = offers.widen(slates.shape[1] + 1, Mode.OPEN_TEAM)
+        discount = offers.discount(self.number)
+        lay_out(
             np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
             slates, who, shop.people.uid[who], self._rows(visits.team), visits.quantity,
             self._may_buy(who, visits.quantity), self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN),
@@ -100,12 +103,12 @@ class GroupBuy(Scheme):
             self.terms.in_scope & self.opens_teams, shop.products.price, self.terms.saving, self.terms.opener_saving,
             *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
             self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
+            columns.start, offers.product, offers.mode, offers.ref, offers.worth, offers.pay, discount, offers.appeal,
         )  # fmt: skip
         if self.config.budget is not None:  # what the budget does not cover is not offered
-            promise = np.where(mode == Mode.OPEN_TEAM, self.terms.promise(worth - discount), 0)
-            product[discount + promise > self.budget_left] = NONE
-        columns = offers.add(product, mode, ref, worth, appeal)
-        offers.take_off(self.number, discount, columns)
+            pay = offers.pay[:, columns]
+            promise = np.where(offers.mode[:, columns] == Mode.OPEN_TEAM, self.terms.promise(pay), 0)
+            offers.product[:, columns][discount[:, columns] + promise > self.budget_left] = NONE
 
     def _may_buy(self, persons: Array, units: Array) -> Array:
         """Return a mask of persons to whom the limits, and an experiment, leave an order of so many units."""
@@ -155,7 +158,8 @@ class GroupBuy(Scheme):
         """Return the positions of this scheme's orders in a batch."""
         opens = (orders.mode == Mode.OPEN_TEAM) & (orders.ref == NONE - self.rank)
         joins = (orders.mode == Mode.JOIN_TEAM) & (self._rows(orders.ref) >= 0)
-        return np.flatnonzero(opens | joins)
+        own: Array = (opens | joins).nonzero()[0]
+        return own
 
     def _own_rows(self, rows: Array) -> tuple[Array, Array]:
         """Return those of some rows of the order book that are this scheme's, and their teams."""
@@ -182,10 +186,10 @@ class GroupBuy(Scheme):
         The orders come in order of precedence.
         """
         config = self.config
-        own = self._own(orders)
+        every = own = self._own(orders)
         self._make_room()
         own = own[self._may_buy(orders.person[own], orders.quantity[own])]
-        own = own[self._has_place(orders.take(own))]
+        own = own[self._has_place(orders.mode[own], orders.ref[own], orders.person[own])]
         if self._keeps_stock:
             own = own[within(self._kept, orders.product[own], orders.quantity[own])]
         if config.orders_in_all is not None:
@@ -195,20 +199,15 @@ class GroupBuy(Scheme):
             promise = np.where(opens, self.terms.promise(orders.pay[own]), 0)
             own = own[self.within_budget(orders.discount[own, self.number - 1] + promise)]
         allowed = np.ones(len(orders), bool)
-        allowed[self._own(orders)] = False
+        allowed[every] = False
         allowed[own] = True
         return allowed
 
-    def _has_place(self, orders: Orders) -> Array:
+    def _has_place(self, mode: Array, ref: Array, person: Array) -> Array:
         """Return a mask of orders that open a team, or find a free place in one that they are not yet in."""
-        fits: Array = orders.mode == Mode.OPEN_TEAM
-        joins = np.flatnonzero(~fits)
-        team = self._rows(orders.ref[joins])
-        welcome = (self.teams.state[team] == TeamState.OPEN) & ~self.book.has_place(orders.person[joins], team)
-        joins, team = joins[welcome], team[welcome]
-        wanted, group = np.unique(team, return_inverse=True)
-        free = self.teams.size[wanted] - self.teams.filled[wanted]
-        fits[joins[within(free, group, np.ones(group.size, np.int64))]] = True
+        fits: Array = mode == Mode.OPEN_TEAM
+        joins = (~fits).nonzero()[0]
+        fits[joins] = self.book.finds_place(self._rows(ref[joins]), person[joins])
         return fits
 
     def settle(self, orders: Orders) -> None:
@@ -216,18 +215,18 @@ class GroupBuy(Scheme):
         own = self._own(orders)
         if own.size == 0:
             return
-        mine = orders.take(own)
-        opens = mine.mode == Mode.OPEN_TEAM
-        team = self._rows(mine.ref)
-        team[opens] = self._open_teams(mine.take(opens))
-        orders.ref[own] = self.shop.book.team[mine.row] = team + self._base
+        person, row = orders.person[own], orders.row[own]
+        opens = orders.mode[own] == Mode.OPEN_TEAM
+        team = self._rows(orders.ref[own])
+        team[opens] = self._open_teams(orders.take(own[opens]))
+        orders.ref[own] = self.shop.book.team[row] = team + self._base
         self._make_room()
-        self.buyers.place[mine.person] = self.book.take_places(team, mine.person, mine.row)
-        np.add.at(self.buyers.orders, mine.person, np.int32(1))
+        self.buyers.place[person] = self.book.take_places(team, person, row)
+        add_to_all(self.buyers.orders, person, 1)
         self.orders += own.size
-        self._draw_on_stock(mine.product, mine.quantity)
-        touched = np.unique(team)
-        self._fill(touched[self.teams.filled[touched] >= self.teams.size[touched]])
+        if self._keeps_stock:
+            self._draw_on_stock(orders.product[own], orders.quantity[own])
+        self._fill(np.unique(team[self.teams.filled[team] >= self.teams.size[team]]))
 
     def _open_teams(self, orders: Orders) -> Array:
         clock, config = self.shop.clock, self.config
@@ -291,18 +290,22 @@ class GroupBuy(Scheme):
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""
         rows, teams = self._own_rows(rows)
+        if rows.size == 0:
+            return
         book = self.shop.book
-        np.subtract.at(self.buyers.orders, book.person[rows], np.int32(1))
+        add_to_all(self.buyers.orders, book.person[rows], -1)
         self.orders -= rows.size
-        self._draw_on_stock(book.product[rows], -book.quantity[rows])
+        if self._keeps_stock:
+            self._draw_on_stock(book.product[rows], -book.quantity[rows])
         running = self.teams.state[teams] == TeamState.OPEN
-        self.book.give_up_places(teams[running], rows[running])
+        if running.any():
+            self.book.give_up_places(teams[running], rows[running])
         self._claw_back(teams[self.teams.order[teams] == rows])
 
     def on_confirm(self, rows: Array) -> None:
         """Pay the rebates of openers who keep what they bought."""
-        rows, teams = self._own_rows(rows)
         if self.config.leader == "rebate":
+            rows, teams = self._own_rows(rows)
             self._rebate(teams[self.teams.order[teams] == rows])
 
     # The opener's benefit.
@@ -357,9 +360,8 @@ class GroupBuy(Scheme):
         self._keeps_stock = False
 
     def _draw_on_stock(self, product: Array, units: Array) -> None:
-        if self._keeps_stock:
-            np.subtract.at(self._kept, product, units)
-            np.subtract.at(self.shop.products.set_aside, product, units)
+        add_each(self._kept, product, -units)
+        add_each(self.shop.products.set_aside, product, -units)
 
     # What a team is worth to its members, and what came of them all.
 

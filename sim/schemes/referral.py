@@ -30,10 +30,10 @@ from sim import law
 from sim.core.config import FEN_PER_YUAN, Section, assume
 from sim.core.ledger import share_of
 from sim.core.units import Fen, Hours, PerDay, PositiveCount, PositiveFen, PositiveHours, Share, show_share
-from sim.offers import NONE, ShareKind, Source
+from sim.offers import NONE, ShareKind, Source, first_of_each
 from sim.people import Status
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.commission import BONUSES, FOR_ORDERS, Earnings, Payouts, RewardKind, RewardState, Withdrawal
+from sim.schemes.commission import BONUSES, FOR_ORDERS, IS_BONUS, Earnings, Payouts, RewardKind, RewardState, Withdrawal
 from sim.schemes.promoters import Appointed, Grade, Promoters, chain_size
 
 if TYPE_CHECKING:
@@ -229,30 +229,39 @@ class Referral(Scheme):
 
     def _first_order_bonuses(self, orders: Orders) -> list[Earnings]:
         pending = self.promoters.standing.bonus_pending
-        rows = np.flatnonzero(pending[orders.person] & (orders.pay >= self.config.bonus.min_order))
+        rows = (pending[orders.person] & (orders.pay >= self.config.bonus.min_order)).nonzero()[0]
         if rows.size == 0:
             return []
-        persons, first = np.unique(orders.person[rows], return_index=True)
+        rows = rows[first_of_each(orders.person[rows])]
+        persons = orders.person[rows]
         pending[persons] = False
-        return [self._bonuses(persons, orders.row[rows[first]])]
+        return [self._bonuses(persons, orders.row[rows])]
 
     def _commissions(self, orders: Orders) -> list[Earnings]:
         """Return commissions, one part a level."""
-        promoters, base = self.promoters, self.order_base(orders.row)
-        parts, up = [], orders.person
+        promoters, parts = self.promoters, []
+        bound, up = (
+            np.arange(len(orders)),
+            orders.person,
+        )  # orders with somebody at this level, and whom
         for level in range(self.config.levels):
             up = promoters.above(up)
-            rows = np.flatnonzero(promoters.may_promote(up))
+            is_bound = up >= 0
+            bound, up = bound[is_bound], up[is_bound]
+            earns = promoters.may_promote(up)
+            rows, earner = bound[earns], up[earns]
             if rows.size == 0:
                 continue
-            earner, product = up[rows], orders.product[rows]
-            factor = promoters.factor(earner)
-            by_rate = share_of(base[rows], self._rates[level] * factor)
-            by_unit = share_of(self._fixed[product, level] * orders.quantity[rows], factor)
+            factor, row = promoters.factor(earner), orders.row[rows]
+            amount = share_of(self.order_base(row), self._rates[level] * factor)
+            if self.config.fixed:
+                product = orders.product[rows]
+                by_unit = share_of(self._fixed[product, level] * orders.quantity[rows], factor)
+                amount = np.where(self._is_fixed[product], by_unit, amount)
             parts.append(
                 Earnings.of(
-                    earner, origin=orders.person[rows], kind=RewardKind.COMMISSION, level=level + 1,
-                    order=orders.row[rows], amount=np.where(self._is_fixed[product], by_unit, by_rate),
+                    earner, origin=orders.person[rows], kind=RewardKind.COMMISSION, level=level + 1, order=row,
+                    amount=amount,
                 )
             )  # fmt: skip
         return parts
@@ -283,7 +292,7 @@ class Referral(Scheme):
         """Take back what refunded orders earned; a bonus among it may be earned again."""
         rewards = self.payouts.rewards
         taken = self.payouts.claw_back(rows)
-        bonuses = taken[np.isin(rewards.kind[taken], BONUSES)]
+        bonuses = taken[IS_BONUS[rewards.kind[taken]]]
         self.promoters.standing.bonus_pending[rewards.origin[bonuses]] = True
 
     def on_confirm(self, rows: Array) -> None:

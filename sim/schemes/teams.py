@@ -19,7 +19,7 @@ from sim.offers import NONE, Mode
 
 Array = npt.NDArray[Any]
 _LOBBY = np.uint32(Stream.LOBBY)
-_OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
+_JOIN_TEAM = np.int8(Mode.JOIN_TEAM)
 
 
 class TeamState(IntEnum):
@@ -110,17 +110,21 @@ class TeamBook:
             Their rows in the order book.
         """
         turn = np.argsort(teams, kind="stable")
-        team = teams[turn]
-        first = np.ones(team.size, bool)
-        first[1:] = team[1:] != team[:-1]
-        last = np.roll(first, -1)
-        places = self.places.append(team.size, order=orders[turn], person=persons[turn])
-        self.places.previous[places] = np.where(first, self.teams.latest[team], places - 1)
-        self.teams.latest[team[last]] = places[last]
-        np.add.at(self.teams.filled, team, np.int16(1))
-        taken = np.empty(team.size, np.int64)
+        places = self.places.append(turn.size, order=orders[turn], person=persons[turn])
+        _chain(teams[turn], places, self.teams.latest, self.teams.filled, self.places.previous)
+        taken = np.empty(turn.size, np.int64)
         taken[turn] = places
         return taken
+
+    def finds_place(self, teams: Array, persons: Array) -> Array:
+        """Return a mask of the persons who find a free place in the team (row) named beside them, where they are not
+        yet: the first come first.
+        """
+        book, places = self.teams, self.places
+        found: Array = _find_places(
+            teams, persons, book.state, book.size, book.filled, book.latest, places.previous, places.person
+        )
+        return found
 
     def give_up_places(self, teams: Array, orders: Array) -> None:
         """Free the places that belong to the given orders, in the given teams."""
@@ -210,6 +214,31 @@ def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-unt
 
 
 @nb.njit(cache=True)
+def _find_places(teams, persons, state, size, filled, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Give out the free places of teams in the order of the persons, as a try: ``filled`` is left as it was."""
+    found = np.zeros(teams.size, np.bool_)
+    for i in range(teams.size):
+        team = teams[i]
+        is_free = state[team] == _OPEN and filled[team] < size[team]
+        if is_free and not _holds_place(persons[i], team, latest, previous, holder):
+            filled[team] += 1
+            found[i] = True
+    for i in range(teams.size):
+        if found[i]:
+            filled[teams[i]] -= 1
+    return found
+
+
+@nb.njit(cache=True)
+def _chain(teams, places, latest, filled, previous):  # type: ignore[no-untyped-def]
+    """Put new places, one for each team named, at the ends of the teams' chains."""
+    for i in range(teams.size):
+        previous[places[i]] = latest[teams[i]]
+        latest[teams[i]] = places[i]
+        filled[teams[i]] += 1
+
+
+@nb.njit(cache=True)
 def _have_place(persons, teams, latest, previous, holder):  # type: ignore[no-untyped-def]
     result = np.zeros(persons.size, np.bool_)
     for i in range(persons.size):
@@ -233,14 +262,15 @@ def _by_product(rows, product, products):  # type: ignore[no-untyped-def]
     return start, ordered
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def lay_out(  # type: ignore[no-untyped-def]
     seed, tick, lobby, rank, base,
     slates, person, uid, clicked, units, may_buy, may_join, patience,
     may_open, price, saving, opener_saving,
     start, open_rows, team_product, filled, size, state, latest, previous, holder, nearly_full, called,
+    first, product, mode, ref, worth, pay, discount, appeal,
 ):  # fmt: skip
-    """Lay out the team options of every visitor: one column for each slate product, and one for the team clicked on.
+    """Fill in the team options of every visitor: a column for each slate product, and one for the team clicked on.
 
     Parameters
     ----------
@@ -268,17 +298,11 @@ def lay_out(  # type: ignore[no-untyped-def]
         Logits for a full team; in proportion for the share of places filled.
     called : float
         Logits for the team that a friend called to.
-
-    Returns
-    -------
-    product : int32 ndarray, shape (V, K + 1)
-        -1 where there is no option.
-    mode : int8 ndarray
-    ref : int32 ndarray
-        Number of the team to join; -1 less the rank for a new one.
-    worth, discount : int64 ndarray
-        Fen.
-    appeal : float32 ndarray
+    first : int
+        The first of the K + 1 columns to fill in.
+    product, mode, ref, worth, pay, discount, appeal : ndarray, shape (V, W)
+        The options (:class:`sim.offers.Offers`), widened for opening teams, and what the scheme takes off; changed in
+        place. ``ref`` is the number of the team to join, -1 less the rank for a new one.
 
     Notes
     -----
@@ -286,50 +310,44 @@ def lay_out(  # type: ignore[no-untyped-def]
     what reaches each team is a thinned Poisson stream where the visits are one.
     """
     visits, width = slates.shape
-    shape = (visits, width + 1)
-    product = np.full(shape, -1, np.int32)
-    mode = np.full(shape, _OPEN_TEAM, np.int8)
-    ref = np.full(shape, -1 - nb.int64(rank), np.int32)
-    worth = np.zeros(shape, np.int64)
-    discount = np.zeros(shape, np.int64)
-    appeal = np.zeros(shape, np.float32)
     looks, which = np.empty(width), np.empty(width)  # uniforms: whether one sees the lobby, and which team there
+    teams = np.empty(width + 1, np.int64)  # that one can join, -1 for none
     for v in range(visits):
         if not may_buy[v]:
             continue
-        sees_lobby = lobby > 0.0 and may_join[v]
-        if sees_lobby:
+        # Unsigned indices: numba then need not ask whether they count from the end.
+        for k in range(width):
+            w, p = np.uint32(first + k), np.uint32(max(slates[v, k], 0))
+            is_offered = slates[v, k] >= 0 and may_open[p]
+            product[v, w] = p if is_offered else -1
+            worth[v, w] = units[v] * price[p] if is_offered else 0
+            discount[v, w] = min(units[v] * opener_saving[p], worth[v, w])
+            pay[v, w] = worth[v, w] - discount[v, w]
+            ref[v, w] = -1 - nb.int32(rank)
+            appeal[v, w] = patience[v]
+        teams[:] = -1
+        if may_join[v] and lobby > 0.0:
             for k in range(width):
-                first, second, _, _ = philox(seed, _LOBBY, uid[v], nb.uint32(slates[v, k]), tick, rank)
-                looks[k], which[k] = unit(first), unit(second)
+                look, pick, _, _ = philox(seed, _LOBBY, uid[v], nb.uint32(slates[v, k]), tick, rank)
+                looks[k], which[k] = unit(look), unit(pick)
+            for k in range(width):
+                if looks[k] < lobby and slates[v, k] >= 0:
+                    p = np.uint32(slates[v, k])
+                    shown = start[p + 1] - start[p]
+                    if shown > 0:
+                        teams[k] = open_rows[start[p] + nb.int64(which[k] * shown)]
+        if may_join[v] and clicked[v] >= 0 and state[clicked[v]] == _OPEN:
+            teams[width] = clicked[v]
         for k in range(width + 1):
-            team = -1
-            if k == width:
-                if clicked[v] < 0 or not may_join[v] or state[clicked[v]] != _OPEN:
-                    continue
-                if _holds_place(person[v], clicked[v], latest, previous, holder):
-                    continue
-                team = clicked[v]
-                p = team_product[team]
-            else:
-                p = slates[v, k]
-                if p < 0:
-                    continue
-                shown = start[p + 1] - start[p]
-                if sees_lobby and looks[k] < lobby and shown > 0:
-                    team = open_rows[start[p] + nb.int64(which[k] * shown)]
-                    if _holds_place(person[v], team, latest, previous, holder):
-                        team = -1
-                if team < 0 and not may_open[p]:
-                    continue
-            product[v, k] = p
-            worth[v, k] = units[v] * price[p]
-            appeal[v, k] = patience[v]
-            if team >= 0:
-                mode[v, k] = _JOIN_TEAM
-                ref[v, k] = base + team
-                discount[v, k] = units[v] * saving[p]
-                appeal[v, k] += nearly_full * filled[team] / size[team] + (called if k == width else 0.0)
-            else:
-                discount[v, k] = units[v] * opener_saving[p]
-    return product, mode, ref, worth, discount, appeal
+            team = teams[k]
+            if team < 0 or _holds_place(person[v], team, latest, previous, holder):
+                continue
+            w, p = np.uint32(first + k), np.uint32(team_product[team])
+            product[v, w] = p
+            mode[v, w] = _JOIN_TEAM
+            ref[v, w] = base + team
+            worth[v, w] = units[v] * price[p]
+            discount[v, w] = min(units[v] * saving[p], worth[v, w])
+            pay[v, w] = worth[v, w] - discount[v, w]
+            appeal[v, w] = patience[v]
+            appeal[v, w] += nearly_full * filled[team] / size[team] + (called if k == width else 0.0)
