@@ -56,13 +56,22 @@ def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:
 
 def _keep_to_errand(offers: Offers) -> None:
     """Leave accounts that were sent to buy the way they were sent for: alone, in a new team, or in a certain one."""
-    sent = np.flatnonzero(offers.visits.source == Source.RING)
+    sent = (offers.visits.source == Source.RING).nonzero()[0]
     if sent.size == 0:
         return
-    team = offers.visits.team[sent, None]
+    team = offers.visits.team[sent]
     way = np.where(team >= 0, Mode.JOIN_TEAM, np.where(team == A_TEAM_OF_ITS_OWN, Mode.OPEN_TEAM, Mode.SOLO))
-    fits = (offers.mode[sent] == way) & ((team < 0) | (offers.ref[sent] == team))
-    offers.product[sent] = np.where(fits, offers.product[sent], NONE)
+    _keep_to(sent, way, team, offers.product, offers.mode, offers.ref)
+
+
+@nb.njit(cache=True)
+def _keep_to(rows, way, team, product, mode, ref):  # type: ignore[no-untyped-def]
+    """Leave each of some rows the options of one way of buying, and of one team if its number is not negative."""
+    for n in range(rows.size):
+        v = rows[n]
+        for w in range(product.shape[1]):
+            if mode[v, w] != way[n] or (team[n] >= 0 and ref[v, w] != team[n]):
+                product[v, w] = NONE
 
 
 def _withdraw(shop: Shop, scheme: Scheme, offers: Offers, width: int) -> None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+UNLIMITED = int(np.iinfo(np.int64).max)
 
 
 class SchemeConfig(Section):
@@ -111,7 +112,7 @@ class Scheme:
     @property
     def budget_left(self) -> int:
         """Fen that may still be spent (a very large number without a budget)."""
-        return np.iinfo(np.int64).max if self.config.budget is None else max(0, self.config.budget - self.spent)
+        return UNLIMITED if self.config.budget is None else max(0, self.config.budget - self.spent)
 
     def within_budget(self, amounts: Array) -> Array:
         """Return a mask of the amounts (fen, in order of precedence) that the budget still covers."""

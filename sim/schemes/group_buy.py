@@ -218,7 +218,7 @@ class GroupBuy(Scheme):
         person, row = orders.person[own], orders.row[own]
         opens = orders.mode[own] == Mode.OPEN_TEAM
         team = self._rows(orders.ref[own])
-        team[opens] = self._open_teams(orders.take(own[opens]))
+        team[opens] = self._open_teams(orders, own[opens])
         orders.ref[own] = self.shop.book.team[row] = team + self._base
         self._make_room()
         self.buyers.place[person] = self.book.take_places(team, person, row)
@@ -228,16 +228,17 @@ class GroupBuy(Scheme):
             self._draw_on_stock(orders.product[own], orders.quantity[own])
         self._fill(np.unique(team[self.teams.filled[team] >= self.teams.size[team]]))
 
-    def _open_teams(self, orders: Orders) -> Array:
+    def _open_teams(self, orders: Orders, at: Array) -> Array:
+        """Open a team for each order at some positions of a batch; return the teams."""
         clock, config = self.shop.clock, self.config
-        promised = self.terms.promise(orders.pay)
+        promised = self.terms.promise(orders.pay[at])
         self.promised += int(promised.sum())
         deadline = clock.tick + clock.ticks(config.window)
         return self.book.open(
-            rows=len(orders),
-            opener=orders.person,
-            order=orders.row,
-            product=orders.product,
+            rows=at.size,
+            opener=orders.person[at],
+            order=orders.row[at],
+            product=orders.product[at],
             opened=clock.tick,
             deadline=deadline,
             refund_due=deadline + (clock.ticks(config.refund_after) if config.refund_after else 0),

@@ -212,9 +212,9 @@ class Referral(Scheme):
         granted = self.payouts.grant(Earnings.join(parts))
         by_message = self.shop.people.source[granted.origin] != Source.RING
         self._bonuses_earned += int((by_message & (granted.kind == RewardKind.INVITER_BONUS)).sum())
-        direct = granted.take(granted.level == 1)
-        by_link = self.shop.book.sharer[direct.order] == direct.person
-        self._earned_by_link += int(direct.amount[by_link].sum())
+        direct = (granted.level == 1).nonzero()[0]
+        by_link = direct[self.shop.book.sharer[granted.order[direct]] == granted.person[direct]]
+        self._earned_by_link += int(granted.amount[by_link].sum())
 
     def _bonuses(self, invitees: Array, orders: Array) -> Earnings:
         """Return both sides' bonuses for invited persons, each once; ``orders`` are book rows or -1."""
