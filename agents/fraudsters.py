@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import mesa
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -39,7 +40,7 @@ from agents.playbooks import Market, Play
 from agents.recruiting import free_places, open_groups, places_of_a_new_device
 from agents.ring_tables import Accounts, Devices, Groups
 from sim.core import draws
-from sim.core.draws import Stream
+from sim.core.draws import Stream, u01
 from sim.offers import NONE, Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
@@ -53,6 +54,9 @@ Array = npt.NDArray[Any]
 FEN = 100  # a yuan
 _STEPS_OF_A_BATCH = 4  # ticks from a decision until sign-ups, orders and rewards have gone through
 _GROWTH = 2
+_HIDING = np.uint32(Stream.HIDING)
+_WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
+_LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 _AS_PROMISED = 0.99  # of the promised rewards; below, the account through which they came serves no more
 
 
@@ -137,10 +141,11 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             self.learn()
             self.decide()
         if len(self.accounts):
-            due = self.errands.due_at(self.shop.clock.tick)
+            due, idle = self._whose_turn()
             if due.size:
                 self._run_errands(due)
-            self._look_around(due)
+            if idle.size:
+                self.shop.queue_visits(idle, np.full(idle.size, NONE))
 
     def _settle_in(self) -> None:
         """Get the first devices, all at one address."""
@@ -190,17 +195,15 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         last[self._account_of(orders)] = orders
         return last
 
-    def _look_around(self, busy: Array) -> None:
-        """Send those to the shop that pretend to be interested, before their order or afterwards; not who is busy."""
-        shop, accounts, tick = self.shop, self.accounts, self.shop.clock.tick
-        before = (accounts.product >= 0) & (tick < accounts.orders)
-        facet = np.where(before, Facet.WARM_UP, Facet.AFTER_LIFE)
-        mimics = self._is_in() & np.take_along_axis(accounts.hidden, facet[:, None], 1)[:, 0]
-        mimics[self.errands.account[busy]] = False
-        idle = accounts.person[mimics]
-        idle = idle[hiding.looks_around(shop, idle)]
-        if idle.size:
-            shop.queue_visits(idle, np.full(idle.size, NONE))
+    def _whose_turn(self) -> tuple[Array, Array]:
+        """Return the errands that are due now (rows), and the persons who only come to look around."""
+        shop, accounts, errands = self.shop, self.accounts, self.errands
+        turn: tuple[Array, Array] = _whose_turn(
+            np.uint32(shop.seed), np.uint32(shop.clock.tick), errands.due, errands.account,
+            accounts.person, accounts.product, accounts.orders, accounts.hidden, accounts.looks_around,
+            shop.people.uid, shop.people.joined,
+        )  # fmt: skip
+        return turn
 
     def _is_in(self) -> Array:
         """Return which of the accounts were let in."""
@@ -364,3 +367,39 @@ class Ring(mesa.Agent):  # type: ignore[misc]
                 frozen = (rewards.state == RewardState.FROZEN) & np.isin(rewards.person, mine)
                 pending += int(rewards.amount[frozen].sum() + wallet[mine[mine < wallet.size]].sum())
         return pending
+
+
+@nb.njit(cache=True)
+def _whose_turn(seed, tick, due, account, person, product, orders, hidden, looks_around, uid, joined):  # type: ignore[no-untyped-def]
+    """Return the errands that are due in a tick, and the persons who pretend to be interested and look around.
+
+    These come before their order or afterwards, as often as honest people drawn like them, unless they have an errand.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    due, account : int32 ndarray, shape (errands,)
+        Columns of :class:`agents.errands.Errands`.
+    person ... looks_around : ndarray, shape (accounts, ...)
+        Columns of :class:`agents.ring_tables.Accounts`.
+    uid, joined : ndarray
+        Columns of :class:`sim.people.People`.
+    """
+    now = np.empty(due.size, np.int64)
+    is_busy = np.zeros(person.size, np.bool_)
+    n = 0
+    for row in range(due.size):
+        if due[row] == tick:
+            now[n] = row
+            is_busy[account[row]] = True
+            n += 1
+    visitors = np.empty(person.size, np.int64)
+    v = 0
+    for a in range(person.size):
+        is_early = product[a] >= 0 and tick < orders[a]
+        mimics = hidden[a, _WARM_UP] if is_early else hidden[a, _AFTER_LIFE]
+        if mimics and not is_busy[a] and joined[person[a]] > NEVER:
+            if u01(seed, _HIDING, uid[person[a]], 0, tick, _LOOKS) < looks_around[a]:
+                visitors[v] = person[a]
+                v += 1
+    return now[:n].copy(), visitors[:v].copy()

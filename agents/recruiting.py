@@ -11,10 +11,13 @@ from agents import hiding
 from agents.actions import NOBODY, ORDERS, Deed, Plan
 from agents.errands import goods_for, timetable
 from agents.hiding import Facet
+from sim.core import draws
+from sim.core.draws import Stream
 
 if TYPE_CHECKING:
     from agents.fraudsters import Ring
     from agents.playbooks import Play
+    from sim.shop import Shop
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +63,7 @@ def open_groups(ring: Ring, play: Play, count: int) -> None:
     ring.accounts.append(
         number.size, person=persons, device=device, hidden=hidden, signs_up=signs_up[is_new], orders=orders[is_new],
         group=(len(ring.groups) + np.nonzero(is_new)[0]), serves=(slot == 0) & plan.root_only_invites,
+        looks_around=_chance_to_look_around(shop, persons),
     )  # fmt: skip
     ring.groups.append(
         len(is_new),
@@ -73,6 +77,13 @@ def open_groups(ring: Ring, play: Play, count: int) -> None:
     goods = goods_for(ring, play, row)
     _plan_errands(ring, plan, row, due, goods, is_new)
     ring.spent += number.size * config.account_cost + int(hidden.sum()) * config.hiding_cost
+
+
+def _chance_to_look_around(shop: Shop, persons: Array) -> Array:
+    """Return the chance that honest people drawn like fake accounts come in a tick."""
+    rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, shop.people.uid[persons]))
+    chance: Array = -np.expm1(-rate * shop.clock.days_a_tick)
+    return chance
 
 
 def _plan_errands(ring: Ring, plan: Plan, row: Array, due: Array, goods: Array, is_new: Array) -> None:
