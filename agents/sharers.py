@@ -133,6 +133,86 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
 
 
 @nb.njit(cache=True)
+def enqueue(  # type: ignore[no-untyped-def]
+    tick, horizon, kol, wait, share, recipient, strength, sharer, kind, product, team, gift,
+    its_due, its_sharer, its_recipient, its_kind, its_product, its_team, its_kol, its_strength, its_gift, following,
+    first, last, messages, vacant,
+):  # fmt: skip
+    """Put messages that will be read before the horizon into vacant rows, at the end of their tick's chain.
+
+    Parameters
+    ----------
+    tick, horizon, kol : int
+    wait, share, recipient, strength : ndarray, shape (messages,)
+        Ticks until each is read, its share, who reads it, and the tie's strength.
+    sharer, kind, product, team, gift : ndarray, shape (shares,)
+    its_due ... following : ndarray
+        Columns of :class:`sim.feed.Pending`, changed in place; with as many vacant rows as there are messages.
+    first, last, messages : int32 ndarray, shape (ticks,)
+        Columns of :class:`sim.feed.Moments`, changed in place.
+    vacant : int
+        The first vacant row, -1: none.
+
+    Returns
+    -------
+    rows : int32 ndarray
+        Where the messages are.
+    vacant : int
+    """
+    rows = np.empty(wait.size, np.int32)
+    n = 0
+    for m in range(wait.size):
+        due = tick + wait[m]
+        if due >= horizon:
+            continue
+        row, s = vacant, share[m]
+        vacant = following[row]
+        its_due[row], its_sharer[row], its_recipient[row], its_kind[row] = due, sharer[s], recipient[m], kind[s]
+        its_product[row], its_team[row], its_kol[row] = product[s], team[s], kol
+        its_strength[row], its_gift[row], following[row] = strength[m], gift[s], -1
+        if messages[due] == 0:
+            first[due] = row
+        else:
+            following[last[due]] = row
+        last[due] = row
+        messages[due] += 1
+        rows[n] = row
+        n += 1
+    return rows[:n], vacant
+
+
+@nb.njit(cache=True)
+def take_due(  # type: ignore[no-untyped-def]
+    messages, first, last,
+    its_due, its_sharer, its_recipient, its_kind, its_product, its_team, its_kol, its_strength, its_gift, following,
+    vacant,
+):  # fmt: skip
+    """Return the messages of a chain as columns of :class:`sim.offers.Shares`, and the first vacant row.
+
+    Parameters
+    ----------
+    messages, first, last : int
+        How many there are, at least one, and where the chain begins and ends.
+    its_due ... following : ndarray
+        Columns of :class:`sim.feed.Pending`; the chain becomes vacant.
+    vacant : int
+        The first vacant row so far.
+    """
+    sharer, recipient = np.empty(messages, np.int32), np.empty(messages, np.int32)
+    kind, kol = np.empty(messages, np.int8), np.empty(messages, np.int16)
+    product, team = np.empty(messages, np.int32), np.empty(messages, np.int32)
+    strength, gift = np.empty(messages, np.float32), np.empty(messages, np.float32)
+    row = first
+    for m in range(messages):
+        sharer[m], recipient[m], kind[m], product[m] = its_sharer[row], its_recipient[row], its_kind[row], its_product[row]
+        team[m], kol[m], strength[m], gift[m] = its_team[row], its_kol[row], its_strength[row], its_gift[row]
+        its_due[row] = -1
+        row = following[row]
+    following[last] = vacant
+    return sharer, recipient, kind, product, team, kol, strength, gift, first
+
+
+@nb.njit(cache=True)
 def tire(exposures, recipient):  # type: ignore[no-untyped-def]
     """Count a message read by each recipient named, again for each."""
     for r in recipient:
