@@ -110,7 +110,7 @@ class Feed:
         return reward
 
     def takers(self, persons: Array, kind: Array, reward: Array, chance: Array) -> Array:
-        """Return a mask of those who take an occasion to share.
+        """Return the positions of those who take an occasion to share.
 
         Parameters
         ----------

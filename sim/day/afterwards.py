@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from agents import consumers
+from agents import consumers, sharers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.offers import (
@@ -34,45 +34,27 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
     sharing, people, feed = shop.config.sharing, shop.people, shop.feed
     if len(visits) + talkers.size == 0:
         return
-    idle = _without(shop, visits.person, orders.person)
-    rest = np.concatenate([idle, _without(shop, talkers, visits.person)])
-    person = np.concatenate([orders.person, rest])
-    calling = _calls(shop, orders.person)
+    buyers = len(orders)
+    person, idle = sharers.with_an_occasion(orders.person, visits.person, talkers, len(people))
+    rest = person[buyers:]
     invitation = feed.rewards(rest, ShareKind.INVITE)
-    invites = _prefer_to_invite(shop, rest, invitation)
-    bought = np.where(calling & (orders.ref >= 0), ShareKind.TEAM, ShareKind.PRODUCT)
-    kind = np.concatenate([bought, np.where(invites, ShareKind.INVITE, ShareKind.PRODUCT)]).astype(np.int8)
-    reward = np.concatenate([np.zeros(len(orders)), invitation])
+    kind, chance = sharers.occasions(
+        np.uint32(shop.seed), np.uint32(shop.clock.tick), person, idle, _calls(shop, orders.person), orders.ref,
+        invitation, people.uid, people.joined, sharing.reward_weight, sharing.team, sharing.after_order,
+        sharing.on_sign_up, sharing.per_visit,
+    )  # fmt: skip
+    reward = np.concatenate([np.zeros(buyers), invitation])
     for what in (ShareKind.PRODUCT, ShareKind.TEAM):
         rows = np.flatnonzero(kind == what)
         reward[rows] = feed.rewards(person[rows], what)
-    after_visit = np.where(people.joined[idle] == shop.clock.tick, sharing.on_sign_up, sharing.per_visit)
-    chance = np.full(person.size, np.nan)
-    chance[: len(orders) + idle.size] = np.concatenate(
-        [np.where(calling, sharing.team, sharing.after_order), after_visit]
-    )
-    taken = np.flatnonzero(feed.takers(person, kind, reward, chance))
+    taken = feed.takers(person, kind, reward, chance)
     if taken.size == 0:
         return
-    product = np.concatenate([orders.product, people.recent[rest, 0]])
-    team = np.concatenate([orders.ref, np.full(rest.size, NONE, np.int32)])
-    product = np.where(kind == ShareKind.INVITE, NONE, product).astype(np.int32)
-    feed.send(person[taken], kind[taken], product[taken], team[taken])
-
-
-def _prefer_to_invite(shop: Shop, persons: Array, reward: Array) -> Array:
-    """Return a mask of those who would rather pass on an invitation than what they bought last.
-
-    Notes
-    -----
-    The odds of an invitation grow with what it is expected to earn as those of sharing do: to ``(1 + yuan)^w - 1``
-    against one, with ``w`` the scenario's ``sharing.reward_weight``. So a reward of nothing changes nothing.
-    """
-    if not reward.any():
-        return np.zeros(persons.size, bool)
-    u = draws.uniform(shop.seed, Stream.SHARE, shop.people.uid[persons], 0, shop.clock.tick, 2)
-    rather: Array = u < -np.expm1(-shop.config.sharing.reward_weight * np.log1p(reward))
-    return rather
+    who, what, bought = person[taken], kind[taken], taken < buyers
+    product, team = people.recent[who, 0], np.full(taken.size, NONE, np.int32)
+    product[bought], team[bought] = orders.product[taken[bought]], orders.ref[taken[bought]]
+    product[what == ShareKind.INVITE] = NONE
+    feed.send(who, what, product, team)
 
 
 def _calls(shop: Shop, persons: Array) -> Array:
@@ -83,15 +65,6 @@ def _calls(shop: Shop, persons: Array) -> Array:
         if mask is not None:
             found |= mask
     return found
-
-
-def _without(shop: Shop, persons: Array, others: Array) -> Array:
-    """Return the persons who are not among the others, in their order."""
-    if persons.size == 0 or others.size == 0:
-        return persons
-    among = np.zeros(len(shop.people), bool)
-    among[others] = True
-    return persons[~among[persons]]
 
 
 def live(shop: Shop) -> None:
