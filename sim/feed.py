@@ -169,7 +169,9 @@ class Feed:
         for k in ShareKind if schemes else ():
             rows = np.flatnonzero(kind == k)
             for scheme in schemes if rows.size else ():
-                gift[rows] += scheme.gift(sharer[rows], k)
+                promised = scheme.gift(sharer[rows], k)
+                if isinstance(promised, np.ndarray) or promised:
+                    gift[rows] += promised
         return gift
 
     def note(self, sharer: Array, kind: ShareKind) -> None:
