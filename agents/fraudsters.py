@@ -398,8 +398,9 @@ def _whose_turn(seed, tick, due, account, person, product, orders, hidden, looks
     for a in range(person.size):
         is_early = product[a] >= 0 and tick < orders[a]
         mimics = hidden[a, _WARM_UP] if is_early else hidden[a, _AFTER_LIFE]
-        if mimics and not is_busy[a] and joined[person[a]] > NEVER:
-            if u01(seed, _HIDING, uid[person[a]], 0, tick, _LOOKS) < looks_around[a]:
-                visitors[v] = person[a]
-                v += 1
+        if not mimics or is_busy[a] or joined[person[a]] <= NEVER:
+            continue
+        if u01(seed, _HIDING, uid[person[a]], 0, tick, _LOOKS) < looks_around[a]:
+            visitors[v] = person[a]
+            v += 1
     return now[:n].copy(), visitors[:v].copy()

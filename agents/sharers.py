@@ -301,8 +301,9 @@ def take_due(  # type: ignore[no-untyped-def]
     strength, gift = np.empty(messages, np.float32), np.empty(messages, np.float32)
     row = first
     for m in range(messages):
-        sharer[m], recipient[m], kind[m], product[m] = its_sharer[row], its_recipient[row], its_kind[row], its_product[row]
-        team[m], kol[m], strength[m], gift[m] = its_team[row], its_kol[row], its_strength[row], its_gift[row]
+        sharer[m], recipient[m], kind[m] = its_sharer[row], its_recipient[row], its_kind[row]
+        product[m], team[m], kol[m] = its_product[row], its_team[row], its_kol[row]
+        strength[m], gift[m] = its_strength[row], its_gift[row]
         its_due[row] = -1
         row = following[row]
     following[last] = vacant
