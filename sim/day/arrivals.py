@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from agents import consumers
+from agents import waking
 from sim.core.draws import Stream, u01
 from sim.offers import (
     NONE,
@@ -40,7 +40,7 @@ _LAST = np.int32(np.iinfo(np.int32).max)
 def wake(shop: Shop) -> tuple[Array, Array, Array]:
     """Return who comes, who may talk and who signs up of their own will in this tick."""
     people, clock = shop.people, shop.clock
-    woken: tuple[Array, Array, Array] = consumers.scan(
+    woken: tuple[Array, Array, Array] = waking.scan(
         np.uint32(shop.seed), np.uint32(clock.tick), people.status, people.uid, people.visit_rate,
         people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
         clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
