@@ -7,26 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from agents import consumers, sharers
-from sim.core import draws
-from sim.core.draws import Stream
-from sim.offers import (
-    NONE,
-    Orders,
-    ShareKind,
-    Visits,
-    first_of_each,
-)
+from sim.core.draws import Stream, u01
+from sim.offers import NONE, Orders, ShareKind, Visits
 from sim.orders import OrderStatus
-from sim.people import RECENT, Status, shift
+from sim.people import Status, shift
 
 if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+_DROPOUT = np.uint32(Stream.DROPOUT)
+_WAITING, _PAID = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.PAID)
 
 
 def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
@@ -89,30 +85,79 @@ def _take_effect(shop: Shop) -> None:
     """
     if shop._unpaid.size == 0:
         return
-    held = shop.risk.holds(shop._unpaid)
-    status = shop.book.status[shop._unpaid]
-    rows = shop._unpaid[(status == OrderStatus.PAID) & ~held]
-    shop._unpaid = shop._unpaid[(status == OrderStatus.WAITING) | ((status == OrderStatus.PAID) & held)]
+    held, book = shop.risk.holds(shop._unpaid), shop.book
+    rows, shop._unpaid = _paid_for(shop._unpaid, held, book.status)
     if rows.size == 0:
         return
     shop.operations.fulfil(rows)
-    # A person can have several orders paid in one tick (a team filled while they bought); take them in turn.
-    while rows.size:
-        first = first_of_each(shop.book.person[rows])
-        _remember_purchase(shop, rows[first])
-        rows = np.delete(rows, first)
+    # A person can have several orders paid in one tick (a team filled while they bought); they are taken in turn.
+    people, graph, buyer = shop.people, shop.graph, book.person[rows]
+    who, product, u = _remember_purchases(
+        buyer, book.product[rows], buyer.argsort(kind="stable"), np.uint32(shop.seed), people.uid, people.purchases,
+        people.dropout, people.recent,
+    )  # fmt: skip
+    consumers.tell_friends(who, product, graph.indptr, graph.indices, people.heard, people.heard_next)
+    at_risk = np.flatnonzero(u < 1.0)
+    if at_risk.size:
+        who, u = who[at_risk], u[at_risk]
+        unhappy = shop.config.operations.satisfaction_effect * (1 - people.satisfaction[who])
+        at_risk = who[u < shift(people.dropout[who], unhappy)]
+        people.status[at_risk] = Status.CHURNED
+    shop.count("churned", at_risk.size)
 
 
-def _remember_purchase(shop: Shop, rows: Array) -> None:
-    people, who = shop.people, shop.book.person[rows]
-    for back in range(RECENT - 1, 0, -1):
-        people.recent[who, back] = people.recent[who, back - 1]
-    people.recent[who, 0] = shop.book.product[rows]
-    graph = shop.graph
-    consumers.tell_friends(who, people.recent[who, 0], graph.indptr, graph.indices, people.heard, people.heard_next)
-    u = draws.uniform(shop.seed, Stream.DROPOUT, people.uid[who], people.purchases[who])
-    unhappy = shop.config.operations.satisfaction_effect * (1 - people.satisfaction[who])
-    leaves = (people.purchases[who] > 0) & (u < shift(people.dropout[who], unhappy))
-    people.purchases[who] += 1
-    people.status[who[leaves]] = Status.CHURNED
-    shop.count("churned", int(leaves.sum()))
+@nb.njit(cache=True)
+def _paid_for(unpaid, held, status):  # type: ignore[no-untyped-def]
+    """Split orders (rows of the book) into those that are paid for and not held, and those that wait to be."""
+    ready, waiting = np.empty(unpaid.size, np.int64), np.empty(unpaid.size, np.int64)
+    r = w = 0
+    for n in range(unpaid.size):
+        if status[unpaid[n]] == _PAID and not held[n]:
+            ready[r] = unpaid[n]
+            r += 1
+        elif status[unpaid[n]] == _PAID or status[unpaid[n]] == _WAITING:
+            waiting[w] = unpaid[n]
+            w += 1
+    return ready[:r].copy(), waiting[:w].copy()
+
+
+@nb.njit(cache=True)
+def _remember_purchases(person, product, by_person, seed, uid, purchases, dropout, recent):  # type: ignore[no-untyped-def]
+    """Let persons remember what they bought, the first order of each first, then the second of each, and so on.
+
+    Parameters
+    ----------
+    person, product : int32 ndarray, shape (n,)
+        The orders.
+    by_person : int64 ndarray, shape (n,)
+        Their positions, sorted by person.
+    seed : uint32
+    uid ... recent : ndarray
+        Columns of :class:`sim.people.People`; ``purchases`` and ``recent`` are changed in place.
+
+    Returns
+    -------
+    who, product : int32 ndarray, shape (n,)
+        The orders in this order.
+    u : float64 ndarray, shape (n,)
+        The draw that decides whether they leave after it; 1 for those who do not.
+    """
+    who, what, u = np.empty(person.size, np.int32), np.empty(person.size, np.int32), np.ones(person.size)
+    n = turn = 0
+    while n < person.size:
+        place = 0  # of an order among those of its person
+        for k in range(by_person.size):
+            i = person[by_person[k]]
+            place = place + 1 if k > 0 and person[by_person[k - 1]] == i else 0
+            if place != turn:
+                continue
+            who[n], what[n] = i, product[by_person[k]]
+            for back in range(recent.shape[1] - 1, 0, -1):
+                recent[i, back] = recent[i, back - 1]
+            recent[i, 0] = what[n]
+            if purchases[i] > 0 and dropout[i] > 0.0:
+                u[n] = u01(seed, _DROPOUT, uid[i], purchases[i], 0, 0)
+            purchases[i] += 1
+            n += 1
+        turn += 1
+    return who, what, u

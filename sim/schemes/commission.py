@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -223,6 +224,8 @@ class Payouts:
     def claw_back(self, orders: Array) -> Array:
         """Take back the rewards of refunded orders (rows of the book) and return the rows of these rewards."""
         rows = self._of_orders(orders)
+        if rows.size == 0:
+            return rows
         state = self.rewards.state[rows]
         frozen, released = rows[state == RewardState.FROZEN], rows[state == RewardState.RELEASED]
         self._undo(frozen, RewardState.CLAWED_BACK)
@@ -232,11 +235,7 @@ class Payouts:
 
     def _of_orders(self, orders: Array) -> Array:
         """Return the rows of the rewards for the given orders."""
-        index = self._by_order
-        first = np.searchsorted(index.order, orders)
-        count = np.searchsorted(index.order, orders, side="right") - first
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        rows: Array = index.reward[np.repeat(first, count) + within]
+        rows: Array = _of_orders(orders, self._by_order.order, self._by_order.reward)
         return rows
 
     def _undo(self, rows: Array, state: RewardState) -> None:
@@ -286,6 +285,8 @@ class Payouts:
     def confirm(self, orders: Array) -> None:
         """Release the rewards of final orders (rows of the book) whose freeze is over."""
         rows = self._of_orders(orders)
+        if rows.size == 0:
+            return
         rows = rows[self._is_frozen(rows) & (self.rewards.due[rows] <= self.shop.clock.tick)]
         withheld = self._is_withheld(rows)
         self._held = np.concatenate([self._held, rows[withheld]])
@@ -294,11 +295,12 @@ class Payouts:
     def close(self) -> None:
         """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
         rewards, clock = self.rewards, self.shop.clock
-        end = int(np.searchsorted(rewards.due, np.int32(clock.tick), side="right"))
-        rows = np.concatenate([self._held, np.arange(self._next_due, end)])
-        self._next_due, self._held = end, _NO_ROWS
-        if rows.size:
+        end = int(rewards.due.searchsorted(np.int32(clock.tick), side="right"))
+        rows = _NO_ROWS
+        if self._held.size or end > self._next_due:
+            rows = np.concatenate([self._held, np.arange(self._next_due, end)])
             rows = rows[self._is_frozen(rows)]
+        self._next_due, self._held = end, _NO_ROWS
         if rows.size:
             order, bonus = rewards.order[rows], np.isin(rewards.kind[rows], BONUSES)
             status = np.full(rows.size, OrderStatus.CONFIRMED, np.int8)
@@ -313,6 +315,8 @@ class Payouts:
     def _is_withheld(self, rows: Array) -> Array:
         """Return which rewards wait for the review desk: their earner, or who earned it for them, is looked into."""
         risk, rewards = self.shop.risk, self.rewards
+        if risk.casework is None:
+            return np.zeros(rows.size, bool)
         withheld: Array = risk.withholds(rewards.person[rows]) | risk.withholds(rewards.origin[rows])
         return withheld
 
@@ -369,3 +373,24 @@ class Payouts:
     def kept(self) -> Array:
         """Return the rows of rewards that were not taken back or cancelled."""
         return np.flatnonzero(np.isin(self.rewards.state, KEPT))
+
+
+@nb.njit(cache=True)
+def _of_orders(orders, indexed, reward):  # type: ignore[no-untyped-def]
+    """Return the rewards of orders; ``indexed`` ascends and has the order of each of ``reward``."""
+    first = np.searchsorted(indexed, orders)
+    found = 0
+    for n in range(orders.size):
+        place = first[n]
+        while place < indexed.size and indexed[place] == orders[n]:
+            place += 1
+        found += place - first[n]
+    rows = np.empty(found, np.int64)
+    found = 0
+    for n in range(orders.size):
+        place = first[n]
+        while place < indexed.size and indexed[place] == orders[n]:
+            rows[found] = reward[place]
+            found += 1
+            place += 1
+    return rows
