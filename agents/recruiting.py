@@ -24,9 +24,19 @@ Array = npt.NDArray[Any]
 
 def free_places(ring: Ring) -> Array:
     """Return own devices (rows), each as often as it is believed to take another account; emptiest first."""
+    return _in_turn(*_room(ring))
+
+
+def count_free_places(ring: Ring) -> int:
+    """Return how many accounts own devices are believed to take besides those that they carry."""
+    return int(_room(ring)[1].sum())
+
+
+def _room(ring: Ring) -> tuple[Array, Array, Array]:
+    """Return own devices (rows), how many more accounts each is believed to take, and how many it holds."""
     mine = np.flatnonzero(ring.devices.ring == ring.number)
     held = ring.held()[mine]
-    return _in_turn(mine, np.clip(ring.devices.takes[mine] - held, 0, ring.config.batch), held)
+    return mine, np.clip(ring.devices.takes[mine] - held, 0, ring.config.batch), held
 
 
 def places_of_a_new_device(ring: Ring) -> int:

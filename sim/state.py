@@ -74,7 +74,9 @@ KEPT: dict[type, tuple[str, ...]] = {
     Recorder: ("_series",),
     Ledger: ("_flow", "_balance", "journal"),
     MerchantBooks: ("shelves",),
-    Operations: ("restocks", "demand", "closed", "waits", "_open_campaigns", "_queue", "_moving", "_moving_due", "_over"),
+    Operations: (
+        "restocks", "demand", "closed", "waits", "_open_campaigns", "_queue", "_moving", "_moving_due", "_over",
+    ),
     RiskControl: ("devices", "addresses", "cases", "totals", "casework", "policy"),
     Casework: ("files", "desk", "held", "condemned", "totals"),
     Policy: ("watched", "judgements", "taught", "trained", "_to_hold"),
