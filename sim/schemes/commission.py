@@ -65,6 +65,8 @@ class RewardState(IntEnum):
 BONUSES = (RewardKind.INVITER_BONUS, RewardKind.INVITEE_BONUS)
 FOR_ORDERS = (RewardKind.COMMISSION, RewardKind.REBATE)
 KEPT = (RewardState.FROZEN, RewardState.RELEASED)
+_INVITER_BONUS, _INVITEE_BONUS = np.int8(RewardKind.INVITER_BONUS), np.int8(RewardKind.INVITEE_BONUS)
+_WAITING, _CONFIRMED = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.CONFIRMED)
 
 
 class Rewards(Table):
@@ -302,13 +304,10 @@ class Payouts:
             rows = rows[self._is_frozen(rows)]
         self._next_due, self._held = end, _NO_ROWS
         if rows.size:
-            order, bonus = rewards.order[rows], np.isin(rewards.kind[rows], BONUSES)
-            status = np.full(rows.size, OrderStatus.CONFIRMED, np.int8)
-            status[order >= 0] = self.shop.book.status[order[order >= 0]]
-            waiting = (bonus & (status == OrderStatus.WAITING)) | self._is_withheld(rows)
-            self._held = rows[waiting]
-            # What is for an order that may still be returned is released by `confirm`; bonuses do not wait for that.
-            self._release(rows[(bonus | (status == OrderStatus.CONFIRMED)) & ~waiting])
+            free, self._held = _sorted_out(
+                rows, self._is_withheld(rows), rewards.kind, rewards.order, self.shop.book.status
+            )
+            self._release(free)
         if clock.ends_day and (clock.day + 1) % self._payout_days == 0:
             self._withdraw()
 
@@ -336,8 +335,9 @@ class Payouts:
         rewards.state[rows] = RewardState.RELEASED
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
         np.add.at(purses.wallet, person, amount)
-        debtors = np.unique(person[purses.debt[person] > 0])
+        debtors = person[purses.debt[person] > 0]
         if debtors.size:
+            debtors = np.unique(debtors)
             repaid = self._collect(debtors, purses.debt[debtors])
             purses.debt[debtors] -= repaid
             self.debts_repaid += int(repaid.sum())
@@ -373,6 +373,39 @@ class Payouts:
     def kept(self) -> Array:
         """Return the rows of rewards that were not taken back or cancelled."""
         return np.flatnonzero(np.isin(self.rewards.state, KEPT))
+
+
+@nb.njit(cache=True)
+def _sorted_out(rows, withheld, kind, order, status):  # type: ignore[no-untyped-def]
+    """Split rewards that are due into those to be released now, and those that must wait; others wait to be confirmed.
+
+    What is for an order that may still be returned is released by :meth:`Payouts.confirm`; bonuses do not wait for
+    that, but for the order's team.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+        Of the rewards.
+    withheld : bool ndarray, shape (n,)
+        Which wait for the review desk.
+    kind, order : ndarray
+        Columns of :class:`Rewards`.
+    status : int8 ndarray
+        Of the order book.
+    """
+    free, held = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    f = h = 0
+    for n in range(rows.size):
+        row = rows[n]
+        is_bonus = kind[row] == _INVITER_BONUS or kind[row] == _INVITEE_BONUS
+        stands = status[order[row]] if order[row] >= 0 else _CONFIRMED
+        if withheld[n] or (is_bonus and stands == _WAITING):
+            held[h] = row
+            h += 1
+        elif is_bonus or stands == _CONFIRMED:
+            free[f] = row
+            f += 1
+    return free[:f].copy(), held[:h].copy()
 
 
 @nb.njit(cache=True)

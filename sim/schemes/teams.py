@@ -124,6 +124,8 @@ class TeamBook:
 
     def give_up_places(self, teams: Array, orders: Array) -> None:
         """Free the places that belong to the given orders, in the given teams."""
+        if teams.size == 0:
+            return
         places = self.places_of(np.unique(teams))
         places = places[np.isin(self.places.order[places], orders)]
         self.places.person[places] = NONE
@@ -141,14 +143,8 @@ class TeamBook:
 
     def places_of(self, teams: Array) -> Array:
         """Return the places (rows) that are taken in the given teams, each team once."""
-        found = [np.zeros(0, np.int32)]
-        at = self.teams.latest[teams]
-        while at.size:
-            at = at[at >= 0]
-            found.append(at)
-            at = self.places.previous[at]
-        places = np.concatenate(found)
-        return places[self.places.person[places] >= 0]
+        places: Array = _places_of(teams, self.teams.latest, self.places.previous, self.places.person)
+        return places
 
     def has_place(self, persons: Array, teams: Array) -> Array:
         """Return a mask of the persons who already are in the team named beside them."""
@@ -207,6 +203,27 @@ def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-unt
             return True
         place = previous[place]
     return False
+
+
+@nb.njit(cache=True)
+def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Return the places that somebody has in some teams: walk the chains twice, to count and to collect."""
+    count = 0
+    for team in teams:
+        place = latest[team]
+        while place >= 0:
+            count += holder[place] >= 0
+            place = previous[place]
+    places = np.empty(count, np.int64)
+    count = 0
+    for team in teams:
+        place = latest[team]
+        while place >= 0:
+            if holder[place] >= 0:
+                places[count] = place
+                count += 1
+            place = previous[place]
+    return places
 
 
 @nb.njit(cache=True)
