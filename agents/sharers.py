@@ -232,8 +232,7 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
 @nb.njit(cache=True)
 def enqueue(  # type: ignore[no-untyped-def]
     tick, horizon, kol, wait, share, recipient, strength, sharer, kind, product, team, gift,
-    its_due, its_sharer, its_recipient, its_kind, its_product, its_team, its_kol, its_strength, its_gift, following,
-    first, last, messages, vacant,
+    records, first, last, messages, vacant,
 ):  # fmt: skip
     """Put messages that will be read before the horizon into vacant rows, at the end of their tick's chain.
 
@@ -243,8 +242,8 @@ def enqueue(  # type: ignore[no-untyped-def]
     wait, share, recipient, strength : ndarray, shape (messages,)
         Ticks until each is read, its share, who reads it, and the tie's strength.
     sharer, kind, product, team, gift : ndarray, shape (shares,)
-    its_due ... following : ndarray
-        Columns of :class:`sim.feed.Pending`, changed in place; with as many vacant rows as there are messages.
+    records : ndarray
+        Of :class:`sim.feed.Messages`, changed in place; with as many vacant rows as there are messages.
     first, last, messages : int32 ndarray, shape (ticks,)
         Columns of :class:`sim.feed.Moments`, changed in place.
     vacant : int
@@ -263,14 +262,15 @@ def enqueue(  # type: ignore[no-untyped-def]
         if due >= horizon:
             continue
         row, s = vacant, share[m]
-        vacant = following[row]
-        its_due[row], its_sharer[row], its_recipient[row], its_kind[row] = due, sharer[s], recipient[m], kind[s]
-        its_product[row], its_team[row], its_kol[row] = product[s], team[s], kol
-        its_strength[row], its_gift[row], following[row] = strength[m], gift[s], -1
+        record = records[row]
+        vacant = record.following
+        record.sharer, record.recipient, record.kind, record.kol = sharer[s], recipient[m], kind[s], kol
+        record.product, record.team, record.strength, record.gift = product[s], team[s], strength[m], gift[s]
+        record.following = -1
         if messages[due] == 0:
             first[due] = row
         else:
-            following[last[due]] = row
+            records[last[due]].following = row
         last[due] = row
         messages[due] += 1
         rows[n] = row
@@ -279,21 +279,15 @@ def enqueue(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def take_due(  # type: ignore[no-untyped-def]
-    messages, first, last,
-    its_due, its_sharer, its_recipient, its_kind, its_product, its_team, its_kol, its_strength, its_gift, following,
-    vacant,
-):  # fmt: skip
-    """Return the messages of a chain as columns of :class:`sim.offers.Shares`, and the first vacant row.
+def chain(messages, first, records):  # type: ignore[no-untyped-def]
+    """Return the messages of a chain as columns of :class:`sim.offers.Shares`.
 
     Parameters
     ----------
-    messages, first, last : int
-        How many there are, at least one, and where the chain begins and ends.
-    its_due ... following : ndarray
-        Columns of :class:`sim.feed.Pending`; the chain becomes vacant.
-    vacant : int
-        The first vacant row so far.
+    messages, first : int
+        How many there are, and where the chain begins.
+    records : ndarray
+        Of :class:`sim.feed.Messages`.
     """
     sharer, recipient = np.empty(messages, np.int32), np.empty(messages, np.int32)
     kind, kol = np.empty(messages, np.int8), np.empty(messages, np.int16)
@@ -301,13 +295,11 @@ def take_due(  # type: ignore[no-untyped-def]
     strength, gift = np.empty(messages, np.float32), np.empty(messages, np.float32)
     row = first
     for m in range(messages):
-        sharer[m], recipient[m], kind[m] = its_sharer[row], its_recipient[row], its_kind[row]
-        product[m], team[m], kol[m] = its_product[row], its_team[row], its_kol[row]
-        strength[m], gift[m] = its_strength[row], its_gift[row]
-        its_due[row] = -1
-        row = following[row]
-    following[last] = vacant
-    return sharer, recipient, kind, product, team, kol, strength, gift, first
+        record = records[row]
+        sharer[m], recipient[m], kind[m], kol[m] = record.sharer, record.recipient, record.kind, record.kol
+        product[m], team[m], strength[m], gift[m] = record.product, record.team, record.strength, record.gift
+        row = record.following
+    return sharer, recipient, kind, product, team, kol, strength, gift
 
 
 @nb.njit(cache=True)

@@ -29,9 +29,9 @@ TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
 
 
 class Pending(Table):
-    """Messages that were sent and not yet read, and vacant rows; those that are read in the same tick are a chain."""
+    """Messages that were sent and not yet read, with the tick in which they will be."""
 
-    due: Column = column(np.int32, fill=NONE)  # the tick in which it will be read, -1: the row is vacant
+    due: Column = column(np.int32)
     sharer: Column = column(np.int32)
     recipient: Column = column(np.int32)
     kind: Column = column(np.int8)
@@ -40,7 +40,21 @@ class Pending(Table):
     kol: Column = column(np.int16)
     strength: Column = column(np.float32)
     gift: Column = column(np.float32)
-    following: Column = column(np.int32, fill=NONE)  # row of the next one in the chain
+
+
+_FIELDS = [
+    *((name, Pending.columns[name].dtype) for name in Shares.__slots__),
+    ("following", np.dtype(np.int32)),  # row of the next message in the chain, -1: none
+]
+
+
+class Messages(Table):
+    """Messages that wait, and vacant rows; those that are read in the same tick are a chain.
+
+    Each is one record, half a line of the cache: messages of a tick are anywhere in memory.
+    """
+
+    record: Column = column(np.dtype(sorted(_FIELDS, key=lambda field: -field[1].itemsize), align=True))
 
 
 class Moments(Table):
@@ -76,10 +90,10 @@ class Feed:
     ----------
     sent : Sent or None
         Every share, if the scenario records events.
-    pending : Pending
+    messages : Messages
     moments : Moments
     under_way : int
-        How many messages are pending.
+        How many of the messages wait.
     """
 
     def __init__(self, shop: Shop) -> None:
@@ -90,7 +104,7 @@ class Feed:
         self._delay = sharing.delay / shop.clock.tick_hours
         self._cooldown = math.ceil(sharing.cooldown / shop.clock.tick_hours)
         self.sent = Sent() if shop.config.record.events else None
-        self.pending, self.moments = Pending(), Moments(shop.clock.horizon)
+        self.messages, self.moments = Messages(), Moments(shop.clock.horizon)
         self.under_way = 0
         self._vacant = NONE  # where the chain of vacant rows begins
         if sharing.response == "threshold":
@@ -204,27 +218,26 @@ class Feed:
         sharer, kind, product, team, gift : ndarray, shape (shares,)
         kol : int
         """
-        shop, pending, moments = self.shop, self.pending, self.moments
+        shop, moments = self.shop, self.moments
         self._make_room(wait.size)
         rows, self._vacant = sharers.enqueue(
             shop.clock.tick, shop.clock.horizon, kol, wait, share, recipient, strength,
             sharer, kind, product, team, gift,
-            pending.due, pending.sharer, pending.recipient, pending.kind, pending.product, pending.team, pending.kol,
-            pending.strength, pending.gift, pending.following, moments.first, moments.last, moments.messages,
-            self._vacant,
+            self.messages.record, moments.first, moments.last, moments.messages, self._vacant,
         )  # fmt: skip
         self.under_way += rows.size
         if any(scheme.assignment is not None for scheme in shop.schemes):
-            messages = Shares(*[pending[name][rows] for name in Shares.__slots__])
+            records = self.messages.record
+            messages = Shares(*[records[name][rows] for name in Shares.__slots__])
             withhold(shop.schemes, messages)
-            pending.gift[rows] = messages.gift
+            records["gift"][rows] = messages.gift
 
     def _make_room(self, messages: int) -> None:
         """See to it that so many rows are vacant, and that there are moments up to the horizon."""
-        missing = messages - (len(self.pending) - self.under_way)
+        missing = messages - (len(self.messages) - self.under_way)
         if missing > 0:
-            fresh = self.pending.append(max(missing, len(self.pending)))
-            self.pending.following[fresh] = np.append(fresh[1:], self._vacant)
+            fresh = self.messages.append(max(missing, len(self.messages)))
+            self.messages.record["following"][fresh] = np.append(fresh[1:], self._vacant)
             self._vacant = int(fresh[0])
         if len(self.moments) < self.shop.clock.horizon:  # a fork may last longer
             self.moments.append(self.shop.clock.horizon - len(self.moments))
@@ -261,18 +274,17 @@ class Feed:
 
     def _due(self) -> Shares:
         """Take the messages that are read in this tick out of the queue."""
-        pending, moments, tick = self.pending, self.moments, self.shop.clock.tick
-        messages = int(moments.messages[tick]) if tick < len(moments) else 0
-        if messages == 0:
+        moments, tick = self.moments, self.shop.clock.tick
+        number = int(moments.messages[tick]) if tick < len(moments) else 0
+        if number == 0:
             return _NO_SHARES
-        *columns, self._vacant = sharers.take_due(
-            messages, int(moments.first[tick]), int(moments.last[tick]),
-            pending.due, pending.sharer, pending.recipient, pending.kind, pending.product, pending.team, pending.kol,
-            pending.strength, pending.gift, pending.following, self._vacant,
-        )  # fmt: skip
+        first, records = int(moments.first[tick]), self.messages.record
+        due = Shares(*sharers.chain(number, first, records))
+        records["following"][moments.last[tick]] = self._vacant
+        self._vacant = first
         moments.messages[tick] = 0
-        self.under_way -= messages
-        return Shares(*columns)
+        self.under_way -= number
+        return due
 
     def _respond(self, seen: Shares) -> Array:
         shop, people = self.shop, self.shop.people
@@ -310,7 +322,9 @@ class Feed:
 
     def table(self) -> Pending:
         """Return everything under way as a table."""
-        rows = np.flatnonzero(self.pending.due >= 0)
-        waiting = Pending()
-        waiting.append(rows.size, **{name: self.pending[name][rows] for name in self.pending})
-        return waiting
+        moments, pending = self.moments, Pending()
+        for tick in np.flatnonzero(moments.messages).tolist():
+            number = int(moments.messages[tick])
+            columns = sharers.chain(number, int(moments.first[tick]), self.messages.record)
+            pending.append(number, due=tick, **dict(zip(Shares.__slots__, columns, strict=True)))
+        return pending
