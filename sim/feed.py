@@ -42,19 +42,27 @@ class Pending(Table):
     gift: Column = column(np.float32)
 
 
-_FIELDS = [
-    *((name, Pending.columns[name].dtype) for name in Shares.__slots__),
-    ("following", np.dtype(np.int32)),  # row of the next message in the chain, -1: none
-]
-
-
 class Messages(Table):
     """Messages that wait, and vacant rows; those that are read in the same tick are a chain.
 
     Each is one record, half a line of the cache: messages of a tick are anywhere in memory.
     """
 
-    record: Column = column(np.dtype(sorted(_FIELDS, key=lambda field: -field[1].itemsize), align=True))
+    record: Column = column(
+        np.dtype(
+            [
+                ("sharer", np.int32),
+                ("recipient", np.int32),
+                ("product", np.int32),
+                ("team", np.int32),
+                ("strength", np.float32),
+                ("gift", np.float32),
+                ("following", np.int32),  # row of the next message in the chain, -1: none
+                ("kol", np.int16),
+                ("kind", np.int16),  # wider than it must be, so that no byte is left over
+            ]
+        )
+    )
 
 
 class Moments(Table):
