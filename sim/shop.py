@@ -383,8 +383,14 @@ class Shop(mesa.Model):
 
         ``teams`` says where: the number of a team to join, ``A_TEAM_OF_ITS_OWN`` to open one, -1 to buy alone.
         """
-        team = np.full(persons.size, NONE) if teams is None else teams
-        self._queued_visits.append(Visits.of(persons, Source.RING, NONE, products, team))
+        nothing = np.full(persons.size, NONE, np.int32)
+        team = nothing if teams is None else teams.astype(np.int32)
+        self._queued_visits.append(
+            Visits(
+                persons.astype(np.int32), np.full(persons.size, Source.RING, np.int8), nothing,
+                products.astype(np.int32), team, nothing, np.ones(persons.size, np.int32),
+            )
+        )  # fmt: skip
 
     def queue_post(self, kol: int, person: int, product: int, recipients: Array) -> None:
         """Show a KOL's post to followers."""
