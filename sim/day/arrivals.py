@@ -140,7 +140,7 @@ def _gather(  # type: ignore[no-untyped-def]
     sharer, product = np.empty(most, np.int32), np.empty(most, np.int32)
     team, kol, quantity = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
     s = c = n = v = count = 0
-    last = -1
+    last = np.int32(-1)
     while s + c + n + v < most:
         i = _LAST
         if s < sent.size:
