@@ -1,7 +1,6 @@
-"""Consumers: who opens the shop, and what each visitor picks.
+"""Consumers: what each visitor picks.
 
-Visits are Poisson with a Gamma rate per person (NBD), thinned to at most one a tick. The pick is a random-utility
-choice::
+The pick is a random-utility choice::
 
     U = intercept + quality + taste_weight * taste . topic - price_sensitivity * ln(pay / (worth * reference))
         + conformity * ln(1 + friends who bought) + appeal + Gumbel(person, product, tick)
@@ -25,7 +24,6 @@ import numpy as np
 from sim.core.draws import Stream, gumbel_of, philox, u01, unit
 from sim.core.prefetch import prefetch
 
-_VISIT = np.uint32(Stream.VISIT)
 _CHOICE = np.uint32(Stream.CHOICE)
 _HISTORY = np.uint32(Stream.HISTORY)
 _DROPOUT = np.uint32(Stream.DROPOUT)
@@ -35,69 +33,6 @@ _CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm
 _AHEAD = 24  # visitors: how long before their turn their traits are fetched
 _LANES = 8  # single-precision numbers that a processor multiplies at once
 _ROUGHLY = 1e-3  # taste matches that are told to single precision are off by far less
-_BLOCK = 1024  # persons whose draws are made in one go, which the compiler turns into vector instructions
-MEMBER = 1
-PROSPECT = 0
-
-
-@nb.njit(cache=True)
-def scan(seed, tick, status, uid, visit_rate, talk_rate, days, factor, organic, first_fake):  # type: ignore[no-untyped-def]
-    """Return who visits, who may talk about the shop and who signs up unprompted in this tick.
-
-    Parameters
-    ----------
-    seed, tick : uint32
-    status, uid, visit_rate, talk_rate : ndarray, shape (persons,)
-        Rates are per day.
-    days : float
-        Length of the tick.
-    factor : float
-        On visit rates (campaigns).
-    organic : float
-        Chance that a prospect signs up unprompted in this tick.
-    first_fake : uint32
-        Fake accounts, from this uid, do nothing of their own will.
-
-    Returns
-    -------
-    tuple of three int32 ndarrays
-        Rows of visitors, talkers and new members.
-    """
-    visitors = np.empty(status.size, np.int32)
-    talkers = np.empty(status.size, np.int32)
-    joiners = np.empty(status.size, np.int32)
-    v = t = j = 0
-    to_come = np.empty(_BLOCK)
-    to_talk = np.empty(_BLOCK)
-    may_act = np.empty(_BLOCK, np.bool_)
-    for first in range(0, status.size, _BLOCK):
-        size = min(_BLOCK, status.size - first)
-        # Nobody does anything whose draw exceeds the rate, so these loops without branches leave few persons to look
-        # at.
-        for n in range(size):
-            a, b, _, _ = philox(seed, _VISIT, uid[first + n], 0, tick, 0)
-            to_come[n], to_talk[n] = unit(a), unit(b)
-        for n in range(size):
-            i = first + n
-            is_member, is_prospect = status[i] == MEMBER, status[i] == PROSPECT
-            comes = to_come[n] < is_member * (visit_rate[i] * days * factor) + is_prospect * organic
-            talks = to_talk[n] < is_member * (talk_rate[i] * days)
-            may_act[n] = (comes | talks) & (uid[i] < first_fake)
-        for n in range(size):
-            if not may_act[n]:
-                continue
-            i = first + n
-            if status[i] == PROSPECT:
-                joiners[j] = i
-                j += 1
-                continue
-            if to_come[n] < -math.expm1(-visit_rate[i] * days * factor):
-                visitors[v] = i
-                v += 1
-            if to_talk[n] < -math.expm1(-talk_rate[i] * days):
-                talkers[t] = i
-                t += 1
-    return visitors[:v].copy(), talkers[:t].copy(), joiners[:j].copy()
 
 
 @nb.njit(inline="always", cache=True)

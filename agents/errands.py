@@ -31,10 +31,6 @@ class Errands(Table):
     units: Column = column(np.int32)
     due: Column = column(np.int32)  # tick
 
-    def due_at(self, tick: int) -> Array:
-        """Return the rows that are due in a tick."""
-        return np.flatnonzero(self.due == tick)
-
     def teams(self, rows: Array, last_orders: Array, team_of: Array) -> tuple[Array, Array]:
         """Return the orders among some rows that can be placed, and the team of each.
 

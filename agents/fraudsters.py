@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import mesa
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -36,10 +37,10 @@ from agents.beliefs import Beliefs
 from agents.errands import Errands
 from agents.hiding import Facet
 from agents.playbooks import Market, Play
-from agents.recruiting import free_places, open_groups, places_of_a_new_device
+from agents.recruiting import count_free_places, open_groups, places_of_a_new_device
 from agents.ring_tables import Accounts, Devices, Groups
 from sim.core import draws
-from sim.core.draws import Stream
+from sim.core.draws import Stream, u01
 from sim.offers import NONE, Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
@@ -53,6 +54,10 @@ Array = npt.NDArray[Any]
 FEN = 100  # a yuan
 _STEPS_OF_A_BATCH = 4  # ticks from a decision until sign-ups, orders and rewards have gone through
 _GROWTH = 2
+_HIDING = np.uint32(Stream.HIDING)
+_WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
+_REFUNDED = np.int8(OrderStatus.REFUNDED)
+_LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 _AS_PROMISED = 0.99  # of the promised rewards; below, the account through which they came serves no more
 
 
@@ -121,6 +126,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         self.spent = 0
         self.is_active = False
         self._every = max(shop.clock.ticks(config.decide_every), _STEPS_OF_A_BATCH)
+        self._disguise, self._disguise_of_buyers = (hiding.expected_cost(config, orders) for orders in (False, True))
         self._orders = np.zeros(0, np.int64)  # rows of the order book
         self._book_read = 0
 
@@ -137,10 +143,11 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             self.learn()
             self.decide()
         if len(self.accounts):
-            due = self.errands.due_at(self.shop.clock.tick)
+            due, idle = self._whose_turn()
             if due.size:
                 self._run_errands(due)
-            self._look_around(due)
+            if idle.size:
+                self.shop.queue_visits(idle, np.full(idle.size, NONE))
 
     def _settle_in(self) -> None:
         """Get the first devices, all at one address."""
@@ -191,17 +198,15 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         last[self._account_of(orders)] = orders
         return last
 
-    def _look_around(self, busy: Array) -> None:
-        """Send those to the shop that pretend to be interested, before their order or afterwards; not who is busy."""
-        shop, accounts, tick = self.shop, self.accounts, self.shop.clock.tick
-        before = (accounts.product >= 0) & (tick < accounts.orders)
-        facet = np.where(before, Facet.WARM_UP, Facet.AFTER_LIFE)
-        mimics = self._is_in() & np.take_along_axis(accounts.hidden, facet[:, None], 1)[:, 0]
-        mimics[self.errands.account[busy]] = False
-        idle = accounts.person[mimics]
-        idle = idle[hiding.looks_around(shop, idle)]
-        if idle.size:
-            shop.queue_visits(idle, np.full(idle.size, NONE))
+    def _whose_turn(self) -> tuple[Array, Array]:
+        """Return the errands that are due now (rows), and the persons who only come to look around."""
+        shop, accounts, errands = self.shop, self.accounts, self.errands
+        turn: tuple[Array, Array] = _whose_turn(
+            np.uint32(shop.seed), np.uint32(shop.clock.tick), errands.due, errands.account,
+            accounts.person, accounts.product, accounts.orders, accounts.hidden, accounts.looks_around,
+            shop.people.uid, shop.people.joined,
+        )  # fmt: skip
+        return turn
 
     def _is_in(self) -> Array:
         """Return which of the accounts were let in."""
@@ -218,16 +223,18 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         bonus, discount = self._received_by_group()
         is_in = self._is_in()
         tick = self.shop.clock.tick
-        fresh = np.flatnonzero(~groups.judged & (groups.over <= tick))
-        asked = ~accounts.asked & (accounts.signs_up < tick)
-        accounts.asked |= asked
-        self.beliefs.learn_admission(is_in[asked])
-        self._note_refusals(np.flatnonzero(asked & ~is_in))
+        asked = np.flatnonzero(~accounts.asked & (accounts.signs_up < tick))
+        if asked.size:
+            accounts.asked[asked] = True
+            self.beliefs.learn_admission(is_in[asked])
+            self._note_refusals(asked[~is_in[asked]])
+        fresh = ~groups.judged & (groups.over <= tick)
+        # What is taken back teaches, what trickles in does not.
+        rows = np.flatnonzero(fresh | (groups.judged & (bonus + discount < groups.had)))
+        if rows.size == 0:
+            return
         size = np.maximum(np.bincount(accounts.group, minlength=len(groups)), 1)
         inside = np.bincount(accounts.group, is_in, len(groups)) / size  # the part of each group that was let in
-        teaches = groups.judged & (bonus + discount < groups.had)  # what is taken back does, what trickles in does not
-        teaches[fresh] = True
-        rows = np.flatnonzero(teaches)
         whole = rows[groups.judged[rows] | (inside[rows] == 1.0)]  # others failed for another reason
         self.beliefs.learn_shares((bonus[whole], groups.bonus[whole]), (discount[whole], groups.discount[whole]))
         self._judge(rows, bonus + discount, inside * (groups.bonus + groups.discount))
@@ -243,6 +250,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def _note_refusals(self, refused: Array) -> None:
         """Take a device on which a sign-up was refused to be full."""
+        if refused.size == 0:
+            return
         full = np.unique(self.accounts.device[refused])
         self.devices.takes[full] = self.held()[full]
 
@@ -254,24 +263,19 @@ class Ring(mesa.Agent):  # type: ignore[misc]
     def _received_by_group(self) -> tuple[Array, Array]:
         """Return the fen of rewards and of discounts on goods kept that each group got, less what was taken back."""
         book, accounts = self.shop.book, self.accounts
-        orders = self._own_orders()
-        orders = orders[book.status[orders] < OrderStatus.REFUNDED]
-        off, account = book.discount[orders].sum(axis=1).astype(float), self._account_of(orders)
-        stays = ~book.will_return[orders]
-        both = self.shop.people.benefit[accounts.person].astype(float)
-        rewards = both - np.bincount(account, off, both.size)
-        discounts = np.bincount(account[stays], off[stays], both.size)
-        number = len(self.groups)
-        return np.bincount(accounts.group, rewards, number), np.bincount(accounts.group, discounts, number)
+        received: tuple[Array, Array] = _received_by_group(
+            len(self.groups), self._own_orders(), accounts.person, accounts.group, self.shop.people.benefit,
+            book.person, book.status, book.discount, book.will_return,
+        )  # fmt: skip
+        return received
 
     def _own_orders(self) -> Array:
         """Return the rows of the order book that are the ring's orders."""
         book = self.shop.book
         if self._book_read < len(book):
-            fresh = np.arange(self._book_read, len(book))
+            own = np.flatnonzero(self.shop.people.ring[book.person[self._book_read :]] == self.number)
+            self._orders = np.concatenate([self._orders, self._book_read + own])
             self._book_read = len(book)
-            own = self.shop.people.ring[book.person[fresh]] == self.number
-            self._orders = np.concatenate([self._orders, fresh[own]])
         return self._orders
 
     def _account_of(self, orders: Array) -> Array:
@@ -290,11 +294,13 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def best_play(self) -> Play | None:
         """Return the plan that earns most an account among those that return more than ``caution``, None if none."""
-        room, free = self.config.capacity - len(self.accounts), free_places(self).size
-        waits, has_root = self._waits_for_a_trial(), self.roots().size > 0
+        room = self.config.capacity - len(self.accounts)
+        if room <= 0:
+            return None
+        free, waits, has_root = count_free_places(self), self._waits_for_a_trial(), self.roots().size > 0
         device = self.config.device_cost / places_of_a_new_device(self)
         best, best_value = None, -np.inf
-        for play in self.market.plays() if room > 0 else ():
+        for play in self.market.plays():
             if waits and not self.beliefs.has_tried(play.name):
                 continue
             number = play.exploit.plan.accounts - int(has_root and play.exploit.plan.root_only_invites)
@@ -329,7 +335,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         """
         config, plan = self.config, play.exploit.plan
         others = max(0, number - play.buyers)
-        disguise = play.buyers * hiding.expected_cost(config, True) + others * hiding.expected_cost(config, False)
+        disguise = play.buyers * self._disguise_of_buyers + others * self._disguise
         work = (plan.orders + plan.returns) * config.action_cost + (1 - config.resale) * play.worth
         cost = number * (config.account_cost + (1 - config.skill) * device) + disguise + self.beliefs.admitted * work
         return self.beliefs.admitted * self.beliefs.income(play) - cost, cost
@@ -365,3 +371,71 @@ class Ring(mesa.Agent):  # type: ignore[misc]
                 frozen = (rewards.state == RewardState.FROZEN) & np.isin(rewards.person, mine)
                 pending += int(rewards.amount[frozen].sum() + wallet[mine[mine < wallet.size]].sum())
         return pending
+
+
+@nb.njit(cache=True)
+def _whose_turn(seed, tick, due, account, person, product, orders, hidden, looks_around, uid, joined):  # type: ignore[no-untyped-def]
+    """Return the errands that are due in a tick, and the persons who pretend to be interested and look around.
+
+    These come before their order or afterwards, as often as honest people drawn like them, unless they have an errand.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    due, account : int32 ndarray, shape (errands,)
+        Columns of :class:`agents.errands.Errands`.
+    person ... looks_around : ndarray, shape (accounts, ...)
+        Columns of :class:`agents.ring_tables.Accounts`.
+    uid, joined : ndarray
+        Columns of :class:`sim.people.People`.
+    """
+    now = np.empty(due.size, np.int64)
+    is_busy = np.zeros(person.size, np.bool_)
+    n = 0
+    for row in range(due.size):
+        if due[row] == tick:
+            now[n] = row
+            is_busy[account[row]] = True
+            n += 1
+    visitors = np.empty(person.size, np.int64)
+    v = 0
+    for a in range(person.size):
+        is_early = product[a] >= 0 and tick < orders[a]
+        mimics = hidden[a, _WARM_UP] if is_early else hidden[a, _AFTER_LIFE]
+        if not mimics or is_busy[a] or joined[person[a]] <= NEVER:
+            continue
+        if u01(seed, _HIDING, uid[person[a]], 0, tick, _LOOKS) < looks_around[a]:
+            visitors[v] = person[a]
+            v += 1
+    return now[:n].copy(), visitors[:v].copy()
+
+
+@nb.njit(cache=True)
+def _received_by_group(groups, orders, person, group, benefit, buyer, status, discount, will_return):  # type: ignore[no-untyped-def]
+    """Return the fen of rewards, and of discounts on goods kept, that each group got, less what was taken back.
+
+    Parameters
+    ----------
+    groups : int
+    orders : int64 ndarray
+        The ring's orders, rows of the order book.
+    person, group : int32 ndarray, shape (accounts,)
+        Columns of :class:`agents.ring_tables.Accounts`.
+    benefit : int64 ndarray
+        Of :class:`sim.people.People`.
+    buyer ... will_return : ndarray
+        Columns of :class:`sim.orders.OrderBook`.
+    """
+    rewards, discounts = np.zeros(groups), np.zeros(groups)
+    for a in range(person.size):
+        rewards[group[a]] += benefit[person[a]]
+    for row in orders:
+        if status[row] >= _REFUNDED:
+            continue
+        at, off = group[np.searchsorted(person, buyer[row])], 0
+        for scheme in range(discount.shape[1]):
+            off += discount[row, scheme]
+        rewards[at] -= off
+        if not will_return[row]:
+            discounts[at] += off
+    return rewards, discounts

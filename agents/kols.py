@@ -82,6 +82,9 @@ def settle_commissions(shop: Shop, rows: Array) -> None:
     """Let merchants pay the KOLs who brought confirmed orders (rows of the order book) a share of what was paid."""
     book = shop.book
     rows = rows[book.kol[rows] >= 0]
+    if rows.size == 0:
+        shop.count("kol_commission", 0)
+        return
     commission = share_of(book.pay[rows], shop.config.kols.commission)
     shop.merchant_books.charge(book.merchant[rows], commission)
     book.rewards[rows] += commission

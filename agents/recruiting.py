@@ -11,19 +11,32 @@ from agents import hiding
 from agents.actions import NOBODY, ORDERS, Deed, Plan
 from agents.errands import goods_for, timetable
 from agents.hiding import Facet
+from sim.core import draws
+from sim.core.draws import Stream
 
 if TYPE_CHECKING:
     from agents.fraudsters import Ring
     from agents.playbooks import Play
+    from sim.shop import Shop
 
 Array = npt.NDArray[Any]
 
 
 def free_places(ring: Ring) -> Array:
     """Return own devices (rows), each as often as it is believed to take another account; emptiest first."""
+    return _in_turn(*_room(ring))
+
+
+def count_free_places(ring: Ring) -> int:
+    """Return how many accounts own devices are believed to take besides those that they carry."""
+    return int(_room(ring)[1].sum())
+
+
+def _room(ring: Ring) -> tuple[Array, Array, Array]:
+    """Return own devices (rows), how many more accounts each is believed to take, and how many it holds."""
     mine = np.flatnonzero(ring.devices.ring == ring.number)
     held = ring.held()[mine]
-    return _in_turn(mine, np.clip(ring.devices.takes[mine] - held, 0, ring.config.batch), held)
+    return mine, np.clip(ring.devices.takes[mine] - held, 0, ring.config.batch), held
 
 
 def places_of_a_new_device(ring: Ring) -> int:
@@ -60,6 +73,7 @@ def open_groups(ring: Ring, play: Play, count: int) -> None:
     ring.accounts.append(
         number.size, person=persons, device=device, hidden=hidden, signs_up=signs_up[is_new], orders=orders[is_new],
         group=(len(ring.groups) + np.nonzero(is_new)[0]), serves=(slot == 0) & plan.root_only_invites,
+        looks_around=_chance_to_look_around(shop, persons),
     )  # fmt: skip
     ring.groups.append(
         len(is_new),
@@ -72,6 +86,13 @@ def open_groups(ring: Ring, play: Play, count: int) -> None:
     _note_inviters(ring, plan, row, is_new)
     _plan_errands(ring, plan, row, due, goods_for(ring, play, row), is_new)
     ring.spent += number.size * config.account_cost + int(hidden.sum()) * config.hiding_cost
+
+
+def _chance_to_look_around(shop: Shop, persons: Array) -> Array:
+    """Return the chance that honest people drawn like fake accounts come in a tick."""
+    rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, shop.people.uid[persons]))
+    chance: Array = -np.expm1(-rate * shop.clock.days_a_tick)
+    return chance
 
 
 def _plan_errands(ring: Ring, plan: Plan, row: Array, due: Array, goods: tuple[Array, Array], is_new: Array) -> None:

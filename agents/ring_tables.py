@@ -34,6 +34,7 @@ class Accounts(Table):
     asked: Column = column(np.bool_)  # whether beliefs know if it was let in
     orders: Column = column(np.int32)  # tick of the first order, or of the sign-up if there is none
     hidden: Column = column(np.bool_, width=len(Facet))
+    looks_around: Column = column(np.float64)  # chance that an honest person drawn like it comes in a tick
 
 
 class Groups(Table):

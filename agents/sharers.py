@@ -26,8 +26,100 @@ _CLICK = np.uint32(Stream.CLICK)
 _SHARE = np.uint32(Stream.SHARE)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
 PROSPECT, MEMBER, CHURNED = 0, 1, 2
-TEAM, INVITE, POST = 1, 2, 3
+PRODUCT, TEAM, INVITE, POST = 0, 1, 2, 3
 _AT_ONCE = 64  # persons whose traits are fetched in one go
+
+
+@nb.njit(cache=True)
+def with_an_occasion(buyers, visitors, talkers, people):  # type: ignore[no-untyped-def]
+    """Return who has an occasion to share, each person once: buyers, then other visitors, then those who only talk.
+
+    Parameters
+    ----------
+    buyers, visitors, talkers : int32 ndarray
+        Each person at most once in each.
+    people : int
+        Rows of :class:`sim.people.People`.
+
+    Returns
+    -------
+    persons : int32 ndarray
+    idle : int
+        How many of them are visitors who buy nothing.
+    """
+    is_done = np.zeros(people, np.bool_)
+    found = np.empty(buyers.size + visitors.size + talkers.size, np.int32)
+    found[: buyers.size] = buyers
+    n = buyers.size
+    for i in buyers:
+        is_done[i] = True
+    for i in visitors:
+        if not is_done[i]:
+            found[n] = i
+            n += 1
+    idle = n - buyers.size
+    for i in visitors:
+        is_done[i] = True
+    for i in talkers:
+        if not is_done[i]:
+            found[n] = i
+            n += 1
+    return found[:n], idle
+
+
+@nb.njit(cache=True)
+def occasions(  # type: ignore[no-untyped-def]
+    seed, tick, person, idle, calls, team, invitation, uid, joined, reward_weight,
+    after_team, after_order, after_sign_up, after_visit,
+):  # fmt: skip
+    """Return what each person would share, and the chance of an average member to do so without reward.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    person, idle
+        As :func:`with_an_occasion` returns them.
+    calls : bool ndarray, shape (buyers,)
+        Who needs friends to complete something that a scheme promised them.
+    team : int32 ndarray, shape (buyers,)
+        That they are in, -1: none.
+    invitation : float64 ndarray
+        Yuan that those who bought nothing expect of an invitation.
+    uid, joined : ndarray
+        Columns of :class:`sim.people.People`.
+    reward_weight : float
+        Logits per ``ln(1 + yuan)``.
+    after_team, after_order, after_sign_up, after_visit : float
+        Chances.
+
+    Returns
+    -------
+    kind : int8 ndarray
+    chance : float64 ndarray
+        NaN for those who only talk.
+
+    Notes
+    -----
+    The odds of an invitation against what one bought last grow with what it is expected to earn as those of sharing do:
+    to ``(1 + yuan)^w - 1`` against one, with ``w`` the ``reward_weight``. So a reward of nothing changes nothing.
+    """
+    buyers = calls.size
+    kind = np.zeros(person.size, np.int8)
+    chance = np.full(person.size, np.nan)
+    for n in range(buyers):
+        chance[n] = after_team if calls[n] else after_order
+        kind[n] = TEAM if calls[n] and team[n] >= 0 else PRODUCT
+    usual, prefers = 0.0, 0.0  # most expect the same
+    for n in range(buyers, person.size):
+        i, yuan = person[n], invitation[n - buyers]
+        if n < buyers + idle:
+            chance[n] = after_sign_up if joined[i] == tick else after_visit
+        if yuan > 0.0:
+            if yuan != usual:
+                usual, prefers = yuan, -math.expm1(-reward_weight * math.log1p(yuan))
+            if u01(seed, _SHARE, uid[i], 0, tick, 2) < prefers:
+                kind[n] = INVITE
+    return kind, chance
 
 
 @nb.njit(cache=True, error_model="numpy")
@@ -51,9 +143,11 @@ def takers(  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    bool ndarray, shape (n,)
+    int64 ndarray
+        Positions of those who do.
     """
-    takes = np.zeros(person.size, np.bool_)
+    takes = np.empty(person.size, np.int64)
+    count = 0
     most = 0.0
     for n in range(person.size):
         most = max(most, reward[n])
@@ -78,11 +172,14 @@ def takers(  # type: ignore[no-untyped-def]
         if unprompted:
             dense = -talk_rate[i] * np.float32(days)
             thinned = dense * math.exp(min(keenness, math.log(cap))) / cap
-            takes[n] = u < math.expm1(thinned) / np.expm1(dense)
+            does = u < math.expm1(thinned) / np.expm1(dense)
         else:
             logit = math.log(chance[n]) - math.log1p(-chance[n]) + np.log(drive[b]) + keenness
-            takes[n] = u < 1.0 / (1.0 + math.exp(-logit))
-    return takes
+            does = u < 1.0 / (1.0 + math.exp(-logit))
+        if does:
+            takes[count] = n
+            count += 1
+    return takes[:count].copy()
 
 
 @nb.njit(cache=True)
@@ -130,6 +227,79 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
             due[n] = 1 + int(exponential_of(b) * delay_ticks)
             n += 1
     return share[:n].copy(), recipient[:n].copy(), tie[:n].copy(), due[:n].copy()
+
+
+@nb.njit(cache=True)
+def enqueue(  # type: ignore[no-untyped-def]
+    tick, horizon, kol, wait, share, recipient, strength, sharer, kind, product, team, gift,
+    records, first, last, messages, vacant,
+):  # fmt: skip
+    """Put messages that will be read before the horizon into vacant rows, at the end of their tick's chain.
+
+    Parameters
+    ----------
+    tick, horizon, kol : int
+    wait, share, recipient, strength : ndarray, shape (messages,)
+        Ticks until each is read, its share, who reads it, and the tie's strength.
+    sharer, kind, product, team, gift : ndarray, shape (shares,)
+    records : ndarray
+        Of :class:`sim.feed.Messages`, changed in place; with as many vacant rows as there are messages.
+    first, last, messages : int32 ndarray, shape (ticks,)
+        Columns of :class:`sim.feed.Moments`, changed in place.
+    vacant : int
+        The first vacant row, -1: none.
+
+    Returns
+    -------
+    rows : int32 ndarray
+        Where the messages are.
+    vacant : int
+    """
+    rows = np.empty(wait.size, np.int32)
+    n = 0
+    for m in range(wait.size):
+        due = tick + wait[m]
+        if due >= horizon:
+            continue
+        row, s = vacant, share[m]
+        record = records[row]
+        vacant = record.following
+        record.sharer, record.recipient, record.kind, record.kol = sharer[s], recipient[m], kind[s], kol
+        record.product, record.team, record.strength, record.gift = product[s], team[s], strength[m], gift[s]
+        record.following = -1
+        if messages[due] == 0:
+            first[due] = row
+        else:
+            records[last[due]].following = row
+        last[due] = row
+        messages[due] += 1
+        rows[n] = row
+        n += 1
+    return rows[:n], vacant
+
+
+@nb.njit(cache=True)
+def chain(messages, first, records):  # type: ignore[no-untyped-def]
+    """Return the messages of a chain as columns of :class:`sim.offers.Shares`.
+
+    Parameters
+    ----------
+    messages, first : int
+        How many there are, and where the chain begins.
+    records : ndarray
+        Of :class:`sim.feed.Messages`.
+    """
+    sharer, recipient = np.empty(messages, np.int32), np.empty(messages, np.int32)
+    kind, kol = np.empty(messages, np.int8), np.empty(messages, np.int16)
+    product, team = np.empty(messages, np.int32), np.empty(messages, np.int32)
+    strength, gift = np.empty(messages, np.float32), np.empty(messages, np.float32)
+    row = first
+    for m in range(messages):
+        record = records[row]
+        sharer[m], recipient[m], kind[m], kol[m] = record.sharer, record.recipient, record.kind, record.kol
+        product[m], team[m], strength[m], gift[m] = record.product, record.team, record.strength, record.gift
+        row = record.following
+    return sharer, recipient, kind, product, team, kol, strength, gift
 
 
 @nb.njit(cache=True)

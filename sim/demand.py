@@ -129,12 +129,13 @@ class Demand:
 
     def quantities(self, u: Array) -> Array:
         """Return units an order, one plus Poisson, for uniforms ``u``; int32."""
-        if self.units == 1:
-            return np.ones(u.shape, np.int32)
-        return (1 + np.searchsorted(self._extra_units, u)).astype(np.int32)
+        return (1 + np.searchsorted(self.extra_units, u)).astype(np.int32)
 
     @cached_property
-    def _extra_units(self) -> Array:
+    def extra_units(self) -> Array:
+        """Chances of at most 0, 1, ... units beyond the first, float64; empty if there never are any."""
+        if self.units == 1:
+            return np.empty(0)
         table: Array = stats.poisson.cdf(np.arange(64), self.units - 1)
         return table
 

@@ -7,7 +7,6 @@ through :meth:`Feed.send` or :meth:`Feed.post`, wait in :class:`Pending` until t
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
-_NOBODY = np.zeros(0, np.int64)
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
 
 
@@ -44,6 +42,37 @@ class Pending(Table):
     gift: Column = column(np.float32)
 
 
+class Messages(Table):
+    """Messages that wait, and vacant rows; those that are read in the same tick are a chain.
+
+    Each is one record, half a line of the cache: messages of a tick are anywhere in memory.
+    """
+
+    record: Column = column(
+        np.dtype(
+            [
+                ("sharer", np.int32),
+                ("recipient", np.int32),
+                ("product", np.int32),
+                ("team", np.int32),
+                ("strength", np.float32),
+                ("gift", np.float32),
+                ("following", np.int32),  # row of the next message in the chain, -1: none
+                ("kol", np.int16),
+                ("kind", np.int16),  # wider than it must be, so that no byte is left over
+            ]
+        )
+    )
+
+
+class Moments(Table):
+    """Ticks of the run: where the chain of the messages that are read in each begins and ends, and how many it has."""
+
+    first: Column = column(np.int32, fill=NONE)
+    last: Column = column(np.int32, fill=NONE)
+    messages: Column = column(np.int32)
+
+
 class Sent(Table):
     """Shares that were sent, one row each; kept if the scenario records events."""
 
@@ -53,6 +82,9 @@ class Sent(Table):
     product: Column = column(np.int32, fill=NONE)
     team: Column = column(np.int32, fill=NONE)
     readers: Column = column(np.int32)
+
+
+_NO_SHARES = Shares(*[np.zeros(0, Pending.columns[name].dtype) for name in Shares.__slots__])
 
 
 class Feed:
@@ -66,6 +98,10 @@ class Feed:
     ----------
     sent : Sent or None
         Every share, if the scenario records events.
+    messages : Messages
+    moments : Moments
+    under_way : int
+        How many of the messages wait.
     """
 
     def __init__(self, shop: Shop) -> None:
@@ -76,7 +112,9 @@ class Feed:
         self._delay = sharing.delay / shop.clock.tick_hours
         self._cooldown = math.ceil(sharing.cooldown / shop.clock.tick_hours)
         self.sent = Sent() if shop.config.record.events else None
-        self._pending: dict[int, list[Array]] = {}  # records of messages by the tick in which they are read
+        self.messages, self.moments = Messages(), Moments(shop.clock.horizon)
+        self.under_way = 0
+        self._vacant = NONE  # where the chain of vacant rows begins
         if sharing.response == "threshold":
             whole = np.bincount(shop.graph.indices, shop.graph.strength, shop.graph.persons)
             self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
@@ -88,11 +126,13 @@ class Feed:
         reward = np.zeros(persons.size)
         for scheme in self.shop.schemes:
             if persons.size and scheme.is_open:
-                reward += scheme.reward(persons, kind)
+                earned = scheme.reward(persons, kind)
+                if isinstance(earned, np.ndarray) or earned:
+                    reward += earned
         return reward
 
     def takers(self, persons: Array, kind: Array, reward: Array, chance: Array) -> Array:
-        """Return a mask of those who take an occasion to share.
+        """Return the positions of those who take an occasion to share.
 
         Parameters
         ----------
@@ -124,11 +164,12 @@ class Feed:
     def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:
         """Pass on a message each: choose the friends who are told, and when they read it."""
         shop, people = self.shop, self.shop.people
-        tied = sharer < shop.graph.persons
-        sharer, kind, product, team = sharer[tied], kind[tied], product[tied], team[tied]
+        graph, tick = shop.graph, shop.clock.tick
+        if len(people) > graph.persons:
+            tied = np.flatnonzero(sharer < graph.persons)
+            sharer, kind, product, team = sharer[tied], kind[tied], product[tied], team[tied]
         if sharer.size == 0:
             return
-        graph, tick = shop.graph, shop.clock.tick
         share, recipient, strength, due = sharers.recipients(
             np.uint32(shop.seed), np.uint32(tick), sharer, kind, people.uid,
             graph.indptr, graph.indices, graph.strength, self._audience, self._team_audience, self._delay,
@@ -141,18 +182,19 @@ class Feed:
             self.sent.append(
                 sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=readers
             )
+        self._enqueue(due, share, recipient, strength, sharer, kind, product, team, self._gifts(sharer, kind))
+
+    def _gifts(self, sharer: Array, kind: Array) -> Array:
+        """Return what each share promises its readers for signing up, in yuan, float32."""
         gift = np.zeros(sharer.size, np.float32)
-        for k in ShareKind:
-            rows = np.flatnonzero(kind == k) if shop.schemes else _NOBODY
-            for scheme in shop.schemes:
-                if rows.size and scheme.is_open:
-                    gift[rows] += scheme.gift(sharer[rows], k)
-        messages = Shares(
-            sharer[share], recipient, kind[share], product[share], team[share],
-            np.full(share.size, NONE, np.int16), strength, gift[share],
-        )  # fmt: skip
-        withhold(shop.schemes, messages)
-        self._enqueue(messages, due + tick)
+        schemes = [scheme for scheme in self.shop.schemes if scheme.is_open]
+        for k in ShareKind if schemes else ():
+            rows = np.flatnonzero(kind == k)
+            for scheme in schemes if rows.size else ():
+                promised = scheme.gift(sharer[rows], k)
+                if isinstance(promised, np.ndarray) or promised:
+                    gift[rows] += promised
+        return gift
 
     def note(self, sharer: Array, kind: ShareKind) -> None:
         """Write down messages that reach the one who is meant and nobody else."""
@@ -161,28 +203,52 @@ class Feed:
 
     def post(self, kol: int, person: int, product: int, recipients: Array) -> None:
         """Show a KOL's post about a product to followers, who read it after the usual delay."""
-        shop = self.shop
-        n = recipients.size
+        shop, n = self.shop, recipients.size
         delay = (
             draws.exponential(shop.seed, Stream.READ, shop.people.uid[recipients], kol, shop.clock.tick) * self._delay
         )
-        messages = Shares(
-            np.full(n, person, np.int32), recipients.astype(np.int32), np.full(n, ShareKind.POST, np.int8),
-            np.full(n, product, np.int32), np.full(n, NONE, np.int32), np.full(n, kol, np.int16),
-            np.ones(n, np.float32), np.zeros(n, np.float32),
+        self._enqueue(
+            1 + delay.astype(np.int32), np.zeros(n, np.int32), recipients.astype(np.int32), np.ones(n, np.float32),
+            np.array([person], np.int32), np.array([ShareKind.POST], np.int8), np.array([product], np.int32),
+            np.array([NONE], np.int32), np.zeros(1, np.float32), kol,
         )  # fmt: skip
-        self._enqueue(messages, shop.clock.tick + 1 + delay.astype(np.int32))
 
-    def _enqueue(self, messages: Shares, due: Array) -> None:
-        horizon = self.shop.clock.horizon
-        if due.size == 0:
-            return
-        order = np.argsort(due, kind="stable")
-        records, due = _packed(messages)[order], due[order]
-        starts = np.flatnonzero(due[1:] != due[:-1]) + 1
-        for start, stop in itertools.pairwise([0, *starts.tolist(), due.size]):
-            if due[start] < horizon:
-                self._pending.setdefault(int(due[start]), []).append(records[start:stop])
+    def _enqueue(
+        self, wait: Array, share: Array, recipient: Array, strength: Array,
+        sharer: Array, kind: Array, product: Array, team: Array, gift: Array, kol: int = NONE,
+    ) -> None:  # fmt: skip
+        """Put messages into the queue.
+
+        Parameters
+        ----------
+        wait, share, recipient, strength : ndarray, shape (messages,)
+            Ticks until each is read, which share it belongs to, who reads it, and how strong the tie is.
+        sharer, kind, product, team, gift : ndarray, shape (shares,)
+        kol : int
+        """
+        shop, moments = self.shop, self.moments
+        self._make_room(wait.size)
+        rows, self._vacant = sharers.enqueue(
+            shop.clock.tick, shop.clock.horizon, kol, wait, share, recipient, strength,
+            sharer, kind, product, team, gift,
+            self.messages.record, moments.first, moments.last, moments.messages, self._vacant,
+        )  # fmt: skip
+        self.under_way += rows.size
+        if any(scheme.assignment is not None for scheme in shop.schemes):
+            records = self.messages.record
+            messages = Shares(*[records[name][rows] for name in Shares.__slots__])
+            withhold(shop.schemes, messages)
+            records["gift"][rows] = messages.gift
+
+    def _make_room(self, messages: int) -> None:
+        """See to it that so many rows are vacant, and that there are moments up to the horizon."""
+        missing = messages - (len(self.messages) - self.under_way)
+        if missing > 0:
+            fresh = self.messages.append(max(missing, len(self.messages)))
+            self.messages.record["following"][fresh] = np.append(fresh[1:], self._vacant)
+            self._vacant = int(fresh[0])
+        if len(self.moments) < self.shop.clock.horizon:  # a fork may last longer
+            self.moments.append(self.shop.clock.horizon - len(self.moments))
 
     # Reading.
 
@@ -197,10 +263,9 @@ class Feed:
             Prospects among them who would sign up.
         """
         shop = self.shop
-        parts = self._pending.pop(shop.clock.tick, [])
-        if not parts:
-            return _no_shares(), Signups(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int8))
-        seen = _unpacked(_joined(parts))
+        seen = self._due()
+        if len(seen) == 0:
+            return seen, Signups(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int8))
         for scheme in shop.schemes:
             if scheme.is_open:
                 scheme.on_exposure(seen)
@@ -214,6 +279,20 @@ class Feed:
         clicks = seen.take(hit[first])
         shop.count("clicks", len(clicks))
         return clicks, self._sign_up(clicks)
+
+    def _due(self) -> Shares:
+        """Take the messages that are read in this tick out of the queue."""
+        moments, tick = self.moments, self.shop.clock.tick
+        number = int(moments.messages[tick]) if tick < len(moments) else 0
+        if number == 0:
+            return _NO_SHARES
+        first, records = int(moments.first[tick]), self.messages.record
+        due = Shares(*sharers.chain(number, first, records))
+        records["following"][moments.last[tick]] = self._vacant
+        self._vacant = first
+        moments.messages[tick] = 0
+        self.under_way -= number
+        return due
 
     def _respond(self, seen: Shares) -> Array:
         shop, people = self.shop, self.shop.people
@@ -247,38 +326,13 @@ class Feed:
     @property
     def is_busy(self) -> bool:
         """Whether any message is under way."""
-        return bool(self._pending)
+        return self.under_way > 0
 
     def table(self) -> Pending:
-        """Return everything under way as a table, for a checkpoint."""
-        pending = Pending()
-        for due, parts in sorted(self._pending.items()):
-            for part in parts:
-                pending.append(part.size, due=due, **{name: part[name] for name in _MESSAGE.names or ()})
+        """Return everything under way as a table."""
+        moments, pending = self.moments, Pending()
+        for tick in np.flatnonzero(moments.messages).tolist():
+            number = int(moments.messages[tick])
+            columns = sharers.chain(number, int(moments.first[tick]), self.messages.record)
+            pending.append(number, due=tick, **dict(zip(Shares.__slots__, columns, strict=True)))
         return pending
-
-
-# A message as one record: what waits is sorted, cut and joined again, which is cheaper for one array than for eight.
-_MESSAGE = np.dtype([(name, Pending.columns[name].dtype) for name in Shares.__slots__])
-
-_BYTES = np.dtype((np.void, _MESSAGE.itemsize))
-
-
-def _packed(messages: Shares) -> Array:
-    records = np.empty(len(messages), _MESSAGE)
-    for name in Shares.__slots__:
-        records[name] = getattr(messages, name)
-    return records
-
-
-def _joined(parts: list[Array]) -> Array:
-    """Return packed records as one array; as bytes, because numpy looks at every field of structured arrays."""
-    return np.concatenate([part.view(_BYTES) for part in parts]).view(_MESSAGE)
-
-
-def _unpacked(records: Array) -> Shares:
-    return Shares(*[np.ascontiguousarray(records[name]) for name in Shares.__slots__])
-
-
-def _no_shares() -> Shares:
-    return _unpacked(np.empty(0, _MESSAGE))

@@ -8,16 +8,18 @@ Queueing: parcels leave in batches every ``dispatch_every``, first ordered first
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 import simpy
 
 from sim.core import draws
 from sim.core.clock import HOURS_A_DAY
-from sim.core.draws import Stream
+from sim.core.draws import Stream, u01
 from sim.core.ledger import Account
 from sim.core.table import Column, Table, column
 from sim.offers import Source
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Process = Generator[simpy.Event, Any, None]
 _NO_ROWS = np.zeros(0, np.int64)
+_NEVER = np.int32(np.iinfo(np.int32).max)
+_BLOCK = 256  # moments that are looked at in one go
+_RETURN = np.uint32(Stream.RETURN)
+_DELIVERED, _BY_RING = np.int8(OrderStatus.DELIVERED), np.int8(Source.RING)
 
 
 class Restocks(Table):
@@ -73,6 +79,7 @@ class Operations:
         self._queue = _NO_ROWS  # paid, not yet dispatched, in order of payment
         self._moving = _NO_ROWS  # shipped or delivered: something falls due
         self._moving_due = np.zeros(0, np.int32)  # when, for each
+        self._over = 0  # how many of them have ended, and are to be forgotten
         self.waits: dict[tuple[str, int], float] = {}
         self.desk: ReviewDesk | None = None
         for number, campaign in enumerate(calendar):
@@ -197,36 +204,37 @@ class Operations:
             yield from self._wait("due", number, hours)
             hours = self.shop.clock.tick_hours
             book, tick = self.shop.book, self.shop.clock.tick
-            places = np.flatnonzero(self._moving_due <= tick)
+            places = _up_to(self._moving_due, tick)
             if places.size:
                 due = self._moving[places]
                 ended = book.status[due] == OrderStatus.DELIVERED
                 self._end(due[ended])
                 self._deliver(due[~ended])
-                self._moving_due[places] = book.due[due]
-                self._moving = np.delete(self._moving, places[ended])
-                self._moving_due = np.delete(self._moving_due, places[ended])
+                self._moving_due[places] = np.where(ended, _NEVER, book.due[due])
+                self._forget_what_is_over(int(np.count_nonzero(ended)))
+
+    def _forget_what_is_over(self, number: int) -> None:
+        """Take orders that have ended off the list, when they are half of it."""
+        self._over += number
+        if 2 * self._over > self._moving.size:
+            moves = self._moving_due != _NEVER
+            self._moving, self._moving_due = self._moving[moves], self._moving_due[moves]
+            self._over = 0
 
     def _deliver(self, rows: Array) -> None:
         if rows.size == 0:
             return
-        shop, book, people = self.shop, self.shop.book, self.shop.people
-        tick, config = shop.clock.tick, self.config
-        person = book.person[rows]
-        book.status[rows] = OrderStatus.DELIVERED
-        book.delivered[rows] = tick
-        late = (tick - book.tick[rows]) * shop.clock.tick_hours > config.late_after
-        shop.disappoint(person[late])
-        shop.please(person[~late])
-        address = (people.uid[person], book.product[rows], book.tick[rows])
-        wish = draws.uniform(shop.seed, Stream.RETURN, *address)
-        unhappy = config.satisfaction_effect * (1 - people.satisfaction[person])
-        decided = book.will_return[rows]  # whoever decided before it came sends it back at the last moment
-        whim = wish < shift(np.full(rows.size, config.return_rate), unhappy)
-        book.will_return[rows] = decided | (whim & (book.source[rows] != Source.RING))
+        shop, book, people, config = self.shop, self.shop.book, self.shop.people, self.config
+        tick = shop.clock.tick
+        # Whoever decided before it came sends it back at the last moment.
+        wish, moment, unhappy = _hand_over(
+            rows, tick, shop.clock.tick_hours, config.late_after, np.float32(1 - config.disappointment),
+            np.float32(config.recovery), np.uint32(shop.seed), book.person, book.product, book.tick, book.status,
+            book.delivered, book.will_return, book.source, people.uid, people.satisfaction,
+        )  # fmt: skip
+        whim = wish < shift(np.full(rows.size, config.return_rate), config.satisfaction_effect * unhappy)
         window = shop.clock.ticks(config.return_window) if config.return_window else 0
-        moment = np.where(decided, 1.0, draws.uniform(shop.seed, Stream.RETURN, *address, 1))
-        book.due[rows] = tick + np.where(book.will_return[rows], np.ceil(moment * window), window).astype(np.int32)
+        _set_terms(rows, tick, window, whim, moment, book.will_return, book.due)
 
     def _end(self, rows: Array) -> None:
         """Return or confirm delivered orders."""
@@ -258,3 +266,98 @@ class Operations:
         np.add.at(stock.stock, restocks.product[rows], restocks.units[rows])
         np.subtract.at(stock.coming, restocks.product[rows], restocks.units[rows])
         restocks.arrived[rows] = True
+
+
+@nb.njit(cache=True)
+def _up_to(moments, tick):  # type: ignore[no-untyped-def]
+    """Return where a moment is no later than a tick."""
+    found = np.empty(moments.size, np.int64)
+    n = 0
+    for first in range(0, moments.size, _BLOCK):
+        last = min(first + _BLOCK, moments.size)
+        earliest = _NEVER
+        for place in range(first, last):
+            earliest = min(earliest, moments[place])
+        if earliest <= tick:
+            for place in range(first, last):
+                if moments[place] <= tick:
+                    found[n] = place
+                    n += 1
+    return found[:n].copy()
+
+
+@nb.njit(cache=True)
+def _hand_over(  # type: ignore[no-untyped-def]
+    rows, tick, tick_hours, late_after, spoils, recovery, seed,
+    person, product, ordered, status, delivered, will_return, source, uid, satisfaction,
+):  # fmt: skip
+    """Deliver orders; who had to wait long is disappointed, others are pleased, each once.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+        Of the order book.
+    tick, tick_hours, late_after : float
+        Now; hours of a tick, and after which an order is late.
+    spoils, recovery : float32
+        Factor on satisfaction; part of what is missing that comes back.
+    seed : uint32
+    person ... source : ndarray
+        Columns of :class:`sim.orders.OrderBook`; ``status`` and ``delivered`` are changed in place.
+    uid, satisfaction : ndarray
+        Columns of :class:`sim.people.People`; ``satisfaction`` is changed in place.
+
+    Returns
+    -------
+    wish : float64 ndarray, shape (n,)
+        Uniform that decides who returns it on a whim; 1 for rings, who do so by plan only.
+    moment : float64 ndarray, shape (n,)
+        When they would, as a part of the return window; 1 for those who decided before.
+    unhappy : float32 ndarray, shape (n,)
+        One less the buyers' satisfaction.
+    """
+    wish, moment, unhappy = np.ones(rows.size), np.ones(rows.size), np.empty(rows.size, np.float32)
+    before = np.empty(rows.size, np.float32)
+    is_late = np.empty(rows.size, np.bool_)
+    for n in range(rows.size):
+        row = rows[n]
+        i = person[row]
+        status[row], delivered[row] = _DELIVERED, tick
+        is_late[n], before[n] = (tick - ordered[row]) * tick_hours > late_after, satisfaction[i]
+        if source[row] != _BY_RING:
+            wish[n] = u01(seed, _RETURN, uid[i], nb.uint32(product[row]), nb.uint32(ordered[row]), 0)
+        if not will_return[row]:
+            moment[n] = u01(seed, _RETURN, uid[i], nb.uint32(product[row]), nb.uint32(ordered[row]), 1)
+    for n in range(rows.size):  # of several late orders of a person, one counts
+        if is_late[n]:
+            satisfaction[person[rows[n]]] = before[n] * spoils
+    for n in range(rows.size):
+        before[n] = satisfaction[person[rows[n]]]
+    for n in range(rows.size):
+        if not is_late[n]:
+            satisfaction[person[rows[n]]] = before[n] + recovery * (np.float32(1.0) - before[n])
+    for n in range(rows.size):
+        unhappy[n] = np.float32(1.0) - satisfaction[person[rows[n]]]
+    return wish, moment, unhappy
+
+
+@nb.njit(cache=True)
+def _set_terms(rows, tick, window, whim, moment, will_return, due):  # type: ignore[no-untyped-def]
+    """Write down which of some orders (rows) will be returned, and when they are or when they become final.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+    tick, window : int
+        Now, and the length of the return window in ticks.
+    whim : bool ndarray, shape (n,)
+        Which are returned that nobody had decided to return.
+    moment : float64 ndarray, shape (n,)
+        When, as a part of the window.
+    will_return, due : ndarray
+        Columns of the order book, changed in place.
+    """
+    for n in range(rows.size):
+        row = rows[n]
+        will_return[row] |= whim[n]
+        due[row] = tick + (math.ceil(moment[n] * window) if will_return[row] else window)

@@ -48,6 +48,7 @@ from sim.offers import (
     Signups,
     Source,
     Visits,
+    one_each,
 )
 from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus
@@ -388,11 +389,14 @@ class Shop(mesa.Model):
         ``teams`` says where: the number of a team to join, ``A_TEAM_OF_ITS_OWN`` to open one, -1 to buy alone;
         ``units`` how many, by default one.
         """
-        team = np.full(persons.size, NONE) if teams is None else teams
-        visits = Visits.of(persons, Source.RING, NONE, products, team)
-        if units is not None:
-            visits.quantity[:] = units
-        self._queued_visits.append(visits)
+        nothing = np.full(persons.size, NONE, np.int32)
+        team = nothing if teams is None else teams.astype(np.int32)
+        self._queued_visits.append(
+            Visits(
+                persons.astype(np.int32), np.full(persons.size, Source.RING, np.int8), nothing,
+                products.astype(np.int32), team, nothing, one_each(1 if units is None else units, persons, np.int32),
+            )
+        )  # fmt: skip
 
     def queue_post(self, kol: int, person: int, product: int, recipients: Array) -> None:
         """Show a KOL's post to followers."""

@@ -74,13 +74,15 @@ KEPT: dict[type, tuple[str, ...]] = {
     Recorder: ("_series",),
     Ledger: ("_flow", "_balance", "journal"),
     MerchantBooks: ("shelves",),
-    Operations: ("restocks", "demand", "closed", "waits", "_open_campaigns", "_queue", "_moving", "_moving_due"),
+    Operations: (
+        "restocks", "demand", "closed", "waits", "_open_campaigns", "_queue", "_moving", "_moving_due", "_over",
+    ),
     RiskControl: ("devices", "addresses", "cases", "totals", "casework", "policy"),
     Casework: ("files", "desk", "held", "condemned", "totals"),
     Policy: ("watched", "judgements", "taught", "trained", "_to_hold"),
     Tally: ("accounts", "tried"),
     ReviewDesk: ("cases",),
-    Feed: ("sent", "_pending"),
+    Feed: ("sent", "messages", "moments", "under_way", "_vacant"),
     Kol: ("_posts", "claimed", "bought", "spent", "audits", "_risked", "_banned_until"),
     Ring: (
         "devices", "accounts", "groups", "errands", "beliefs", "spent", "is_active", "_orders", "_book_read",

@@ -30,7 +30,7 @@ MACHINERY = {
     TeamBook: {"_index"},
     Detector: {"_forest", "_boosting", "_middle", "_weight", "_isolated", "_suspected", "_honest"},  # learnt again
     Market: {"_seen", "_found", "_plays"},
-    Demand: {"_extra_units"},
+    Demand: {"extra_units"},
 }
 ATOMS = (type(None), bool, int, float, complex, str, bytes, range, slice, np.generic, np.dtype)
 CODE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type, property, weakref.ref)

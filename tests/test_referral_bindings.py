@@ -101,10 +101,12 @@ def test_rivals_for_a_binding_are_ranked_by_draw_and_not_by_row() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=40), st.booleans())
 def test_bindings_stay_a_forest(pairs: list[tuple[int, int]], override: bool) -> None:
-    bound_to = np.full(8, -1, np.int32)
-    for person, promoter in pairs:
+    bound_to, bound_tick = np.full(8, -1, np.int32), np.zeros(8, np.int32)
+    for tick, (person, promoter) in enumerate(pairs, start=1):
         before = bound_to.copy()
-        (outcome,) = bind(bound_to, np.array([person], np.int32), np.array([promoter], np.int32), override)
+        (outcome,), to_self, cycles = bind(
+            bound_to, bound_tick, np.array([person], np.int32), np.array([promoter], np.int32), override, tick
+        )
         ancestors = set()
         above = promoter
         while above >= 0:
@@ -118,6 +120,8 @@ def test_bindings_stay_a_forest(pairs: list[tuple[int, int]], override: bool) ->
         else:
             expected = CYCLE if person in ancestors else BOUND
         assert outcome == expected
+        assert (to_self, cycles) == (expected == TO_SELF, expected == CYCLE)
+        assert (bound_tick[person] == tick) == (expected == BOUND)
         assert bound_to[person] == (promoter if expected == BOUND else before[person])
 
 

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from agents import consumers
-from sim.core import draws
-from sim.core.draws import Stream
-from sim.offers import (
-    NONE,
-    Orders,
-    ShareKind,
-    Visits,
-    first_of_each,
-)
+from agents import consumers, sharers
+from sim.core.draws import Stream, u01
+from sim.offers import NONE, Orders, ShareKind, Visits
 from sim.orders import OrderStatus
-from sim.people import RECENT, Status, shift
+from sim.people import Status, shift
 
 if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+_DROPOUT = np.uint32(Stream.DROPOUT)
+_WAITING, _PAID = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.PAID)
 
 
 def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
@@ -34,45 +30,27 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
     sharing, people, feed = shop.config.sharing, shop.people, shop.feed
     if len(visits) + talkers.size == 0:
         return
-    idle = _without(shop, visits.person, orders.person)
-    rest = np.concatenate([idle, _without(shop, talkers, visits.person)])
-    person = np.concatenate([orders.person, rest])
-    calling = _calls(shop, orders.person)
+    buyers = len(orders)
+    person, idle = sharers.with_an_occasion(orders.person, visits.person, talkers, len(people))
+    rest = person[buyers:]
     invitation = feed.rewards(rest, ShareKind.INVITE)
-    invites = _prefer_to_invite(shop, rest, invitation)
-    bought = np.where(calling & (orders.ref >= 0), ShareKind.TEAM, ShareKind.PRODUCT)
-    kind = np.concatenate([bought, np.where(invites, ShareKind.INVITE, ShareKind.PRODUCT)]).astype(np.int8)
-    reward = np.concatenate([np.zeros(len(orders)), invitation])
+    kind, chance = sharers.occasions(
+        np.uint32(shop.seed), np.uint32(shop.clock.tick), person, idle, _calls(shop, orders.person), orders.ref,
+        invitation, people.uid, people.joined, sharing.reward_weight, sharing.team, sharing.after_order,
+        sharing.on_sign_up, sharing.per_visit,
+    )  # fmt: skip
+    reward = np.concatenate([np.zeros(buyers), invitation])
     for what in (ShareKind.PRODUCT, ShareKind.TEAM):
         rows = np.flatnonzero(kind == what)
         reward[rows] = feed.rewards(person[rows], what)
-    after_visit = np.where(people.joined[idle] == shop.clock.tick, sharing.on_sign_up, sharing.per_visit)
-    chance = np.full(person.size, np.nan)
-    chance[: len(orders) + idle.size] = np.concatenate(
-        [np.where(calling, sharing.team, sharing.after_order), after_visit]
-    )
-    taken = np.flatnonzero(feed.takers(person, kind, reward, chance))
+    taken = feed.takers(person, kind, reward, chance)
     if taken.size == 0:
         return
-    product = np.concatenate([orders.product, people.recent[rest, 0]])
-    team = np.concatenate([orders.ref, np.full(rest.size, NONE, np.int32)])
-    product = np.where(kind == ShareKind.INVITE, NONE, product).astype(np.int32)
-    feed.send(person[taken], kind[taken], product[taken], team[taken])
-
-
-def _prefer_to_invite(shop: Shop, persons: Array, reward: Array) -> Array:
-    """Return a mask of those who would rather pass on an invitation than what they bought last.
-
-    Notes
-    -----
-    The odds of an invitation grow with what it is expected to earn as those of sharing do: to ``(1 + yuan)^w - 1``
-    against one, with ``w`` the scenario's ``sharing.reward_weight``. So a reward of nothing changes nothing.
-    """
-    if not reward.any():
-        return np.zeros(persons.size, bool)
-    u = draws.uniform(shop.seed, Stream.SHARE, shop.people.uid[persons], 0, shop.clock.tick, 2)
-    rather: Array = u < -np.expm1(-shop.config.sharing.reward_weight * np.log1p(reward))
-    return rather
+    who, what, bought = person[taken], kind[taken], taken < buyers
+    product, team = people.recent[who, 0], np.full(taken.size, NONE, np.int32)
+    product[bought], team[bought] = orders.product[taken[bought]], orders.ref[taken[bought]]
+    product[what == ShareKind.INVITE] = NONE
+    feed.send(who, what, product, team)
 
 
 def _calls(shop: Shop, persons: Array) -> Array:
@@ -83,15 +61,6 @@ def _calls(shop: Shop, persons: Array) -> Array:
         if mask is not None:
             found |= mask
     return found
-
-
-def _without(shop: Shop, persons: Array, others: Array) -> Array:
-    """Return the persons who are not among the others, in their order."""
-    if persons.size == 0 or others.size == 0:
-        return persons
-    among = np.zeros(len(shop.people), bool)
-    among[others] = True
-    return persons[~among[persons]]
 
 
 def live(shop: Shop) -> None:
@@ -116,30 +85,79 @@ def _take_effect(shop: Shop) -> None:
     """
     if shop._unpaid.size == 0:
         return
-    held = shop.risk.holds(shop._unpaid)
-    status = shop.book.status[shop._unpaid]
-    rows = shop._unpaid[(status == OrderStatus.PAID) & ~held]
-    shop._unpaid = shop._unpaid[(status == OrderStatus.WAITING) | ((status == OrderStatus.PAID) & held)]
+    held, book = shop.risk.holds(shop._unpaid), shop.book
+    rows, shop._unpaid = _paid_for(shop._unpaid, held, book.status)
     if rows.size == 0:
         return
     shop.operations.fulfil(rows)
-    # A person can have several orders paid in one tick (a team filled while they bought); take them in turn.
-    while rows.size:
-        first = first_of_each(shop.book.person[rows])
-        _remember_purchase(shop, rows[first])
-        rows = np.delete(rows, first)
+    # A person can have several orders paid in one tick (a team filled while they bought); they are taken in turn.
+    people, graph, buyer = shop.people, shop.graph, book.person[rows]
+    who, product, u = _remember_purchases(
+        buyer, book.product[rows], buyer.argsort(kind="stable"), np.uint32(shop.seed), people.uid, people.purchases,
+        people.dropout, people.recent,
+    )  # fmt: skip
+    consumers.tell_friends(who, product, graph.indptr, graph.indices, people.heard, people.heard_next)
+    at_risk = np.flatnonzero(u < 1.0)
+    if at_risk.size:
+        who, u = who[at_risk], u[at_risk]
+        unhappy = shop.config.operations.satisfaction_effect * (1 - people.satisfaction[who])
+        at_risk = who[u < shift(people.dropout[who], unhappy)]
+        people.status[at_risk] = Status.CHURNED
+    shop.count("churned", at_risk.size)
 
 
-def _remember_purchase(shop: Shop, rows: Array) -> None:
-    people, who = shop.people, shop.book.person[rows]
-    for back in range(RECENT - 1, 0, -1):
-        people.recent[who, back] = people.recent[who, back - 1]
-    people.recent[who, 0] = shop.book.product[rows]
-    graph = shop.graph
-    consumers.tell_friends(who, people.recent[who, 0], graph.indptr, graph.indices, people.heard, people.heard_next)
-    u = draws.uniform(shop.seed, Stream.DROPOUT, people.uid[who], people.purchases[who])
-    unhappy = shop.config.operations.satisfaction_effect * (1 - people.satisfaction[who])
-    leaves = (people.purchases[who] > 0) & (u < shift(people.dropout[who], unhappy))
-    people.purchases[who] += 1
-    people.status[who[leaves]] = Status.CHURNED
-    shop.count("churned", int(leaves.sum()))
+@nb.njit(cache=True)
+def _paid_for(unpaid, held, status):  # type: ignore[no-untyped-def]
+    """Split orders (rows of the book) into those that are paid for and not held, and those that wait to be."""
+    ready, waiting = np.empty(unpaid.size, np.int64), np.empty(unpaid.size, np.int64)
+    r = w = 0
+    for n in range(unpaid.size):
+        if status[unpaid[n]] == _PAID and not held[n]:
+            ready[r] = unpaid[n]
+            r += 1
+        elif status[unpaid[n]] == _PAID or status[unpaid[n]] == _WAITING:
+            waiting[w] = unpaid[n]
+            w += 1
+    return ready[:r].copy(), waiting[:w].copy()
+
+
+@nb.njit(cache=True)
+def _remember_purchases(person, product, by_person, seed, uid, purchases, dropout, recent):  # type: ignore[no-untyped-def]
+    """Let persons remember what they bought, the first order of each first, then the second of each, and so on.
+
+    Parameters
+    ----------
+    person, product : int32 ndarray, shape (n,)
+        The orders.
+    by_person : int64 ndarray, shape (n,)
+        Their positions, sorted by person.
+    seed : uint32
+    uid ... recent : ndarray
+        Columns of :class:`sim.people.People`; ``purchases`` and ``recent`` are changed in place.
+
+    Returns
+    -------
+    who, product : int32 ndarray, shape (n,)
+        The orders in this order.
+    u : float64 ndarray, shape (n,)
+        The draw that decides whether they leave after it; 1 for those who do not.
+    """
+    who, what, u = np.empty(person.size, np.int32), np.empty(person.size, np.int32), np.ones(person.size)
+    n = turn = 0
+    while n < person.size:
+        place = 0  # of an order among those of its person
+        for k in range(by_person.size):
+            i = person[by_person[k]]
+            place = place + 1 if k > 0 and person[by_person[k - 1]] == i else 0
+            if place != turn:
+                continue
+            who[n], what[n] = i, product[by_person[k]]
+            for back in range(recent.shape[1] - 1, 0, -1):
+                recent[i, back] = recent[i, back - 1]
+            recent[i, 0] = what[n]
+            if purchases[i] > 0 and dropout[i] > 0.0:
+                u[n] = u01(seed, _DROPOUT, uid[i], purchases[i], 0, 0)
+            purchases[i] += 1
+            n += 1
+        turn += 1
+    return who, what, u

@@ -11,9 +11,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from agents import consumers
-from sim.core import draws
-from sim.core.draws import Stream
+from agents import waking
+from sim.core.draws import Stream, u01
 from sim.offers import (
     NONE,
     ShareKind,
@@ -30,12 +29,18 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+_QUANTITY = np.uint32(Stream.QUANTITY)
+_MEMBER, _POST = np.int8(Status.MEMBER), np.int8(ShareKind.POST)
+_OF_THEIR_OWN, _BY_SHARE, _BY_KOL, _SENT = (
+    np.int8(source) for source in (Source.OWN, Source.SHARE, Source.KOL, Source.RING)
+)
+_LAST = np.int32(np.iinfo(np.int32).max)
 
 
 def wake(shop: Shop) -> tuple[Array, Array, Array]:
     """Return who comes, who may talk and who signs up of their own will in this tick."""
     people, clock = shop.people, shop.clock
-    woken: tuple[Array, Array, Array] = consumers.scan(
+    woken: tuple[Array, Array, Array] = waking.scan(
         np.uint32(shop.seed), np.uint32(clock.tick), people.status, people.uid, people.visit_rate,
         people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
         clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
@@ -84,57 +89,166 @@ def admit(shop: Shop, signups: Signups) -> Signups:
 
 def visit(shop: Shop, clicks: Shares, joined: Signups, visitors: Array) -> Visits:
     """Return this tick's visits, each person once; a click goes before one's own will."""
-    people = shop.people
-    parts, shop._queued_visits = shop._queued_visits, []
-    source = np.where(clicks.kind == ShareKind.POST, Source.KOL, Source.SHARE)
-    parts.append(Visits.of(clicks.recipient, source, clicks.sharer, clicks.product, clicks.team, clicks.kol))
+    people, queued = shop.people, Visits.join([_NO_VISITS, *shop._queued_visits])
+    shop._queued_visits = []
+    if len(queued):
+        queued = queued.take(queued.person.argsort(kind="stable"))
     # Fake accounts come only when they are sent.
     newcomers = joined.person[joined.source != Source.RING]
-    parts.append(Visits.of(np.concatenate([newcomers, visitors]), Source.OWN))
-    visits = Visits.join(parts)
-    rows = np.flatnonzero(people.status[visits.person] == Status.MEMBER)
-    visits = visits.take(rows[first_of_each(visits.person[rows])])
-    who = visits.person
-    if who.size:
-        u = draws.uniform(shop.seed, Stream.QUANTITY, people.uid[who], 0, shop.clock.tick)
-        visits.quantity[:] = np.where(visits.source == Source.RING, visits.quantity, shop.demand.quantities(u))
-        _note_presence(shop, who)
+    visits = Visits(
+        *_gather(
+            queued.person, queued.source, queued.sharer, queued.product, queued.team, queued.kol, queued.quantity,
+            clicks.recipient, clicks.kind, clicks.sharer, clicks.product, clicks.team, clicks.kol,
+            newcomers, visitors, people.status,
+            np.uint32(shop.seed), np.uint32(shop.clock.tick), people.uid, shop.demand.extra_units,
+        )
+    )  # fmt: skip
+    if len(visits):
+        _note_presence(shop, visits.person)
     return visits
+
+
+_NO_VISITS = Visits.of(np.zeros(0, np.int32), Source.OWN)
+
+
+@nb.njit(cache=True)
+def _gather(  # type: ignore[no-untyped-def]
+    sent, sent_source, sent_sharer, sent_product, sent_team, sent_kol, sent_quantity,
+    recipient, kind, click_sharer, click_product, click_team, click_kol,
+    newcomers, visitors, status, seed, tick, uid, extra_units,
+):  # fmt: skip
+    """Return the columns of this tick's visits: members only, each once, in ascending order.
+
+    Who was sent comes as sent; else a click goes before one's own will.
+
+    Parameters
+    ----------
+    sent ... sent_quantity : ndarray
+        Columns of the visits that were queued; persons ascend, of several visits the first counts.
+    recipient ... click_kol : ndarray
+        Columns of the clicks; recipients ascend.
+    newcomers, visitors : int32 ndarray
+        Persons, ascending.
+    status, uid : ndarray
+        Columns of :class:`sim.people.People`.
+    seed, tick : uint32
+    extra_units : float64 ndarray
+        Of :class:`sim.demand.Demand`.
+    """
+    most = sent.size + recipient.size + newcomers.size + visitors.size
+    person, source = np.empty(most, np.int32), np.empty(most, np.int8)
+    sharer, product = np.empty(most, np.int32), np.empty(most, np.int32)
+    team, kol, quantity = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    s = c = n = v = count = 0
+    last = np.int32(-1)
+    while s + c + n + v < most:
+        i = _LAST
+        if s < sent.size:
+            i = min(i, sent[s])
+        if c < recipient.size:
+            i = min(i, recipient[c])
+        if n < newcomers.size:
+            i = min(i, newcomers[n])
+        if v < visitors.size:
+            i = min(i, visitors[v])
+        was_sent, clicked = s < sent.size and sent[s] == i, c < recipient.size and recipient[c] == i
+        if i > last and status[i] == _MEMBER:
+            person[count] = i
+            if was_sent:
+                source[count], sharer[count], product[count] = sent_source[s], sent_sharer[s], sent_product[s]
+                team[count], kol[count] = sent_team[s], sent_kol[s]
+            elif clicked:
+                source[count] = _BY_KOL if kind[c] == _POST else _BY_SHARE
+                sharer[count], product[count] = click_sharer[c], click_product[c]
+                team[count], kol[count] = click_team[c], click_kol[c]
+            else:
+                source[count] = _OF_THEIR_OWN
+                sharer[count] = product[count] = team[count] = kol[count] = -1
+            quantity[count] = 1
+            if source[count] == _SENT:
+                quantity[count] = sent_quantity[s]
+            else:
+                u = u01(seed, _QUANTITY, uid[i], 0, tick, 0)
+                while quantity[count] <= extra_units.size and extra_units[quantity[count] - 1] < u:
+                    quantity[count] += 1
+            count += 1
+        last = i
+        if was_sent:
+            s += 1
+        elif clicked:
+            c += 1
+        elif n < newcomers.size and newcomers[n] == i:
+            n += 1
+        else:
+            v += 1
+    return person[:count], source[:count], sharer[:count], product[:count], team[:count], kol[:count], quantity[:count]
 
 
 def _note_presence(shop: Shop, who: Array) -> None:
     people, clock = shop.people, shop.clock
-    day_start = clock.day * clock.ticks_a_day
+    real, first_today = _note_visits(
+        who, clock.tick, clock.ticks_a_day, people.fake, people.joined, people.last_visit, people.active_weeks,
+        people.visit_days,
+    )  # fmt: skip
     shop.count("visits", who.size)
-    shop.count("real_visits", int((~people.fake[who]).sum()))
-    shop.count("dau", int((people.last_visit[who] < day_start).sum()))
-    people.last_visit[who] = clock.tick
+    shop.count("real_visits", real)
+    shop.count("dau", first_today)
     shop.risk.note_visits(who)
-    if clock.day // 7 < 64:
-        people.active_weeks[who] |= np.uint64(1 << (clock.day // 7))
-    age = clock.day - people.joined[who] // clock.ticks_a_day
-    for bit, day in enumerate((1, 7, 30)):
-        people.visit_days[who[age == day]] |= np.uint8(1 << bit)
+
+
+@nb.njit(cache=True)
+def _note_visits(who, tick, ticks_a_day, fake, joined, last_visit, active_weeks, visit_days):  # type: ignore[no-untyped-def]
+    """Write down that persons are here; return how many of them are real, and how many come for the first time today.
+
+    Parameters
+    ----------
+    who : int32 ndarray
+        Each once.
+    tick, ticks_a_day : int
+    fake ... visit_days : ndarray
+        Columns of :class:`sim.people.People`, the last three changed in place.
+    """
+    day = tick // ticks_a_day
+    week = day // 7
+    real = first_today = 0
+    for i in who:
+        real += not fake[i]
+        first_today += last_visit[i] < day * ticks_a_day
+        last_visit[i] = tick
+        if week < 64:
+            active_weeks[i] |= np.uint64(1) << np.uint64(week)
+        age = day - joined[i] // ticks_a_day
+        for bit, after in enumerate((1, 7, 30)):
+            if age == after:
+                visit_days[i] |= np.uint8(1 << bit)
+    return real, first_today
 
 
 def recommend(shop: Shop, visits: Visits) -> Array:
     """Return the slates, with what a visitor clicked on in the first place if it is not among them."""
     slates = shop.recommender.slates(visits)
-    rows = np.flatnonzero(visits.product >= 0)
-    product = visits.product[rows]
-    missing = ~(slates[rows] == product[:, None]).any(axis=1)
-    slates[rows[missing], 0] = product[missing]
-    # An account that was sent to buy one thing looks at nothing else; one that was sent to be seen, at nothing.
-    sent = np.flatnonzero(visits.source == Source.RING)
-    slates[sent, 0], slates[sent, 1:] = visits.product[sent], NONE
-    _count_views(slates, shop.products.views)
+    _show(slates, visits.product, visits.source, shop.products.views)
     return slates
 
 
 @nb.njit(cache=True)
-def _count_views(slates, views):  # type: ignore[no-untyped-def]
-    """Count each product of each slate as seen."""
+def _show(slates, product, source, views):  # type: ignore[no-untyped-def]
+    """Show visitors what they came for, and count each product of each slate as seen.
+
+    An account that was sent to buy one thing looks at nothing else; one that was sent to be seen, at nothing.
+    """
+    places = slates.shape[1]
     for v in range(slates.shape[0]):
-        for k in range(slates.shape[1]):
+        if source[v] == _SENT:
+            slates[v, 0] = product[v]
+            for k in range(1, places):
+                slates[v, k] = -1
+        elif product[v] >= 0:
+            is_there = False
+            for k in range(places):
+                is_there |= slates[v, k] == product[v]
+            if not is_there:
+                slates[v, 0] = product[v]
+        for k in range(places):
             if slates[v, k] >= 0:
                 views[slates[v, k]] += 1

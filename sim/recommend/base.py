@@ -13,13 +13,14 @@ are left out of popularity. All places of a slate are looked at alike, so places
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.core.draws import Stream, philox, unit
+from sim.core.draws import Stream, philox
 from sim.core.prefetch import prefetch
 from sim.offers import NONE
 from sim.recommend.log import Evidence, Impressions, Log
@@ -197,7 +198,7 @@ class Recommender:
 
     def _make_missing(self, persons: Array) -> None:
         self._make_room()
-        unknown = persons[self._stored[persons, 0] == UNKNOWN]
+        unknown = _without_slate(self._stored, persons)
         if unknown.size:
             self.fit_new(unknown)
 
@@ -231,6 +232,18 @@ def keep_best(scores, ranked, panels, persons, stored):  # type: ignore[no-untyp
 
 
 @nb.njit(cache=True)
+def _without_slate(stored, persons):  # type: ignore[no-untyped-def]
+    """Return the persons of whom no slate is stored."""
+    unknown = np.empty(persons.size, persons.dtype)
+    n = 0
+    for i in persons:
+        if stored[i, 0] == UNKNOWN:
+            unknown[n] = i
+            n += 1
+    return unknown[:n].copy()
+
+
+@nb.njit(cache=True)
 def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # type: ignore[no-untyped-def]
     """Return the stored slates with some places given to products drawn at random."""
     visits, places = persons.size, stored.shape[1]
@@ -246,6 +259,7 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
             slates[i, place] = stored[person, place]
     if chance == 0.0 or available.size == 0:
         return slates
+    limit = math.ceil(chance * 2.0**32 - 0.5)  # a word gives a uniform below the chance if it is below this
     luck = np.empty((4, visits), np.uint32)
     for first in range(0, places, 4):
         # One address gives the luck of four places; the few that explore have an address each. A loop of draws alone
@@ -254,7 +268,7 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
             luck[0, i], luck[1, i], luck[2, i], luck[3, i] = philox(seed, stream, subject[i], first // 4, tick, 0)
         for place in range(first, min(first + 4, places)):
             for i in range(visits):
-                if unit(luck[place - first, i]) < chance:
+                if luck[place - first, i] < limit:
                     word = philox(seed, stream, subject[i], place, tick, 1)[0]
                     drawn = available[(nb.uint64(word) * nb.uint64(available.size)) >> nb.uint64(32)]
                     if not _contains(slates[i], drawn):

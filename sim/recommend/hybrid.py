@@ -18,6 +18,7 @@ from sim.recommend.base import Recommender, keep_best
 from sim.recommend.collaborative import Collaborative, score_preferences
 from sim.recommend.content import Content, score_content
 from sim.recommend.log import Evidence, Log
+from sim.recommend.rates import PANELS
 from sim.recommend.social import Social, score_friends
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Hybrid(Recommender):
         self._evidence = evidence
         self._knowledge = (evidence.history, popular, self.content.knowledge, self.collaborative.knowledge)
         self._weights = (of_content, weights.collaborative, weights.social)
+        self._of_strangers = popular.copy()
+        if of_content > 0.0:
+            nobody, panels, part = np.full(PANELS, -1), np.arange(PANELS), np.empty_like(popular)
+            score_content(nobody, panels, evidence.history, self.content.knowledge, part)
+            add_standardised(part, of_content, self._of_strangers)
 
     def scores(self, persons: Array) -> Array:
         """Return the weighted sum."""
@@ -73,6 +79,14 @@ class Hybrid(Recommender):
 
     def _store_part(self, persons: Array) -> None:
         rows = self._evidence.rows(persons)
+        if (rows < 0).any():  # those of whom nothing is known differ by panels and friends only
+            strangers, persons, rows = persons[rows < 0], persons[rows >= 0], rows[rows >= 0]
+            _mix_and_keep_strangers(
+                strangers, self.panels(strangers), self._of_strangers, self.social.knowledge, self._weights[2],
+                self.ranked, self._stored,
+            )  # fmt: skip
+        if persons.size == 0:
+            return
         _mix_and_keep(
             persons, rows, self.panels(persons), *self._knowledge, self.social.knowledge, self._weights, self.ranked,
             self._stored,
@@ -93,6 +107,21 @@ def _mix_and_keep(  # type: ignore[no-untyped-def]
         mixed = scores[: some.size]
         _mix(some, known, of_panel, history, popular, content, collaborative, social, weights, mixed)
         keep_best(mixed, ranked, of_panel, some, stored)
+
+
+@nb.njit(cache=True, nogil=True)
+def _mix_and_keep_strangers(persons, panels, of_strangers, social, of_social, ranked, stored):  # type: ignore[no-untyped-def]
+    """Store the best products for persons without orders and clicks: by their panel's scores, and by friends."""
+    products = of_strangers.shape[1]
+    scores, part = np.empty((1, products), np.float32), np.empty((1, products), np.float32)
+    for i in range(persons.size):
+        one = persons[i : i + 1]
+        for product in range(products):
+            scores[0, product] = of_strangers[panels[i], product]
+        if of_social > 0.0:
+            score_friends(one, social, part)
+            add_standardised(part, of_social, scores)
+        keep_best(scores, ranked, panels[i : i + 1], one, stored)
 
 
 @nb.njit(cache=True, nogil=True)

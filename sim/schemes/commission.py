@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -66,6 +67,8 @@ BONUSES = (RewardKind.INVITER_BONUS, RewardKind.INVITEE_BONUS)
 IS_BONUS = np.isin(np.arange(len(RewardKind)), BONUSES)  # by kind
 FOR_ORDERS = (RewardKind.COMMISSION, RewardKind.REBATE)
 KEPT = (RewardState.FROZEN, RewardState.RELEASED)
+_INVITER_BONUS, _INVITEE_BONUS = np.int8(RewardKind.INVITER_BONUS), np.int8(RewardKind.INVITEE_BONUS)
+_WAITING, _CONFIRMED = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.CONFIRMED)
 
 
 class Rewards(Table):
@@ -227,6 +230,8 @@ class Payouts:
     def claw_back(self, orders: Array) -> Array:
         """Take back the rewards of refunded orders (rows of the book) and return the rows of these rewards."""
         rows = self._of_orders(orders)
+        if rows.size == 0:
+            return rows
         state = self.rewards.state[rows]
         frozen, released = rows[state == RewardState.FROZEN], rows[state == RewardState.RELEASED]
         self._undo(frozen, RewardState.CLAWED_BACK)
@@ -236,11 +241,7 @@ class Payouts:
 
     def _of_orders(self, orders: Array) -> Array:
         """Return the rows of the rewards for the given orders."""
-        index = self._by_order
-        first = np.searchsorted(index.order, orders)
-        count = np.searchsorted(index.order, orders, side="right") - first
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        rows: Array = index.reward[np.repeat(first, count) + within]
+        rows: Array = _of_orders(orders, self._by_order.order, self._by_order.reward)
         return rows
 
     def _undo(self, rows: Array, state: RewardState) -> None:
@@ -290,6 +291,8 @@ class Payouts:
     def confirm(self, orders: Array) -> None:
         """Release the rewards of final orders (rows of the book) whose freeze is over."""
         rows = self._of_orders(orders)
+        if rows.size == 0:
+            return
         rows = rows[self._is_frozen(rows) & (self.rewards.due[rows] <= self.shop.clock.tick)]
         withheld = self._is_withheld(rows)
         self._held = np.concatenate([self._held, rows[withheld]])
@@ -298,25 +301,25 @@ class Payouts:
     def close(self) -> None:
         """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
         rewards, clock = self.rewards, self.shop.clock
-        end = int(np.searchsorted(rewards.due, np.int32(clock.tick), side="right"))
-        rows = np.concatenate([self._held, np.arange(self._next_due, end)])
+        end = int(rewards.due.searchsorted(np.int32(clock.tick), side="right"))
+        rows = _NO_ROWS
+        if self._held.size or end > self._next_due:
+            rows = np.concatenate([self._held, np.arange(self._next_due, end)])
+            rows = rows[self._is_frozen(rows)]
         self._next_due, self._held = end, _NO_ROWS
         if rows.size:
-            rows = rows[self._is_frozen(rows)]
-        if rows.size:
-            order, bonus = rewards.order[rows], IS_BONUS[rewards.kind[rows]]
-            status = np.full(rows.size, OrderStatus.CONFIRMED, np.int8)
-            status[order >= 0] = self.shop.book.status[order[order >= 0]]
-            waiting = (bonus & (status == OrderStatus.WAITING)) | self._is_withheld(rows)
-            self._held = rows[waiting]
-            # What is for an order that may still be returned is released by `confirm`; bonuses do not wait for that.
-            self._release(rows[(bonus | (status == OrderStatus.CONFIRMED)) & ~waiting])
+            free, self._held = _sorted_out(
+                rows, self._is_withheld(rows), rewards.kind, rewards.order, self.shop.book.status
+            )
+            self._release(free)
         if clock.ends_day and (clock.day + 1) % self._payout_days == 0:
             self._withdraw()
 
     def _is_withheld(self, rows: Array) -> Array:
         """Return which rewards wait for the review desk: their earner, or who earned it for them, is looked into."""
         risk, rewards = self.shop.risk, self.rewards
+        if risk.casework is None:
+            return np.zeros(rows.size, bool)
         withheld: Array = risk.withholds(rewards.person[rows]) | risk.withholds(rewards.origin[rows])
         return withheld
 
@@ -336,8 +339,9 @@ class Payouts:
         rewards.state[rows] = RewardState.RELEASED
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
         add_each(purses.wallet, person, amount)
-        debtors = np.unique(person[purses.debt[person] > 0])
+        debtors = person[purses.debt[person] > 0]
         if debtors.size:
+            debtors = np.unique(debtors)
             repaid = self._collect(debtors, purses.debt[debtors])
             purses.debt[debtors] -= repaid
             self.debts_repaid += int(repaid.sum())
@@ -373,3 +377,57 @@ class Payouts:
     def kept(self) -> Array:
         """Return the rows of rewards that were not taken back or cancelled."""
         return np.flatnonzero(np.isin(self.rewards.state, KEPT))
+
+
+@nb.njit(cache=True)
+def _sorted_out(rows, withheld, kind, order, status):  # type: ignore[no-untyped-def]
+    """Split rewards that are due into those to be released now, and those that must wait; others wait to be confirmed.
+
+    What is for an order that may still be returned is released by :meth:`Payouts.confirm`; bonuses do not wait for
+    that, but for the order's team.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+        Of the rewards.
+    withheld : bool ndarray, shape (n,)
+        Which wait for the review desk.
+    kind, order : ndarray
+        Columns of :class:`Rewards`.
+    status : int8 ndarray
+        Of the order book.
+    """
+    free, held = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    f = h = 0
+    for n in range(rows.size):
+        row = rows[n]
+        is_bonus = kind[row] == _INVITER_BONUS or kind[row] == _INVITEE_BONUS
+        stands = status[order[row]] if order[row] >= 0 else _CONFIRMED
+        if withheld[n] or (is_bonus and stands == _WAITING):
+            held[h] = row
+            h += 1
+        elif is_bonus or stands == _CONFIRMED:
+            free[f] = row
+            f += 1
+    return free[:f].copy(), held[:h].copy()
+
+
+@nb.njit(cache=True)
+def _of_orders(orders, indexed, reward):  # type: ignore[no-untyped-def]
+    """Return the rewards of orders; ``indexed`` ascends and has the order of each of ``reward``."""
+    first = np.searchsorted(indexed, orders)
+    found = 0
+    for n in range(orders.size):
+        place = first[n]
+        while place < indexed.size and indexed[place] == orders[n]:
+            place += 1
+        found += place - first[n]
+    rows = np.empty(found, np.int64)
+    found = 0
+    for n in range(orders.size):
+        place = first[n]
+        while place < indexed.size and indexed[place] == orders[n]:
+            rows[found] = reward[place]
+            found += 1
+            place += 1
+    return rows

@@ -27,7 +27,7 @@ from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind,
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.team_terms import GroupBuyConfig, Terms
-from sim.schemes.teams import Buyers, TeamBook, TeamState, lay_out, within
+from sim.schemes.teams import Buyers, TeamBook, TeamState, in_open_teams, lay_out, within
 
 if TYPE_CHECKING:
     from sim.shop import Shop
@@ -398,12 +398,10 @@ class GroupBuy(Scheme):
     def _in_open_team(self, persons: Array) -> tuple[Array, Array, Array]:
         """Return the positions of persons whose last team is still open, their orders (rows of the book) and teams."""
         self._make_room()
-        place = self.buyers.place[persons]
-        members = np.flatnonzero(place >= 0)
-        order = self.places.order[place[members]]
-        team = self._rows(self.shop.book.team[order])
-        running = self.teams.state[team] == TeamState.OPEN
-        return members[running], order[running], team[running]
+        found: tuple[Array, Array, Array] = in_open_teams(
+            persons, self.buyers.place, self.places.order, self.shop.book.team, self._base, self.teams.state
+        )
+        return found
 
     def metrics(self) -> dict[str, float]:
         """Return how many teams filled, how fast and with whom; NaN where there is nothing to tell.

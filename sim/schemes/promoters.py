@@ -19,7 +19,7 @@ from sim.core.config import Section, assume
 from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
 from sim.core.units import Fen, PositiveCount, Share
-from sim.offers import NONE
+from sim.offers import NONE, ShareKind
 from sim.people import Status
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sim.schemes.referral import ReferralConfig
 
 Array = npt.NDArray[Any]
+_PROSPECT = np.int8(Status.PROSPECT)
 
 
 class Purpose(IntEnum):
@@ -141,6 +142,9 @@ class Promoters:
     def may_promote(self, persons: Array) -> Array:
         """Return a mask of the persons (-1: nobody) who earn commissions and bonuses now."""
         people, rule = self.shop.people, self.config.promoters
+        if self._are_all_customers:
+            customers: Array = _are_customers(people.status, persons)
+            return customers
         if rule == "everyone":
             allowed = people.status[persons] != Status.PROSPECT
         elif rule == "spenders":
@@ -151,6 +155,25 @@ class Promoters:
             allowed = allowed & self.scheme.admits(persons)
         result: Array = allowed & (persons >= 0)
         return result
+
+    def for_promoters(self, persons: Array, amount: float) -> Array:
+        """Return an amount for each of the persons who may promote, 0.0 for the others."""
+        if self._are_all_customers:
+            amounts: Array = _for_customers(self.shop.people.status, persons, float(amount))
+            return amounts
+        return np.where(self.may_promote(persons), amount, 0.0)
+
+    def messages_by_kind(self, sharers: Array, kinds: Array) -> Array:
+        """Count the messages of promoters by their kind, int64; ``kinds`` are numbers of :class:`ShareKind`."""
+        if self._are_all_customers:
+            counts: Array = _by_kind_from_customers(self.shop.people.status, sharers, kinds, len(ShareKind))
+            return counts
+        return np.bincount(kinds[self.may_promote(sharers)], minlength=len(ShareKind))
+
+    @property
+    def _are_all_customers(self) -> bool:
+        """Whether everybody who ever signed up may promote."""
+        return self.config.promoters == "everyone" and self.scheme.assignment is None
 
     def take_applications(self) -> None:
         """Let members apply, once a day; whom the shop would approve does not change by asking again."""
@@ -169,16 +192,18 @@ class Promoters:
         if persons.size == 0:
             return
         shop, standing, tick = self.shop, self.standing, self.shop.clock.tick
-        uid = shop.people.uid
-        u = draws.uniform(shop.seed, Stream.REFERRAL, uid[persons], uid[promoters], tick, Purpose.BINDING)
-        turn = np.argsort(u, kind="stable")
-        persons, promoters = persons[turn], promoters[turn]
-        outcome = bind(standing.bound_to, persons, promoters, self.config.binding == "override")
-        bound = outcome == BOUND
-        standing.bound_tick[persons[bound]] = tick
-        self.self_bindings += int((outcome == TO_SELF).sum())
-        self.cycles += int((outcome == CYCLE).sum())
+        if persons.size > 1:
+            uid = shop.people.uid
+            u = draws.uniform(shop.seed, Stream.REFERRAL, uid[persons], uid[promoters], tick, Purpose.BINDING)
+            turn = np.argsort(u, kind="stable")
+            persons, promoters = persons[turn], promoters[turn]
+        outcome, to_self, cycles = bind(
+            standing.bound_to, standing.bound_tick, persons, promoters, self.config.binding == "override", tick
+        )
+        self.self_bindings += to_self
+        self.cycles += cycles
         if self._expires is not None:
+            bound = outcome == BOUND
             self._bindings.append(int(bound.sum()), person=persons[bound], promoter=promoters[bound], tick=tick)
 
     def expire(self) -> None:
@@ -202,7 +227,8 @@ class Promoters:
     def count_invitations(self, inviters: Array) -> None:
         """Count a sign-up for each inviter named (again for each)."""
         np.add.at(self.standing.invites, inviters, np.int32(1))
-        self._promote(inviters)
+        if self.config.grades:
+            self._promote(inviters)
 
     def count_sales(self, buyers: Array, fen: Array) -> None:
         """Count final orders for those whom the buyers are bound to."""
@@ -243,32 +269,67 @@ class Promoters:
         return within
 
 
+@nb.njit(cache=True)
+def _are_customers(status, persons):  # type: ignore[no-untyped-def]
+    """Return which of some persons (-1: nobody) ever signed up."""
+    result = np.empty(persons.size, np.bool_)
+    for n in range(persons.size):
+        result[n] = persons[n] >= 0 and status[persons[n]] != _PROSPECT
+    return result
+
+
+@nb.njit(cache=True)
+def _for_customers(status, persons, amount):  # type: ignore[no-untyped-def]
+    """Return an amount for each of some persons (-1: nobody) who ever signed up, 0.0 for the others."""
+    result = np.zeros(persons.size)
+    for n in range(persons.size):
+        if persons[n] >= 0 and status[persons[n]] != _PROSPECT:
+            result[n] = amount
+    return result
+
+
+@nb.njit(cache=True)
+def _by_kind_from_customers(status, persons, kinds, count):  # type: ignore[no-untyped-def]
+    """Count the kinds of what is from persons (-1: nobody) who ever signed up."""
+    result = np.zeros(count, np.int64)
+    for n in range(persons.size):
+        if persons[n] >= 0 and status[persons[n]] != _PROSPECT:
+            result[kinds[n]] += 1
+    return result
+
+
 KEPT, BOUND, TO_SELF, CYCLE = 0, 1, 2, 3
 
 
 @nb.njit(cache=True)
-def bind(bound_to, persons, promoters, override):  # type: ignore[no-untyped-def]
+def bind(bound_to, bound_tick, persons, promoters, override, tick):  # type: ignore[no-untyped-def]
     """Bind persons to promoters one after the other, keeping the bindings a forest.
 
     Parameters
     ----------
-    bound_to : int32 ndarray
-        Promoter of each person, -1 for none; changed in place.
+    bound_to, bound_tick : int32 ndarray
+        Promoter of each person, -1 for none, and since when; changed in place.
     persons, promoters : int32 ndarray, shape (n,)
         In order of precedence.
     override : bool
         Whether a new binding replaces an old one.
+    tick : int
+        Now.
 
     Returns
     -------
-    int8 ndarray, shape (n,)
+    outcome : int8 ndarray, shape (n,)
         KEPT: was bound already; BOUND; TO_SELF: refused, to oneself; CYCLE: refused, to somebody below oneself.
+    to_self, cycles : int
+        How many were refused.
     """
+    to_self = cycles = 0
     outcome = np.empty(persons.size, np.int8)
     for i in range(persons.size):
         person, above = persons[i], promoters[i]
         if person == above:
             outcome[i] = TO_SELF
+            to_self += 1
             continue
         if bound_to[person] >= 0 and not override:
             outcome[i] = KEPT
@@ -277,10 +338,11 @@ def bind(bound_to, persons, promoters, override):  # type: ignore[no-untyped-def
             above = bound_to[above]
         if above == person:
             outcome[i] = CYCLE
+            cycles += 1
             continue
-        bound_to[person] = promoters[i]
+        bound_to[person], bound_tick[person] = promoters[i], tick
         outcome[i] = BOUND
-    return outcome
+    return outcome, to_self, cycles
 
 
 def chain_size(bound_to: Array) -> tuple[int, int]:

@@ -292,6 +292,8 @@ class Referral(Scheme):
         """Take back what refunded orders earned; a bonus among it may be earned again."""
         rewards = self.payouts.rewards
         taken = self.payouts.claw_back(rows)
+        if taken.size == 0:
+            return
         bonuses = taken[IS_BONUS[rewards.kind[taken]]]
         self.promoters.standing.bonus_pending[rewards.origin[bonuses]] = True
 
@@ -317,14 +319,13 @@ class Referral(Scheme):
     def on_exposure(self, shares: Shares) -> None:
         """Count promoters' messages, for what sharers believe a message to earn."""
         self.promoters.grow()
-        sent = shares.kind[self.promoters.may_promote(shares.sharer)]
-        self._messages += np.bincount(sent, minlength=len(ShareKind))
+        self._messages += self.promoters.messages_by_kind(shares.sharer, shares.kind)
 
     def gift(self, sharers: Array, kind: int) -> Array:
         """Return what promoters' messages promise their recipients for signing up, in yuan."""
         self.promoters.grow()
         promised = 0 if kind == ShareKind.POST or self.budget_left <= 0 else self.config.bonus.invitee
-        return np.where(self.promoters.may_promote(sharers), promised / FEN_PER_YUAN, 0.0)
+        return self.promoters.for_promoters(sharers, promised / FEN_PER_YUAN)
 
     def reward(self, sharers: Array, kind: int) -> Array:
         """Return what a share is believed to earn its sharer, in yuan.
@@ -340,13 +341,13 @@ class Referral(Scheme):
             return np.zeros(sharers.shape)
         config, sharing, weight = self.config, self.shop.config.sharing, self.config.belief_weight
         guess = weight * sharing.click.base * sharing.sign_up
-        expected = config.bonus.inviter * (guess + self._bonuses_earned) / (weight + self._messages.sum())
+        expected = config.bonus.inviter * (guess + self._bonuses_earned) / (weight + int(self._messages.sum()))
         if kind != ShareKind.INVITE:
-            messages = self._messages[ShareKind.PRODUCT] + self._messages[ShareKind.TEAM]
+            messages = int(self._messages[ShareKind.PRODUCT] + self._messages[ShareKind.TEAM])
             guess = weight * sharing.click.base * self.shop.config.demand.conversion * self._usual_commission
             expected += (guess + self._earned_by_link) / (weight + messages)
         audience = self._team_audience if kind == ShareKind.TEAM else self._audience
-        return np.where(self.promoters.may_promote(sharers), audience * expected / FEN_PER_YUAN, 0.0)
+        return self.promoters.for_promoters(sharers, audience * expected / FEN_PER_YUAN)
 
     def _messages_a_share(self, audience: float | str) -> float:
         """Return how many friends a share reaches, mean; persons without ties do not share."""

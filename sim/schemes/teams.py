@@ -128,6 +128,8 @@ class TeamBook:
 
     def give_up_places(self, teams: Array, orders: Array) -> None:
         """Free the places that belong to the given orders, in the given teams."""
+        if teams.size == 0:
+            return
         places = self.places_of(np.unique(teams))
         places = places[np.isin(self.places.order[places], orders)]
         self.places.person[places] = NONE
@@ -145,14 +147,8 @@ class TeamBook:
 
     def places_of(self, teams: Array) -> Array:
         """Return the places (rows) that are taken in the given teams, each team once."""
-        found = [np.zeros(0, np.int32)]
-        at = self.teams.latest[teams]
-        while at.size:
-            at = at[at >= 0]
-            found.append(at)
-            at = self.places.previous[at]
-        places = np.concatenate(found)
-        return places[self.places.person[places] >= 0]
+        places: Array = _places_of(teams, self.teams.latest, self.places.previous, self.places.person)
+        return places
 
     def has_place(self, persons: Array, teams: Array) -> Array:
         """Return a mask of the persons who already are in the team named beside them."""
@@ -239,11 +235,63 @@ def _chain(teams, places, latest, filled, previous):  # type: ignore[no-untyped-
 
 
 @nb.njit(cache=True)
+def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Return the places that somebody has in some teams: walk the chains twice, to count and to collect."""
+    count = 0
+    for team in teams:
+        place = latest[team]
+        while place >= 0:
+            count += holder[place] >= 0
+            place = previous[place]
+    places = np.empty(count, np.int64)
+    count = 0
+    for team in teams:
+        place = latest[team]
+        while place >= 0:
+            if holder[place] >= 0:
+                places[count] = place
+                count += 1
+            place = previous[place]
+    return places
+
+
+@nb.njit(cache=True)
 def _have_place(persons, teams, latest, previous, holder):  # type: ignore[no-untyped-def]
     result = np.zeros(persons.size, np.bool_)
     for i in range(persons.size):
         result[i] = _holds_place(persons[i], teams[i], latest, previous, holder)
     return result
+
+
+@nb.njit(cache=True)
+def in_open_teams(persons, place, order_of, number_of, base, state):  # type: ignore[no-untyped-def]
+    """Return the positions of persons whose last team is still open, their orders there, and the teams (rows).
+
+    Parameters
+    ----------
+    persons : int32 ndarray, shape (n,)
+    place : int32 ndarray, shape (persons,)
+        The place that each took last, -1: none.
+    order_of : int64 ndarray, shape (places,)
+        Rows of the order book.
+    number_of : int32 ndarray, shape (orders,)
+        The number of each order's team.
+    base : int
+        What is added to a team's row to make its number.
+    state : int8 ndarray, shape (teams,)
+    """
+    found, order = np.empty(persons.size, np.int64), np.empty(persons.size, np.int64)
+    team = np.empty(persons.size, np.int64)
+    n = 0
+    for position in range(persons.size):
+        taken = place[persons[position]]
+        if taken < 0:
+            continue
+        row = number_of[order_of[taken]] - base
+        if state[row] == _OPEN:
+            found[n], order[n], team[n] = position, order_of[taken], row
+            n += 1
+    return found[:n], order[:n], team[:n]
 
 
 @nb.njit(cache=True)
