@@ -228,6 +228,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             accounts.asked[asked] = True
             self.beliefs.learn_admission(is_in[asked])
             self._note_refusals(asked[~is_in[asked]])
+        self._note_full_wallets()
         fresh = ~groups.judged & (groups.over <= tick)
         # What is taken back teaches, what trickles in does not.
         rows = np.flatnonzero(fresh | (groups.judged & (bonus + discount < groups.had)))
@@ -254,6 +255,15 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             return
         full = np.unique(self.accounts.device[refused])
         self.devices.takes[full] = self.held()[full]
+
+    def _note_full_wallets(self) -> None:
+        """Take a device to be full from whose wallet no more accounts may pay."""
+        told = self.shop.risk.must_pay_otherwise(self.accounts.person)
+        if told.any():
+            full = np.unique(self.accounts.device[told])
+            pays = self.accounts.device[np.unique(self._account_of(self._own_orders()))]
+            paying = np.bincount(pays, minlength=len(self.devices))[full]
+            self.devices.takes[full] = np.minimum(self.devices.takes[full], np.maximum(paying, 1))
 
     def held(self) -> Array:
         """Return how many accounts of this ring each device carries, or is to carry."""

@@ -102,7 +102,8 @@ def waits(shop: Shop, ring: int, accounts: Array, hidden: Array) -> tuple[Array,
     sign_up = np.where(hidden[:, Facet.SIGN_UP], u[:, 0] * time, 0.0)
     waits = hidden[:, Facet.FIRST_ORDER] & (u[:, 2] > _AT_ONCE)
     order = -np.log(u[:, 1]) * np.where(waits, time, _HASTE)
-    return _in_ticks(shop, sign_up), _in_ticks(shop, order)
+    age = shop.config.risk.account_age  # a rule that everybody can read
+    return _in_ticks(shop, sign_up), np.maximum(_in_ticks(shop, order), shop.clock.ticks(age) if age else 0)
 
 
 def _in_ticks(shop: Shop, hours: Array) -> Array:

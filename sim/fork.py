@@ -332,3 +332,5 @@ def _start_controls(shop: Shop, base: Scenario) -> None:
             setattr(risk, name, Tally(tally.limit, column[accounts]))
         elif limit is None:
             tally.tried = tally.accounts.copy()
+    if risk.payments.limit is not None and before.accounts_per_payment is None:
+        risk.recount_payments()

@@ -64,6 +64,7 @@ class People(Table):
     threshold: Column = column(np.float32)
     device: Column = column(np.int32)
     address: Column = column(np.int32)
+    payment: Column = column(np.int32)  # the account they pay from
     credible: Column = column(np.float32, fill=1.0)  # chance to prove who they are, if they care to
     # State.
     status: Column = column(np.int8)
@@ -155,6 +156,9 @@ def populate(graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand:
     people.device[:] = np.where(shares_device, own - 1, own)
     address = _addresses(uid, config.shared_addresses, seed)
     people.address[:] = np.where(shares_device, address[own - 1], address)
+    shares_payment = draws.uniform(seed, Stream.DEVICE, uid, 2) < config.shared_payments
+    shares_payment[:1] = False
+    people.payment[:] = np.where(shares_payment, own - 1, own)
     return people
 
 

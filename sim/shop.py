@@ -420,20 +420,25 @@ class Shop(mesa.Model):
             raise ValueError(f"a ring holds at most {_FAKES_PER_RING} accounts")
         number = self._fakes[ring] + np.arange(count)
         self._fakes[ring] += count
-        return self._add_accounts(FAKE_UID + ring * _FAKES_PER_RING + number, device, address, fraud, ring)
+        uid = FAKE_UID + ring * _FAKES_PER_RING + number
+        return self._add_accounts(uid, device, address, device, fraud, ring)  # each device has one wallet
 
     def add_second_accounts(self, owners: Array) -> Array:
-        """Add an account on each owner's own device and address, prospects at first, and return their rows."""
+        """Add an account on each owner's own device, address and wallet, prospects at first, and return their rows."""
         people = self.people
         uid = SECOND_UID + people.uid[owners].astype(np.int64)
-        return self._add_accounts(uid, people.device[owners], people.address[owners], Fraud.SELF_REFERRAL, NONE)
+        device, address, payment = people.device[owners], people.address[owners], people.payment[owners]
+        return self._add_accounts(uid, device, address, payment, Fraud.SELF_REFERRAL, NONE)
 
-    def _add_accounts(self, uid: Array, device: Array, address: Array, fraud: Fraud, ring: int) -> Array:
+    def _add_accounts(
+        self, uid: Array, device: Array, address: Array, payment: Array, fraud: Fraud, ring: int
+    ) -> Array:
         """Add accounts that come only when they are sent."""
         people = self.people
         rows = people.append(
-            uid.size, uid=uid.astype(np.uint32), fake=True, fraud=fraud, ring=ring, device=device, address=address
-        )
+            uid.size, uid=uid.astype(np.uint32), fake=True, fraud=fraud, ring=ring, device=device, address=address,
+            payment=payment,
+        )  # fmt: skip
         draw_traits(people, rows, self.config.people, self.config.sharing, self.demand, self.seed)
         people.visit_rate[rows] = people.talk_rate[rows] = people.dropout[rows] = 0
         people.intercept[rows] = BUYS_FOR_CERTAIN

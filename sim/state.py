@@ -77,7 +77,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     Operations: (
         "restocks", "demand", "closed", "waits", "_open_campaigns", "_queue", "_moving", "_moving_due", "_over",
     ),
-    RiskControl: ("devices", "addresses", "cases", "totals", "casework", "policy"),
+    RiskControl: ("devices", "addresses", "payments", "cases", "totals", "casework", "policy"),
     Casework: ("files", "desk", "held", "condemned", "totals"),
     Policy: ("watched", "judgements", "taught", "trained", "_to_hold"),
     Tally: ("accounts", "tried"),

@@ -73,6 +73,7 @@ CHANGES: dict[str, Any] = {
     "people.way_noise": 1.0,
     "people.spare_worth": 0.9,
     "people.shared_devices": 0.5,
+    "people.shared_payments": (0.5, {"risk": {"accounts_per_payment": 1}}),
     "people.shared_addresses.share": 0.1,
     "people.shared_addresses.size": 5,
     "demand.profile": ("grocery", {"demand": {"rate": None, "conversion": 0.2}, "catalog": {"price": None}}),
@@ -220,6 +221,8 @@ CHANGES: dict[str, Any] = {
     "risk.appeals.restored": (0.0, {"risk": {**WATCHED["risk"], "appeals": {"rate": 1.0}}}),
     "risk.accounts_per_device": 1,
     "risk.accounts_per_address": 2,
+    "risk.accounts_per_payment": (1, {"people": {"shared_payments": 0.3}}),
+    "risk.account_age": "24h",
     "risk.invites_per_day": 1,
     "risk.payout_freeze": "96h",
     "risk.freeze_check": (

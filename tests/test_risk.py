@@ -242,3 +242,90 @@ def test_suspicion_tells_rings_from_honest_newcomers() -> None:
     found = shop.risk.metrics()
     assert found["fraud_accounts"] > 20
     assert found["detection_auc"] > 0.92
+
+
+# Payment accounts, and age.
+
+
+def discounted(shop: Shop, persons: np.ndarray) -> np.ndarray:
+    """Let persons order with a discount; return who may, and count them among those who have paid."""
+    orders = orders_of(persons, np.full(persons.size, 10))
+    passed = shop.risk.screen(orders)
+    shop.risk.note_orders(orders.take(passed))
+    return persons[passed]
+
+
+def test_no_more_accounts_get_discounts_from_one_payment_account_than_allowed_but_who_paid_once_may_again() -> None:
+    shop = shop_of({"risk": {"accounts_per_payment": 2}})
+    persons = join(shop, prospects(shop, 6))
+    shop.people.payment[persons] = [7, 7, 7, 7, 8, 9]
+    assert discounted(shop, persons).tolist() == persons[[0, 1, 4, 5]].tolist()
+    assert shop.risk.must_pay_otherwise(persons).tolist() == [False, False, True, True, False, False]
+    assert discounted(shop, persons).tolist() == persons[[0, 1, 4, 5]].tolist()
+    at_list_price = orders_of(persons[2:4], np.zeros(2, np.int64))
+    assert shop.risk.screen(at_list_price).all()
+    shop.risk.note_orders(at_list_price)
+    assert discounted(shop, persons[2:4]).size == 2  # they pay from there already, at list price
+
+
+def test_young_accounts_get_no_discount_and_no_reward_but_may_buy() -> None:
+    shop = shop_of({"risk": {"account_age": "48h"}})
+    persons = join(shop, prospects(shop, 3))
+    old = np.flatnonzero(shop.people.is_member & (shop.people.joined < 0))[:3].astype(np.int32)
+    assert discounted(shop, persons).size == 0
+    assert discounted(shop, old).size == 3
+    assert shop.risk.screen(orders_of(persons, np.zeros(3, np.int64))).all()
+    assert not shop.risk.reward_allowed(persons, old).any()
+    assert shop.risk.reward_allowed(old, persons).all()
+    for _ in range(shop.clock.ticks(48)):
+        shop.clock.advance()
+    assert discounted(shop, persons).size == 3
+    assert shop.risk.reward_allowed(persons, old).all()
+
+
+def test_some_people_pay_from_the_account_of_another_and_second_accounts_from_their_owners() -> None:
+    shop = shop_of({"people.shared_payments": 0.25, "people.size": 2000})
+    people = shop.people
+    assert (people.payment != people.uid).mean() == pytest.approx(0.25, abs=0.03)
+    owners = np.array([5, 6], np.int32)
+    second = shop.add_second_accounts(owners)
+    np.testing.assert_array_equal(people.payment[second], people.payment[owners])
+
+
+def test_rings_that_are_told_to_pay_otherwise_buy_devices_as_far_as_that_pays() -> None:
+    def rings(device_cost: float, limit: int | None) -> tuple[int, int]:
+        changes = {
+            "fraud.rings": 1,
+            "fraud.enter": "1d",
+            "fraud.devices": 1,
+            "fraud.skill": 0.0,
+            "fraud.device_cost": device_cost,
+        }
+        coupon = {"kind": "coupon", "coupon": "newcomer", "amount": 25, "threshold": 60}
+        shop = shop_of({**changes, "risk": {"accounts_per_payment": limit}, "schemes": [coupon]}).run()
+        (ring,) = shop.rings
+        paid = np.unique(shop.book.person[shop.people.fake[shop.book.person]])
+        if limit is not None:
+            wallets = shop.people.payment[paid[shop.risk.cases.paid[paid]]]
+            assert np.bincount(wallets).max() <= limit
+        return int((ring.devices.ring == 0).sum()), paid.size
+
+    devices, free = rings(1, None)
+    assert devices == 1
+    more, held = rings(1, 2)
+    assert more > 5
+    assert held > 5
+    few, kept_out = rings(100, 2)
+    assert few == 1
+    assert kept_out < held <= free
+
+
+def test_a_fork_that_limits_payments_knows_who_has_paid_from_where() -> None:
+    shop = shop_of({"demand.rate": {"shape": 1.0, "mean": 1.0}})
+    for _ in range(12):
+        shop.step()
+    fork = shop.fork(shop.scenario.override({"risk": {"accounts_per_payment": 1}}))
+    payers = np.unique(fork.book.person)
+    assert payers.size
+    assert fork.risk.cases.paid[payers].all()
+    assert fork.risk.payments.accounts.sum() == payers.size

@@ -7,6 +7,9 @@ configured is not done:
 ``accounts_per_device``     sign-ups beyond so many accounts on a device are refused; at night every account of a device
                             that was tried for more is flagged
 ``accounts_per_address``    the same for addresses
+``accounts_per_payment``    once so many accounts have paid from an account, others get no discount with it, and are
+                            told so
+``account_age``             younger accounts get no discount, and no reward for whom they invited
 ``invites_per_day``         rewards for more invitations of one member in a day are refused; at night the member is
                             flagged
 ``payout_freeze``           rewards wait at least so long (kept by the schemes that pay them)
@@ -49,6 +52,8 @@ class Cases(Table):
     refused: Column = column(np.int32)
     invited_today: Column = column(np.int32)  # rewards asked for invitations today
     flagged: Column = column(np.bool_)
+    paid: Column = column(np.bool_)  # counts among those who pay from their payment account
+    must_pay_otherwise: Column = column(np.bool_)  # was refused a discount because others pay from that account
     first_attempt: Column = column(np.int32, fill=NOT_YET)
     caught: Column = column(np.int32, fill=NOT_YET)  # flagged, or refused at sign-up
 
@@ -123,7 +128,12 @@ class RiskControl:
         accounts = people.status != Status.PROSPECT
         self.devices = Tally(self.config.accounts_per_device, people.device[accounts])
         self.addresses = Tally(self.config.accounts_per_address, people.address[accounts])
-        limits = (self.config.accounts_per_device, self.config.accounts_per_address, self.config.invites_per_day)
+        self.payments = Tally(self.config.accounts_per_payment, people.payment[:0])
+        self._age = shop.clock.ticks(self.config.account_age) if self.config.account_age else 0
+        limits = (
+            self.config.accounts_per_device, self.config.accounts_per_address, self.config.accounts_per_payment,
+            self.config.invites_per_day, self._age or None,
+        )  # fmt: skip
         self.cases = Cases()
         learns, reviews = self.config.detector is not None, self.config.review is not None
         self.casework = Casework(shop, self.cases) if learns or reviews else None
@@ -158,16 +168,49 @@ class RiskControl:
         return admitted
 
     def screen(self, orders: Orders) -> Array:
-        """Return a mask of the orders that pass: a flagged account gets no discount."""
+        """Return a mask of the orders that pass: a flagged account gets no discount, nor does one that is too young or
+        pays from where too many others do. The orders come in order of precedence.
+        """
         if not self.is_active or len(orders) == 0:
             return np.ones(len(orders), bool)
         self._fit()
         flagged = self.cases.flagged[orders.person]
-        passed: Array = ~(flagged & orders.discount.any(axis=1)) | self.is_out
+        discounted = orders.discount.any(axis=1)
+        passed: Array = ~(discounted & (flagged | self._is_too_young(orders.person)))
+        passed &= self._may_pay(orders.person, discounted & passed)
+        passed |= self.is_out
         if self.policy is not None and not self.is_out:
             passed &= self.policy.screen(orders, flagged)
         self._judge(orders.person, passed, "orders_refused_by_risk")
         return passed
+
+    def _is_too_young(self, persons: Array) -> Array:
+        young: Array = self.shop.people.joined[persons] > self.shop.clock.tick - self._age
+        return young
+
+    def _may_pay(self, persons: Array, discounted: Array) -> Array:
+        """Return a mask of those who may pay from where they do: all but discounted ones of too many accounts."""
+        passed = np.ones(persons.size, bool)
+        if self.payments.limit is None:
+            return passed
+        rows = np.flatnonzero(discounted & ~self.cases.paid[persons])
+        passed[rows] = self.payments.admit(self.shop.people.payment[persons[rows]], rows)
+        self.cases.must_pay_otherwise[persons[~passed]] = True
+        return passed
+
+    def must_pay_otherwise(self, persons: Array) -> Array:
+        """Return a mask of those who were told that too many others pay from their payment account."""
+        known = np.zeros(len(self.shop.people), bool)
+        known[: len(self.cases)] = self.cases.must_pay_otherwise
+        told: Array = known[persons]
+        return told
+
+    def recount_payments(self) -> None:
+        """Let a limit that is new know who has paid from which account so far."""
+        self._fit()
+        payers = np.unique(self.shop.book.person)
+        self.payments = Tally(self.config.accounts_per_payment, self.shop.people.payment[payers])
+        self.cases.paid[payers] = True
 
     def reward_allowed(self, inviters: Array, invitees: Array) -> Array:
         """Return a mask of the rewards for invitations that may be booked.
@@ -181,7 +224,7 @@ class RiskControl:
             return np.ones(len(inviters), bool)
         self._fit()
         cases = self.cases
-        allowed = ~(cases.flagged[inviters] | cases.flagged[invitees])
+        allowed = ~(cases.flagged[inviters] | cases.flagged[invitees] | self._is_too_young(inviters))
         if self.config.invites_per_day is not None:
             uid, tick = self.shop.people.uid[invitees], self.shop.clock.tick
             precedence = draws.uniform(self.shop.seed, Stream.RISK, uid, 0, tick, 1)
@@ -218,7 +261,11 @@ class RiskControl:
             self.policy.note_visits(persons)
 
     def note_orders(self, orders: Orders) -> None:
-        """Hold accepted orders that are to be held."""
+        """Note who pays from where; hold accepted orders that are to be held."""
+        if self.payments.limit is not None:
+            new = orders.person[~self.cases.paid[orders.person]]
+            self.payments.add(self.shop.people.payment[new])
+            self.cases.paid[new] = True
         if self.policy is not None:
             self.policy.hold(orders)
 

@@ -62,6 +62,10 @@ class RiskConfig(Section):
 
     accounts_per_device: int | None = Field(None, ge=1, le=1000, description="sign-ups beyond are refused, and flagged")
     accounts_per_address: int | None = Field(None, ge=1, le=1000, description="the same for addresses")
+    accounts_per_payment: int | None = Field(
+        None, ge=1, le=1000, description="of accounts that pay from the same account further ones get no discount"
+    )
+    account_age: Hours = Field(0.0, description="younger accounts get no discount and no reward for who they invited")
     invites_per_day: int | None = Field(
         None, ge=1, le=100_000, description="rewarded invitations a member-day; velocity"
     )

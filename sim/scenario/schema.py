@@ -99,6 +99,7 @@ class PeopleConfig(Section):
         "basket to reach a coupon's threshold",
     )
     shared_devices: Share = assume(0.06, source=ASSUMED, unit="persons who use the device and address of another")
+    shared_payments: Share = assume(0.03, source=ASSUMED, unit="persons who pay from the account of another")
     shared_addresses: SharedAddresses = SharedAddresses()
 
 
