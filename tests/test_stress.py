@@ -266,7 +266,7 @@ def test_advice_names_the_response_that_leaves_least_to_be_lost_and_how_sure_tha
     assert "not settled" in advice(unsure)
     assert "accept it" in advice([answer("accept", "accept", 10), answer("limit", "mitigate", 200, -190, -200, -150)])
     tame = [answer("accept", "accept", 10), answer("cover", "transfer", 20, -10, shortfall=30)]
-    assert "cover, dearer on average, loses less: 30.00 yuan on average, where accept loses 100.0" in advice(tame)
+    assert "cover, dearer on average, loses less: 30.00 yuan on average, where accepting loses 100.0" in advice(tame)
     unsure = [
         answer("accept", "accept", 10),
         {**answer("cover", "transfer", 20, -10, shortfall=30), "net_loss_high": 500},

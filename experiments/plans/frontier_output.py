@@ -203,7 +203,7 @@ def verdict(summary: Row, reward: Reward) -> str:
 
 
 def verdict_parts(summary: Row, reward: Reward) -> list[str]:
-    """Return the verdict as paragraphs, with what lies beyond the frontier and whether the way back is as the way up."""
+    """Return the verdict as paragraphs, with what lies beyond the frontier and what happens on the way back."""
     beyond = [beyond_text(summary["beyond"][0], reward)] if summary["beyond"] else []
     price = price_text(summary["prices"], reward)
     parts = [frontiers_text(summary, reward), price, *beyond, hysteresis_text(summary, reward)]

@@ -91,7 +91,7 @@ def _tamer(rows: Sequence[Row], best: Row) -> str:
         return ""
     return (
         f" In the worst periods {tame['response']}, dearer on average, loses less: {number(after, 'yuan')} yuan on "
-        f"average, where {best['response']} loses {number(before, 'yuan')}."
+        f"average, where {'accepting' if best is rows[0] else best['response']} loses {number(before, 'yuan')}."
     )
 
 
