@@ -1,0 +1,123 @@
+"""What comes out of a run: every metric at its end, day by day, by cohort, as a funnel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sim.core.ledger import Account
+from sim.metrics.growth import gmv, members, new_members, orders
+from sim.metrics.registry import FEN, METRICS, Array, Facts
+from sim.people import Status
+
+if TYPE_CHECKING:
+    from sim.shop import Shop
+
+
+def compute(shop: Shop) -> pd.Series:
+    """Return every metric that one run can give, then whatever else its schemes report."""
+    facts = Facts(shop)
+    values = {name: float(m.compute(facts)) for name, m in METRICS.items() if m.compute is not None}
+    values |= {name: float(v) for name, v in facts.of_schemes.items() if name not in values}
+    return pd.Series(values, name="value")
+
+
+def reporters() -> dict[str, Callable[[Shop], float]]:
+    """Return reporters for a mesa DataCollector, called at the end of each day."""
+    return {
+        "day": lambda shop: shop.clock.day,
+        "members": lambda shop: members(Facts(shop)),
+        "new_members": lambda shop: new_members(Facts(shop)),
+        "visits": lambda shop: shop.recorder.total("visits"),
+        "orders": lambda shop: orders(Facts(shop)),
+        "gmv": lambda shop: gmv(Facts(shop)),
+        "incentive_cost": lambda shop: sum(s.spent for s in shop.schemes) / FEN,
+    }
+
+
+_IN_FEN = {"gmv", "refunded_gmv", "fraud_loss"}
+
+
+def history(shop: Shop) -> pd.DataFrame:
+    """Return one row a day so far; counters are the day's, levels are of its end, money in yuan.
+
+    What a metric is called like is defined like it: members, orders and gmv are of real persons, and an order that was
+    undone before shipping is not counted on the day when it was placed.
+    """
+    done = math.ceil(shop.clock.tick / shop.clock.ticks_a_day)
+    recorder = shop.recorder
+    frame = pd.DataFrame(
+        {name: recorder.daily(name)[:done] for name in recorder.names()}, index=pd.RangeIndex(done, name="day")
+    )
+    for name, daily in _as_metrics_count(shop, done).items():
+        frame[name] = daily
+    for name in _IN_FEN & set(frame):
+        frame[name] /= FEN
+    paid = [
+        shop.ledger.total(source=a, scheme=s.number)
+        for s in shop.schemes
+        for a in (Account.PLATFORM, Account.MERCHANTS)
+    ]
+    back = [
+        shop.ledger.total(target=a, scheme=s.number)
+        for s in shop.schemes
+        for a in (Account.PLATFORM, Account.MERCHANTS)
+    ]
+    frame["incentive_cost"] = (np.sum(paid, axis=0) - np.sum(back, axis=0))[:done] / FEN if paid else 0.0
+    return frame
+
+
+def _as_metrics_count(shop: Shop, days: int) -> dict[str, Array]:
+    """Return the daily figures of which counters, as the shop keeps them, hold fake accounts and undone orders too."""
+    f, people, book = Facts(shop), shop.people, shop.book
+    a_day = shop.clock.ticks_a_day
+
+    def daily(tick: Array, amount: Array | None = None) -> Array:
+        return np.bincount(tick // a_day, amount, minlength=days)[:days].astype(np.float64)
+
+    admitted = people.fake & (people.joined >= 0) & (people.status != Status.PROSPECT)
+    # Fake accounts have no dropout: who got in stays a member.
+    return {
+        "members": shop.recorder.daily("members")[:days] - daily(people.joined[admitted]).cumsum(),
+        "new_members": daily(people.joined[f.new]),
+        "invited_members": daily(people.joined[f.new & (people.source >= 1)]),
+        "orders": daily(book.tick[f.order_rows]),
+        "gmv": daily(book.tick[f.order_rows], book.pay[f.order_rows]),
+    }
+
+
+def cohorts(shop: Shop) -> pd.DataFrame:
+    """Return for each week's new members how many came in each week since: columns cohort, age, members, active."""
+    facts = Facts(shop)
+    clock, people = shop.clock, shop.people
+    week = 7 * clock.ticks_a_day
+    last = min(63, max(0, (clock.tick - 1) // week))
+    rows = []
+    joined = np.where(facts.new, people.joined // week, -1)
+    for cohort in range(last + 1):
+        who = np.flatnonzero(joined == cohort)
+        bits = people.active_weeks[who]
+        rows += [
+            (cohort, age, who.size, int((bits >> np.uint64(cohort + age) & np.uint64(1)).sum()))
+            for age in range(last - cohort + 1)
+        ]
+    return pd.DataFrame(rows, columns=["cohort", "age", "members", "active"])
+
+
+def funnel(shop: Shop) -> pd.Series:
+    """Return the counts from messages read to second orders; real people from sign-up on."""
+    facts, total = Facts(shop), shop.recorder.total
+    new = facts.new
+    return pd.Series(
+        {
+            "messages read": total("exposures"),
+            "clicks": total("clicks"),
+            "sign-ups": float(new.sum()),
+            "first orders": float((facts.orders_of[new] > 0).sum()),
+            "second orders": float((facts.orders_of[new] > 1).sum()),
+        }
+    )
