@@ -29,10 +29,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import mesa
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.core.ledger import share_of
+from sim.core.ledger import share_of, share_of_one
 from sim.core.scatter import add_each, add_to_all
 from sim.core.table import Column, Table, column
 from sim.labels import Fraud
@@ -120,11 +121,22 @@ class MerchantBooks(Table):
 
     def _trade(self, rows: Array, sign: int, parcels: int) -> None:
         book, config = self.shop.book, self.shop.config
-        merchant, worth = book.merchant[rows], book.worth[rows]
-        costs = book.cost[rows] + share_of(worth, config.catalog.take_rate)
-        add_each(self.sales, merchant, sign * worth)
-        add_each(self.costs, merchant, sign * costs + parcels * config.operations.shipping)
-        add_each(self.promotions, merchant, sign * book.merchant_discount[rows])
+        _trade(
+            rows, sign, parcels * config.operations.shipping, config.catalog.take_rate, book.merchant, book.worth,
+            book.cost, book.merchant_discount, self.sales, self.costs, self.promotions,
+        )  # fmt: skip
+
+
+@nb.njit(cache=True)
+def _trade(  # type: ignore[no-untyped-def]
+    rows, sign, shipping, take_rate, merchant, worth, cost, discount, sales, costs, promotions
+):
+    """Add orders (rows of the book, whose columns follow) to what merchants sold and paid; ``sign`` -1: take off."""
+    for row in rows:
+        m = merchant[row]
+        sales[m] += sign * worth[row]
+        costs[m] += sign * (cost[row] + share_of_one(worth[row], take_rate)) + shipping
+        promotions[m] += sign * discount[row]
 
 
 def create(shop: Shop) -> list[Merchant]:

@@ -57,17 +57,23 @@ def share_of(amount: npt.ArrayLike, share: npt.ArrayLike) -> Fen:
     as it reads and not as binary floating point has it.
     """
     if isinstance(amount, np.ndarray) and isinstance(share, float) and amount.dtype == np.int64 and amount.ndim == 1:
-        part: Fen = _share_of_each(amount, share)
-        return part
+        parts: Fen = _share_of_each(amount, share)
+        return parts
     return np.floor(np.asarray(amount, np.float64) * np.asarray(share, np.float64) + 0.5 + 1e-9).astype(np.int64)
 
 
 @nb.njit(cache=True)
+def share_of_one(amount, share):  # type: ignore[no-untyped-def]
+    """Return :func:`share_of` of one amount, for use inside kernels."""
+    return np.int64(np.floor(np.float64(amount) * share + 0.5 + 1e-9))
+
+
+@nb.njit(cache=True)
 def _share_of_each(amounts, share):  # type: ignore[no-untyped-def]
-    """Return the same share of each amount; a list and a number are what a tick mostly asks for."""
+    """Return the same share of each amount, which is what a tick mostly asks for."""
     parts = np.empty(amounts.size, np.int64)
     for i in range(amounts.size):
-        parts[i] = np.int64(np.floor(np.float64(amounts[i]) * share + 0.5 + 1e-9))
+        parts[i] = share_of_one(amounts[i], share)
     return parts
 
 

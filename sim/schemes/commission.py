@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -115,7 +116,7 @@ class Earnings(Batch):
     def of(cls, person: Array, **values: Any) -> Self:
         """Return one earning a person; other columns hold one value or one each; level 0, order -1 by default."""
         given = {"level": 0, "order": NONE, **values}
-        columns = {name: x if isinstance(x, np.ndarray) else np.full(person.size, x) for name, x in given.items()}
+        columns = {name: x if isinstance(x, np.ndarray) else np.full(person.size, int(x)) for name, x in given.items()}
         return cls(person=person, **columns)
 
 
@@ -127,6 +128,23 @@ class Withdrawal(Section):
     maximum: PositiveFen | None = assume(None, source="no limit unless the scenario says so", unit="largest withdrawal")
     fee: Share = assume(0.0, source="no fee unless the scenario says so", unit="of what is withdrawn")
     fixed_fee: Fen = assume(0, source="no fee unless the scenario says so", unit="a withdrawal, beside the share")
+
+
+@nb.njit(cache=True)
+def _belonging(orders, rewards, wanted):  # type: ignore[no-untyped-def]
+    """Return the rewards, in their order, that stand beside each wanted order; ``orders`` are sorted."""
+    first = np.searchsorted(orders, wanted)
+    found = np.empty(16, np.int64)
+    size = 0
+    for i in range(wanted.size):
+        at = first[i]
+        while at < orders.size and orders[at] == wanted[i]:
+            if size == found.size:
+                found = np.append(found, found)
+            found[size] = rewards[at]
+            size += 1
+            at += 1
+    return found[:size].copy()
 
 
 class Payouts:
@@ -236,11 +254,7 @@ class Payouts:
 
     def _of_orders(self, orders: Array) -> Array:
         """Return the rows of the rewards for the given orders."""
-        index = self._by_order
-        first = np.searchsorted(index.order, orders)
-        count = np.searchsorted(index.order, orders, side="right") - first
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        rows: Array = index.reward[np.repeat(first, count) + within]
+        rows: Array = _belonging(self._by_order.order, self._by_order.reward, orders)
         return rows
 
     def _undo(self, rows: Array, state: RewardState) -> None:

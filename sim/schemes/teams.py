@@ -145,14 +145,8 @@ class TeamBook:
 
     def places_of(self, teams: Array) -> Array:
         """Return the places (rows) that are taken in the given teams, each team once."""
-        found = [np.zeros(0, np.int32)]
-        at = self.teams.latest[teams]
-        while at.size:
-            at = at[at >= 0]
-            found.append(at)
-            at = self.places.previous[at]
-        places = np.concatenate(found)
-        return places[self.places.person[places] >= 0]
+        places: Array = _places_of(teams, self.teams.latest, self.places.previous, self.places.person)
+        return places
 
     def has_place(self, persons: Array, teams: Array) -> Array:
         """Return a mask of the persons who already are in the team named beside them."""
@@ -211,6 +205,23 @@ def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-unt
             return True
         place = previous[place]
     return False
+
+
+@nb.njit(cache=True)
+def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Return the places of teams that persons hold: walk the chains."""
+    found = np.empty(16, np.int64)
+    size = 0
+    for team in teams:
+        place = latest[team]
+        while place >= 0:
+            if holder[place] >= 0:
+                if size == found.size:
+                    found = np.append(found, found)
+                found[size] = place
+                size += 1
+            place = previous[place]
+    return found[:size].copy()
 
 
 @nb.njit(cache=True)
