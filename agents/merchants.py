@@ -33,7 +33,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.core.ledger import share_of
+from sim.core.ledger import share_of, share_of_one
 from sim.core.scatter import add_each
 from sim.core.table import Column, Table, column
 from sim.labels import Fraud
@@ -120,15 +120,14 @@ class MerchantBooks(Table):
 
     def _trade(self, rows: Array, sign: int, parcels: int) -> None:
         book, config = self.shop.book, self.shop.config
-        taken = share_of(book.worth[rows], config.catalog.take_rate)
         _trade(
-            rows, sign, parcels * config.operations.shipping, taken, book.merchant, book.worth, book.cost,
-            book.merchant_discount, self.sales, self.costs, self.promotions, self.orders,
+            rows, sign, parcels * config.operations.shipping, config.catalog.take_rate, book.merchant, book.worth,
+            book.cost, book.merchant_discount, self.sales, self.costs, self.promotions, self.orders,
         )  # fmt: skip
 
 
 @nb.njit(cache=True)
-def _trade(rows, sign, shipping, taken, merchant, worth, cost, discount, sales, costs, promotions, orders):  # type: ignore[no-untyped-def]
+def _trade(rows, sign, shipping, take_rate, merchant, worth, cost, discount, sales, costs, promotions, orders):  # type: ignore[no-untyped-def]
     """Add orders to their merchants' books (``sign`` 1), or take them back (-1): they still count as orders then.
 
     Parameters
@@ -137,18 +136,17 @@ def _trade(rows, sign, shipping, taken, merchant, worth, cost, discount, sales, 
         Of the order book.
     sign, shipping : int
         Fen that are paid for parcels of each, whatever the sign.
-    taken : int64 ndarray, shape (n,)
-        The platform's commission on each.
+    take_rate : float
+        The platform's commission.
     merchant ... discount : ndarray
         Columns of the order book.
     sales ... orders : int64 ndarray, shape (merchants,)
         Columns of the books, changed in place.
     """
-    for n in range(rows.size):
-        row = rows[n]
+    for row in rows:
         whose = merchant[row]
         sales[whose] += sign * worth[row]
-        costs[whose] += sign * (cost[row] + taken[n]) + shipping
+        costs[whose] += sign * (cost[row] + share_of_one(worth[row], take_rate)) + shipping
         promotions[whose] += sign * discount[row]
         orders[whose] += sign == 1
 

@@ -343,7 +343,8 @@ class Shop(mesa.Model):
             back = discount[:, column]
             if back.any():
                 scheme.pay(Account.PLATFORM, back - merchant_part[:, column], who, source=Account.ESCROW)
-                scheme.pay(Account.MERCHANTS, merchant_part[:, column], who, source=Account.ESCROW)
+                if scheme.config.merchant_share > 0:
+                    scheme.pay(Account.MERCHANTS, merchant_part[:, column], who, source=Account.ESCROW)
                 self.benefit(who, -back, scheme.number)
         book.status[rows] = status
         book.closed[rows] = self.clock.tick

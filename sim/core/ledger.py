@@ -56,18 +56,38 @@ def share_of(amount: npt.ArrayLike, share: npt.ArrayLike) -> Fen:
     The product is nudged by 1e-9 before rounding, so that a share written in decimals (0.15 of 50 fen is 7.5) rounds
     as it reads and not as binary floating point has it.
     """
-    if isinstance(amount, np.ndarray) and isinstance(share, float) and amount.dtype == np.int64 and amount.ndim == 1:
-        part: Fen = _share_of_each(amount, share)
-        return part
+    if isinstance(amount, np.ndarray) and amount.dtype == np.int64 and amount.ndim == 1:
+        parts: Fen
+        if isinstance(share, float):
+            parts = _share_of_each(amount, share)
+            return parts
+        if isinstance(share, np.ndarray) and share.dtype == np.float64 and share.shape == amount.shape:
+            parts = _shares_of_each(amount, share)
+            return parts
     return np.floor(np.asarray(amount, np.float64) * np.asarray(share, np.float64) + 0.5 + 1e-9).astype(np.int64)
 
 
 @nb.njit(cache=True)
+def share_of_one(amount, share):  # type: ignore[no-untyped-def]
+    """Return :func:`share_of` of one amount, for use inside kernels."""
+    return np.int64(np.floor(np.float64(amount) * share + 0.5 + 1e-9))
+
+
+@nb.njit(cache=True)
 def _share_of_each(amounts, share):  # type: ignore[no-untyped-def]
-    """Return the same share of each amount; a list and a number are what a tick mostly asks for."""
+    """Return the same share of each amount, which is what a tick mostly asks for."""
     parts = np.empty(amounts.size, np.int64)
     for i in range(amounts.size):
-        parts[i] = np.int64(np.floor(np.float64(amounts[i]) * share + 0.5 + 1e-9))
+        parts[i] = share_of_one(amounts[i], share)
+    return parts
+
+
+@nb.njit(cache=True)
+def _shares_of_each(amounts, shares):  # type: ignore[no-untyped-def]
+    """Return a share of each amount, each its own."""
+    parts = np.empty(amounts.size, np.int64)
+    for i in range(amounts.size):
+        parts[i] = share_of_one(amounts[i], shares[i])
     return parts
 
 
@@ -156,7 +176,7 @@ class Ledger:
             return 0
         if values.dtype.kind not in "iu":
             raise ValueError(f"amounts must be whole fen. Got {values.dtype}.")
-        each = values.astype(np.int64, copy=False).reshape(-1)
+        each = values if values.dtype == np.int64 and values.ndim == 1 else values.astype(np.int64).reshape(-1)
         least, total = _move(self._flow[day, scheme], self._balance, int(source), int(target), each)
         if least < 0:
             raise ValueError(f"amounts must not be negative. Got {least}; post the other way to refund.")

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+_SOLO = np.int8(Mode.SOLO)
+_PAID, _WAITING = np.int8(OrderStatus.PAID), np.int8(OrderStatus.WAITING)
 WORTH_THREADS = 1024  # visits: fewer are done sooner than threads start
 
 
@@ -183,10 +185,9 @@ def screen(shop: Shop, orders: Orders) -> Orders:
         if scheme.config.budget is not None:
             discount = orders.discount[:, scheme.number - 1]
             orders = orders.keep((discount == 0) | scheme.within_budget(discount))
-    available = np.where(orders.mode == Mode.SOLO, shop.products.set_aside[orders.product], 0)
     stock = shop.products.stock.copy()
     shop.shocks.withhold(stock)
-    fits = _ration(orders.product, orders.quantity, available, stock)
+    fits = _ration(orders.product, orders.quantity, orders.mode, shop.products.set_aside, stock)
     if not fits.all():
         add_to_all(shop.products.short, orders.product[~fits], 1)
         orders = orders.take(fits)
@@ -201,10 +202,10 @@ def settle(shop: Shop, orders: Orders) -> None:
     people, products, who = shop.people, shop.products, orders.person
     units = orders.quantity.astype(np.int64)
     merchant_part = paid_by_merchants(shop, orders.discount)
-    status = np.where(orders.mode == Mode.SOLO, OrderStatus.PAID, OrderStatus.WAITING)
+    status = np.where(orders.mode == Mode.SOLO, _PAID, _WAITING)
     shop.book.record(
         orders, shop.clock.tick, products.merchant[orders.product], products.cost[orders.product] * units,
-        status.astype(np.int8), merchant_part.sum(axis=1),
+        status, merchant_part.sum(axis=1),
     )  # fmt: skip
     shop.risk.note_orders(orders)
     shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
@@ -214,14 +215,12 @@ def settle(shop: Shop, orders: Orders) -> None:
             discount, by_merchants = orders.discount[:, column], merchant_part[:, column]
             scheme.used += used
             scheme.pay(Account.ESCROW, discount - by_merchants, who)
-            scheme.pay(Account.ESCROW, by_merchants, who, source=Account.MERCHANTS)
+            if scheme.config.merchant_share > 0:
+                scheme.pay(Account.ESCROW, by_merchants, who, source=Account.MERCHANTS)
             shop.benefit(who, discount, scheme.number)
     add_each(products.stock, orders.product, -units)
     add_each(products.sold, orders.product, units)
-    people.orders[who] += 1
-    people.spend[who] += orders.pay
-    people.first_order[who[people.orders[who] == 1]] = shop.clock.tick
-    people.last_order[who] = shop.clock.tick
+    _note_buyers(who, orders.pay, shop.clock.tick, people.orders, people.spend, people.first_order, people.last_order)
     shop.count("orders", len(orders))
     shop.count("gmv", float(orders.pay.sum()))
     shop.merchant_books.sell(orders.row)
@@ -229,6 +228,18 @@ def settle(shop: Shop, orders: Orders) -> None:
     for scheme in shop.schemes:
         scheme.settle(orders)
     shop._unpaid = np.concatenate([shop._unpaid, orders.row])
+
+
+@nb.njit(cache=True)
+def _note_buyers(person, pay, tick, orders, spend, first_order, last_order):  # type: ignore[no-untyped-def]
+    """Note what persons, each at most once, bought now."""
+    for n in range(person.size):
+        i = np.uint32(person[n])
+        orders[i] += 1
+        spend[i] += pay[n]
+        last_order[i] = tick
+        if orders[i] == 1:
+            first_order[i] = tick
 
 
 def paid_by_merchants(shop: Shop, discount: Array) -> Array:
@@ -245,11 +256,12 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @nb.njit(cache=True)
-def _ration(product, quantity, set_aside, stock):  # type: ignore[no-untyped-def]
+def _ration(product, quantity, mode, set_aside, stock):  # type: ignore[no-untyped-def]
     """Return which orders the stock covers, in order of precedence; what is set aside is not for solo buyers."""
     fits = np.zeros(product.size, np.bool_)
     for i in range(product.size):
-        if stock[product[i]] - set_aside[i] >= quantity[i]:
+        kept = set_aside[product[i]] if mode[i] == _SOLO else 0
+        if stock[product[i]] - kept >= quantity[i]:
             stock[product[i]] -= quantity[i]
             fits[i] = True
     return fits

@@ -154,13 +154,19 @@ class Recommender:
             Products, best first, none twice in a row; -1 for empty places. Each place of the stored slate is replaced
             with the chance ``explore`` by a product drawn uniformly, unless that product is already in the slate.
         """
-        self._make_missing(visits.person)
-        slates: Array = _explore(
-            self._stored, visits.person, self.shop.people.uid, self.available, self.config.explore,
+        self._make_room()
+        uid = self.shop.people.uid
+        slates, subject = _fetch(self._stored, visits.person, uid)
+        if (slates[:, :1] == UNKNOWN).any():
+            self._make_missing(visits.person)
+            slates, subject = _fetch(self._stored, visits.person, uid)
+        _explore(
+            slates, subject, self.available, self.config.explore,
             np.uint32(self.shop.seed), np.uint32(Stream.EXPLORE), np.uint32(self.shop.clock.tick),
         )  # fmt: skip
         self.note_shown(visits, slates)
-        return slates
+        shown: Array = slates
+        return shown
 
     def note_shown(self, visits: Visits, slates: Array) -> None:
         """Count the tick's impressions, and note who came for a product."""
@@ -244,8 +250,8 @@ def _without_slate(stored, persons):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # type: ignore[no-untyped-def]
-    """Return the stored slates with some places given to products drawn at random."""
+def _fetch(stored, persons, uid):  # type: ignore[no-untyped-def]
+    """Return the stored slates of persons, and the persons' uids."""
     visits, places = persons.size, stored.shape[1]
     slates = np.empty((visits, places), np.int32)
     subject = np.empty(visits, np.uint32)
@@ -257,8 +263,15 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
         subject[i] = uid[person]
         for place in range(places):
             slates[i, place] = stored[person, place]
+    return slates, subject
+
+
+@nb.njit(cache=True)
+def _explore(slates, subject, available, chance, seed, stream, tick):  # type: ignore[no-untyped-def]
+    """Give some places of the slates, changed in place, to products drawn at random; ``subject`` are uids."""
+    visits, places = slates.shape
     if chance == 0.0 or available.size == 0:
-        return slates
+        return
     limit = math.ceil(chance * 2.0**32 - 0.5)  # a word gives a uniform below the chance if it is below this
     luck = np.empty((4, visits), np.uint32)
     for first in range(0, places, 4):
@@ -273,7 +286,6 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
                     drawn = available[(nb.uint64(word) * nb.uint64(available.size)) >> nb.uint64(32)]
                     if not _contains(slates[i], drawn):
                         slates[i, place] = drawn
-    return slates
 
 
 @nb.njit(cache=True)

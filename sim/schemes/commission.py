@@ -118,7 +118,7 @@ class Earnings(Batch):
     def of(cls, person: Array, **values: Any) -> Self:
         """Return one earning a person; other columns hold one value or one each; level 0, order -1 by default."""
         given = {"level": 0, "order": NONE, **values}
-        columns = {name: x if isinstance(x, np.ndarray) else np.full(person.size, x) for name, x in given.items()}
+        columns = {name: x if isinstance(x, np.ndarray) else np.full(person.size, int(x)) for name, x in given.items()}
         return cls(person=person, **columns)
 
 
@@ -130,6 +130,23 @@ class Withdrawal(Section):
     maximum: PositiveFen | None = assume(None, source="no limit unless the scenario says so", unit="largest withdrawal")
     fee: Share = assume(0.0, source="no fee unless the scenario says so", unit="of what is withdrawn")
     fixed_fee: Fen = assume(0, source="no fee unless the scenario says so", unit="a withdrawal, beside the share")
+
+
+@nb.njit(cache=True)
+def _belonging(orders, rewards, wanted):  # type: ignore[no-untyped-def]
+    """Return the rewards, in their order, that stand beside each wanted order; ``orders`` are sorted."""
+    first = np.searchsorted(orders, wanted)
+    found = np.empty(16, np.int64)
+    size = 0
+    for i in range(wanted.size):
+        at = first[i]
+        while at < orders.size and orders[at] == wanted[i]:
+            if size == found.size:
+                found = np.append(found, found)
+            found[size] = rewards[at]
+            size += 1
+            at += 1
+    return found[:size].copy()
 
 
 class Payouts:
@@ -241,7 +258,7 @@ class Payouts:
 
     def _of_orders(self, orders: Array) -> Array:
         """Return the rows of the rewards for the given orders."""
-        rows: Array = _of_orders(orders, self._by_order.order, self._by_order.reward)
+        rows: Array = _belonging(self._by_order.order, self._by_order.reward, orders)
         return rows
 
     def _undo(self, rows: Array, state: RewardState) -> None:
@@ -410,24 +427,3 @@ def _sorted_out(rows, withheld, kind, order, status):  # type: ignore[no-untyped
             free[f] = row
             f += 1
     return free[:f].copy(), held[:h].copy()
-
-
-@nb.njit(cache=True)
-def _of_orders(orders, indexed, reward):  # type: ignore[no-untyped-def]
-    """Return the rewards of orders; ``indexed`` ascends and has the order of each of ``reward``."""
-    first = np.searchsorted(indexed, orders)
-    found = 0
-    for n in range(orders.size):
-        place = first[n]
-        while place < indexed.size and indexed[place] == orders[n]:
-            place += 1
-        found += place - first[n]
-    rows = np.empty(found, np.int64)
-    found = 0
-    for n in range(orders.size):
-        place = first[n]
-        while place < indexed.size and indexed[place] == orders[n]:
-            rows[found] = reward[place]
-            found += 1
-            place += 1
-    return rows

@@ -97,9 +97,9 @@ class GroupBuy(Scheme):
         discount = offers.discount(self.number)
         lay_out(
             np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
-            slates, who, shop.people.uid[who], self._rows(visits.team), visits.quantity,
+            slates, who, self._rows(visits.team), visits.quantity,
             self._may_buy(who, visits.quantity), self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN),
-            self._eagerness(who),
+            shop.people.uid, shop.people.hassle, self._eagerness(),
             self.terms.in_scope & self.opens_teams, shop.products.price, self.terms.saving, self.terms.opener_saving,
             *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
             self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
@@ -132,12 +132,11 @@ class GroupBuy(Scheme):
         new: Array = (hours <= self.config.new_member_within) & (people.orders[persons] == 0)
         return new
 
-    def _eagerness(self, persons: Array) -> Array:
-        """Return the logits that waiting for a team, which may fail, takes from each person's utility; at most zero."""
+    def _eagerness(self) -> np.float32:
+        """Return the logits that the risk that a team fails adds to anybody's utility; at most zero."""
         closed, full = self.book.closed, self.book.full
         chance = (full + EXPECTED_WEIGHT * self.config.expected_fill) / (closed + EXPECTED_WEIGHT)
-        eagerness: Array = np.float32(self.config.wariness * math.log(chance)) - self.shop.people.hassle[persons]
-        return eagerness
+        return np.float32(self.config.wariness * math.log(chance))
 
     def _make_room(self) -> None:
         """Follow the growth of the people (fake accounts)."""

@@ -225,7 +225,7 @@ class Referral(Scheme):
         both = {"origin": invitees, "order": orders}
         senders = Earnings.of(inviters, kind=RewardKind.INVITER_BONUS, amount=bonus.inviter, **both)
         receivers = Earnings.of(invitees, kind=RewardKind.INVITEE_BONUS, amount=bonus.invitee, **both)
-        return Earnings.join([senders.take(self.promoters.within_daily_cap(inviters, invitees)), receivers])
+        return Earnings.join([senders.keep(self.promoters.within_daily_cap(inviters, invitees)), receivers])
 
     def _first_order_bonuses(self, orders: Orders) -> list[Earnings]:
         pending = self.promoters.standing.bonus_pending

@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core.draws import Stream, philox, unit
+from sim.core.prefetch import prefetch
 from sim.core.table import Column, Table, column
 from sim.offers import NONE, Mode
 
 Array = npt.NDArray[Any]
 _LOBBY = np.uint32(Stream.LOBBY)
+_AHEAD = 24  # visitors: how long before their turn their traits are fetched
 _JOIN_TEAM = np.int8(Mode.JOIN_TEAM)
 
 
@@ -170,10 +172,8 @@ class TeamBook:
             Rows of teams, in the order in which they were opened within a product.
         """
         if self._index is None:
-            teams = self.teams
-            oldest = int(np.searchsorted(teams.deadline, np.int32(tick)))
-            rows = oldest + np.flatnonzero(teams.state[oldest:] == TeamState.OPEN)
-            self._index = _by_product(rows, teams.product, self._products)
+            oldest = int(self.teams.deadline.searchsorted(np.int32(tick)))
+            self._index = _by_product(oldest, self.teams.state, self.teams.product, self._products)
         return self._index
 
 
@@ -210,6 +210,23 @@ def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-unt
 
 
 @nb.njit(cache=True)
+def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Return the places of teams that persons hold: walk the chains."""
+    found = np.empty(16, np.int64)
+    size = 0
+    for team in teams:
+        place = latest[team]
+        while place >= 0:
+            if holder[place] >= 0:
+                if size == found.size:
+                    found = np.append(found, found)
+                found[size] = place
+                size += 1
+            place = previous[place]
+    return found[:size].copy()
+
+
+@nb.njit(cache=True)
 def _find_places(teams, persons, state, size, filled, latest, previous, holder):  # type: ignore[no-untyped-def]
     """Give out the free places of teams in the order of the persons, as a try: ``filled`` is left as it was."""
     found = np.zeros(teams.size, np.bool_)
@@ -232,27 +249,6 @@ def _chain(teams, places, latest, filled, previous):  # type: ignore[no-untyped-
         previous[places[i]] = latest[teams[i]]
         latest[teams[i]] = places[i]
         filled[teams[i]] += 1
-
-
-@nb.njit(cache=True)
-def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
-    """Return the places that somebody has in some teams: walk the chains twice, to count and to collect."""
-    count = 0
-    for team in teams:
-        place = latest[team]
-        while place >= 0:
-            count += holder[place] >= 0
-            place = previous[place]
-    places = np.empty(count, np.int64)
-    count = 0
-    for team in teams:
-        place = latest[team]
-        while place >= 0:
-            if holder[place] >= 0:
-                places[count] = place
-                count += 1
-            place = previous[place]
-    return places
 
 
 @nb.njit(cache=True)
@@ -295,25 +291,27 @@ def in_open_teams(persons, place, order_of, number_of, base, state):  # type: ig
 
 
 @nb.njit(cache=True)
-def _by_product(rows, product, products):  # type: ignore[no-untyped-def]
-    """Sort team rows by product, stably (counting sort)."""
+def _by_product(oldest, state, product, products):  # type: ignore[no-untyped-def]
+    """Sort the rows of open teams, none older than ``oldest``, by product, stably (counting sort)."""
     start = np.zeros(products + 1, np.int64)
-    for row in rows:
-        start[product[row] + 1] += 1
+    for row in range(oldest, state.size):
+        if state[row] == _OPEN:
+            start[product[row] + 1] += 1
     start = np.cumsum(start)
     free = start[:-1].copy()
-    ordered = np.empty(rows.size, np.int64)
-    for row in rows:
-        p = product[row]
-        ordered[free[p]] = row
-        free[p] += 1
+    ordered = np.empty(start[-1], np.int64)
+    for row in range(oldest, state.size):
+        if state[row] == _OPEN:
+            p = product[row]
+            ordered[free[p]] = row
+            free[p] += 1
     return start, ordered
 
 
 @nb.njit(cache=True, error_model="numpy")
 def lay_out(  # type: ignore[no-untyped-def]
     seed, tick, lobby, rank, base,
-    slates, person, uid, clicked, units, may_buy, may_join, patience,
+    slates, person, clicked, units, may_buy, may_join, uid, hassle, eagerness,
     may_open, price, saving, opener_saving,
     start, open_rows, team_product, filled, size, state, latest, previous, holder, nearly_full, called,
     first, product, mode, ref, worth, pay, discount, appeal,
@@ -330,9 +328,13 @@ def lay_out(  # type: ignore[no-untyped-def]
     base : int
         What is added to a team's row to make its number.
     slates : int32 ndarray, shape (V, K)
-    person, uid, clicked, units, may_buy, may_join, patience : ndarray, shape (V,)
-        The visitors: row, uid, row of the team clicked on (-1: none), units they would buy, whether the scheme sells to
-        them at all, whether they may join others' teams, and the appeal of waiting for a team, in logits.
+    person, clicked, units, may_buy, may_join : ndarray, shape (V,)
+        The visitors: row, row of the team clicked on (-1: none), units they would buy, whether the scheme sells to them
+        at all, and whether they may join others' teams.
+    uid, hassle : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`.
+    eagerness : float32
+        Appeal of waiting for a team, in logits, but for the hassle.
     may_open : bool ndarray, shape (products,)
     price, saving, opener_saving : int64 ndarray, shape (products,)
         List price of a unit, and what is taken off for who joins and for who opens a team; fen.
@@ -361,8 +363,12 @@ def lay_out(  # type: ignore[no-untyped-def]
     looks, which = np.empty(width), np.empty(width)  # uniforms: whether one sees the lobby, and which team there
     teams = np.empty(width + 1, np.int64)  # that one can join, -1 for none
     for v in range(visits):
+        later = np.uint32(person[min(v + _AHEAD, visits - 1)])
+        prefetch(uid, later)
+        prefetch(hassle, later)
         if not may_buy[v]:
             continue
+        who, patience = uid[np.uint32(person[v])], eagerness - hassle[np.uint32(person[v])]
         # Unsigned indices: numba then need not ask whether they count from the end.
         for k in range(width):
             w, p = np.uint32(first + k), np.uint32(max(slates[v, k], 0))
@@ -372,11 +378,11 @@ def lay_out(  # type: ignore[no-untyped-def]
             discount[v, w] = min(units[v] * opener_saving[p], worth[v, w])
             pay[v, w] = worth[v, w] - discount[v, w]
             ref[v, w] = -1 - nb.int32(rank)
-            appeal[v, w] = patience[v]
+            appeal[v, w] = patience
         teams[:] = -1
         if may_join[v] and lobby > 0.0:
             for k in range(width):
-                look, pick, _, _ = philox(seed, _LOBBY, uid[v], nb.uint32(slates[v, k]), tick, rank)
+                look, pick, _, _ = philox(seed, _LOBBY, who, nb.uint32(slates[v, k]), tick, rank)
                 looks[k], which[k] = unit(look), unit(pick)
             for k in range(width):
                 if looks[k] < lobby and slates[v, k] >= 0:
@@ -397,5 +403,5 @@ def lay_out(  # type: ignore[no-untyped-def]
             worth[v, w] = units[v] * price[p]
             discount[v, w] = min(units[v] * saving[p], worth[v, w])
             pay[v, w] = worth[v, w] - discount[v, w]
-            appeal[v, w] = patience[v]
+            appeal[v, w] = patience
             appeal[v, w] += nearly_full * filled[team] / size[team] + (called if k == width else 0.0)
