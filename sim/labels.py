@@ -12,7 +12,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -59,15 +58,8 @@ def of_payouts(people: People, person: Array, origin: Array) -> tuple[Array, Arr
 
 def note(losses: Array, people: People, scheme: int, persons: Array, amounts: Array, origins: Array) -> None:
     """Add what went to fraud, fen, to ``losses`` (kinds x schemes of the ledger)."""
-    _note(losses, people.fraud, scheme, persons, amounts, origins)
-
-
-@nb.njit(cache=True)
-def _note(losses, fraud, scheme, persons, amounts, origins):  # type: ignore[no-untyped-def]
-    """Do what :func:`note` does; a payout is labelled as in :func:`of_payouts`."""
-    for n in range(persons.size):
-        kind = fraud[persons[n]] if fraud[persons[n]] > 0 else fraud[origins[n]]
-        losses[kind, scheme] += amounts[n]
+    kind, _ = of_payouts(people, persons, origins)
+    np.add.at(losses[:, scheme], kind, amounts)
 
 
 def losses(shop: Shop) -> pd.DataFrame:
