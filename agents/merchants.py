@@ -29,7 +29,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import mesa
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -111,6 +110,7 @@ class MerchantBooks(Table):
         """Write down accepted orders (rows of the order book), but for those that merchants placed themselves."""
         if self.shop.brushers:
             rows = rows[self.shop.people.fraud[self.shop.book.person[rows]] != Fraud.BRUSHING]
+        np.add.at(self.orders, self.shop.book.merchant[rows], 1)
         self._trade(rows, 1, parcels=1)
 
     def take_back(self, rows: Array, status: OrderStatus) -> None:
@@ -119,37 +119,11 @@ class MerchantBooks(Table):
 
     def _trade(self, rows: Array, sign: int, parcels: int) -> None:
         book, config = self.shop.book, self.shop.config
-        taken = share_of(book.worth[rows], config.catalog.take_rate)
-        _trade(
-            rows, sign, parcels * config.operations.shipping, taken, book.merchant, book.worth, book.cost,
-            book.merchant_discount, self.sales, self.costs, self.promotions, self.orders,
-        )  # fmt: skip
-
-
-@nb.njit(cache=True)
-def _trade(rows, sign, shipping, taken, merchant, worth, cost, discount, sales, costs, promotions, orders):  # type: ignore[no-untyped-def]
-    """Add orders to their merchants' books (``sign`` 1), or take them back (-1): they still count as orders then.
-
-    Parameters
-    ----------
-    rows : int64 ndarray, shape (n,)
-        Of the order book.
-    sign, shipping : int
-        Fen that are paid for parcels of each, whatever the sign.
-    taken : int64 ndarray, shape (n,)
-        The platform's commission on each.
-    merchant ... discount : ndarray
-        Columns of the order book.
-    sales ... orders : int64 ndarray, shape (merchants,)
-        Columns of the books, changed in place.
-    """
-    for n in range(rows.size):
-        row = rows[n]
-        whose = merchant[row]
-        sales[whose] += sign * worth[row]
-        costs[whose] += sign * (cost[row] + taken[n]) + shipping
-        promotions[whose] += sign * discount[row]
-        orders[whose] += sign == 1
+        merchant, worth = book.merchant[rows], book.worth[rows]
+        taken = share_of(worth, config.catalog.take_rate)
+        np.add.at(self.sales, merchant, sign * worth)
+        np.add.at(self.costs, merchant, sign * (book.cost[rows] + taken) + parcels * config.operations.shipping)
+        np.add.at(self.promotions, merchant, sign * book.merchant_discount[rows])
 
 
 def create(shop: Shop) -> list[Merchant]:

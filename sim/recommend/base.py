@@ -13,14 +13,13 @@ are left out of popularity. All places of a slate are looked at alike, so places
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.core.draws import Stream, philox
+from sim.core.draws import Stream, philox, unit
 from sim.offers import NONE
 from sim.recommend.log import Evidence, Impressions, Log
 from sim.recommend.rates import PANELS, sampled
@@ -251,7 +250,6 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
             slates[i, place] = stored[persons[i], place]
     if chance == 0.0 or available.size == 0:
         return slates
-    limit = math.ceil(chance * 2.0**32 - 0.5)  # a word gives a uniform below the chance if it is below this
     luck = np.empty((4, visits), np.uint32)
     for first in range(0, places, 4):
         # One address gives the luck of four places; the few that explore have an address each. A loop of draws alone
@@ -260,7 +258,7 @@ def _explore(stored, persons, uid, available, chance, seed, stream, tick):  # ty
             luck[0, i], luck[1, i], luck[2, i], luck[3, i] = philox(seed, stream, subject[i], first // 4, tick, 0)
         for place in range(first, min(first + 4, places)):
             for i in range(visits):
-                if luck[place - first, i] < limit:
+                if unit(luck[place - first, i]) < chance:
                     word = philox(seed, stream, subject[i], place, tick, 1)[0]
                     drawn = available[(nb.uint64(word) * nb.uint64(available.size)) >> nb.uint64(32)]
                     if not _contains(slates[i], drawn):

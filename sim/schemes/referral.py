@@ -283,8 +283,6 @@ class Referral(Scheme):
         """Take back what refunded orders earned; a bonus among it may be earned again."""
         rewards = self.payouts.rewards
         taken = self.payouts.claw_back(rows)
-        if taken.size == 0:
-            return
         bonuses = taken[np.isin(rewards.kind[taken], BONUSES)]
         self.promoters.standing.bonus_pending[rewards.origin[bonuses]] = True
 

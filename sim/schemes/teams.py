@@ -124,8 +124,6 @@ class TeamBook:
 
     def give_up_places(self, teams: Array, orders: Array) -> None:
         """Free the places that belong to the given orders, in the given teams."""
-        if teams.size == 0:
-            return
         places = self.places_of(np.unique(teams))
         places = places[np.isin(self.places.order[places], orders)]
         self.places.person[places] = NONE
@@ -195,17 +193,6 @@ def within(room: Array, group: Array, amounts: Array) -> Array:
 
 
 @nb.njit(cache=True)
-def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-untyped-def]
-    """Whether a person is in a team: walk the chain of its places."""
-    place = latest[team]
-    while place >= 0:
-        if holder[place] == person:
-            return True
-        place = previous[place]
-    return False
-
-
-@nb.njit(cache=True)
 def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
     """Return the places that somebody has in some teams: walk the chains twice, to count and to collect."""
     count = 0
@@ -224,6 +211,17 @@ def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
                 count += 1
             place = previous[place]
     return places
+
+
+@nb.njit(cache=True)
+def _holds_place(person, team, latest, previous, holder):  # type: ignore[no-untyped-def]
+    """Whether a person is in a team: walk the chain of its places."""
+    place = latest[team]
+    while place >= 0:
+        if holder[place] == person:
+            return True
+        place = previous[place]
+    return False
 
 
 @nb.njit(cache=True)
