@@ -7,6 +7,7 @@ import pytest
 
 from agents import sharers
 from sim import Shop
+from sim.feed import Messages, Moments
 from sim.offers import ShareKind
 from tests.worlds import REFERRAL, run, scenario
 
@@ -44,3 +45,22 @@ def test_a_bonus_of_a_fen_hardly_moves_the_shop() -> None:
     without = [run(seed=seed).metrics()["orders"] for seed in range(1, 5)]
     with_it = [run(fen, seed=seed, fraud={"rings": 0}).metrics()["orders"] for seed in range(1, 5)]
     assert sum(with_it) == pytest.approx(sum(without), rel=0.02)
+
+
+def test_messages_are_read_in_the_order_in_which_they_were_sent_and_their_rows_are_used_again() -> None:
+    messages, moments = Messages(4), Moments(10)
+    messages.record["following"] = [1, 2, 3, -1]
+    vacant, read = 0, []
+    for tick in range(6):
+        share = np.zeros(2, np.int32)
+        rows, vacant = sharers.enqueue(
+            tick, 7, -1, np.array([2, 9], np.int32), share, np.array([tick, 99], np.int32), np.ones(2, np.float32),
+            *(np.zeros(1, dtype) for dtype in (np.int32, np.int8, np.int32, np.int32, np.float32)),
+            messages.record, moments.first, moments.last, moments.messages, vacant,
+        )  # fmt: skip
+        assert rows.size == (tick + 2 < 7), "what would be read after the horizon is not kept"
+        if moments.messages[tick]:
+            read += sharers.chain(int(moments.messages[tick]), int(moments.first[tick]), messages.record)[1].tolist()
+            messages.record["following"][moments.last[tick]] = vacant
+            vacant = int(moments.first[tick])
+    assert read == [0, 1, 2, 3]
