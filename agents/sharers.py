@@ -216,6 +216,13 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     due = np.empty(most, np.int32)
     n = 0
     for s in range(sharer.size):
+        if s + 2 < sharer.size:  # ask for whose turn is next: their ties, and then their friends
+            later = np.uint32(indptr[sharer[s + 2]])
+            prefetch(indices, later)
+            prefetch(strength, later)
+        if s + 1 < sharer.size:
+            for e in range(indptr[sharer[s + 1]], indptr[sharer[s + 1] + 1]):
+                prefetch(uid, np.uint32(indices[e]))
         i = sharer[s]
         degree = indptr[i + 1] - indptr[i]
         told = team_audience if kind[s] == TEAM else audience

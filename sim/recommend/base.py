@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 UNKNOWN = -2  # in the first place of a stored slate: not yet made
 _BLOCK = 1 << 18  # scores that are ranked at a time: they should fit a processor's cache
+_TO_SPARE = 128  # one part of so many of the stored slates is for persons yet to come
 
 
 class Recommender:
@@ -188,8 +189,8 @@ class Recommender:
 
     def _make_room(self) -> None:
         missing = len(self.shop.people) - len(self._stored)
-        if missing > 0:
-            self._stored = np.concatenate([self._stored, self._blank(missing)])
+        if missing > 0:  # and some to spare, as accounts are opened a few at a time
+            self._stored = np.concatenate([self._stored, self._blank(missing + len(self._stored) // _TO_SPARE)])
 
     def _make_missing(self, persons: Array) -> None:
         self._make_room()
