@@ -204,6 +204,18 @@ def _smallest_integer(products: int) -> type[np.signedinteger[Any]]:
     return np.int16 if products <= np.iinfo(np.int16).max else np.int32
 
 
+@nb.njit(cache=True)
+def _without_slate(stored, persons):  # type: ignore[no-untyped-def]
+    """Return the persons of whom no slate is stored."""
+    unknown = np.empty(persons.size, persons.dtype)
+    n = 0
+    for i in persons:
+        if stored[i, 0] == UNKNOWN:
+            unknown[n] = i
+            n += 1
+    return unknown[:n].copy()
+
+
 @nb.njit(cache=True, nogil=True)
 def keep_best(scores, ranked, panels, persons, stored):  # type: ignore[no-untyped-def]
     """Write the best-scored products into the persons' stored slates; among equals the earlier in the ranking of the
@@ -225,18 +237,6 @@ def keep_best(scores, ranked, panels, persons, stored):  # type: ignore[no-untyp
                     place -= 1
                 best[place], slate[place] = score, product
                 lowest = best[places - 1]
-
-
-@nb.njit(cache=True)
-def _without_slate(stored, persons):  # type: ignore[no-untyped-def]
-    """Return the persons of whom no slate is stored."""
-    unknown = np.empty(persons.size, persons.dtype)
-    n = 0
-    for i in persons:
-        if stored[i, 0] == UNKNOWN:
-            unknown[n] = i
-            n += 1
-    return unknown[:n].copy()
 
 
 @nb.njit(cache=True)

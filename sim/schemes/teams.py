@@ -193,6 +193,37 @@ def within(room: Array, group: Array, amounts: Array) -> Array:
 
 
 @nb.njit(cache=True)
+def in_open_teams(persons, place, order_of, number_of, base, state):  # type: ignore[no-untyped-def]
+    """Return the positions of persons whose last team is still open, their orders there, and the teams (rows).
+
+    Parameters
+    ----------
+    persons : int32 ndarray, shape (n,)
+    place : int32 ndarray, shape (persons,)
+        The place that each took last, -1: none.
+    order_of : int64 ndarray, shape (places,)
+        Rows of the order book.
+    number_of : int32 ndarray, shape (orders,)
+        The number of each order's team.
+    base : int
+        What is added to a team's row to make its number.
+    state : int8 ndarray, shape (teams,)
+    """
+    found, order = np.empty(persons.size, np.int64), np.empty(persons.size, np.int64)
+    team = np.empty(persons.size, np.int64)
+    n = 0
+    for position in range(persons.size):
+        taken = place[persons[position]]
+        if taken < 0:
+            continue
+        row = number_of[order_of[taken]] - base
+        if state[row] == _OPEN:
+            found[n], order[n], team[n] = position, order_of[taken], row
+            n += 1
+    return found[:n], order[:n], team[:n]
+
+
+@nb.njit(cache=True)
 def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
     """Return the places that somebody has in some teams: walk the chains twice, to count and to collect."""
     count = 0
@@ -230,37 +261,6 @@ def _have_place(persons, teams, latest, previous, holder):  # type: ignore[no-un
     for i in range(persons.size):
         result[i] = _holds_place(persons[i], teams[i], latest, previous, holder)
     return result
-
-
-@nb.njit(cache=True)
-def in_open_teams(persons, place, order_of, number_of, base, state):  # type: ignore[no-untyped-def]
-    """Return the positions of persons whose last team is still open, their orders there, and the teams (rows).
-
-    Parameters
-    ----------
-    persons : int32 ndarray, shape (n,)
-    place : int32 ndarray, shape (persons,)
-        The place that each took last, -1: none.
-    order_of : int64 ndarray, shape (places,)
-        Rows of the order book.
-    number_of : int32 ndarray, shape (orders,)
-        The number of each order's team.
-    base : int
-        What is added to a team's row to make its number.
-    state : int8 ndarray, shape (teams,)
-    """
-    found, order = np.empty(persons.size, np.int64), np.empty(persons.size, np.int64)
-    team = np.empty(persons.size, np.int64)
-    n = 0
-    for position in range(persons.size):
-        taken = place[persons[position]]
-        if taken < 0:
-            continue
-        row = number_of[order_of[taken]] - base
-        if state[row] == _OPEN:
-            found[n], order[n], team[n] = position, order_of[taken], row
-            n += 1
-    return found[:n], order[:n], team[:n]
 
 
 @nb.njit(cache=True)
