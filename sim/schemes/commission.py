@@ -237,7 +237,11 @@ class Payouts:
 
     def _of_orders(self, orders: Array) -> Array:
         """Return the rows of the rewards for the given orders."""
-        rows: Array = _of_orders(orders, self._by_order.order, self._by_order.reward)
+        index = self._by_order
+        first = np.searchsorted(index.order, orders)
+        count = np.searchsorted(index.order, orders, side="right") - first
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        rows: Array = index.reward[np.repeat(first, count) + within]
         return rows
 
     def _undo(self, rows: Array, state: RewardState) -> None:
@@ -335,9 +339,8 @@ class Payouts:
         rewards.state[rows] = RewardState.RELEASED
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
         np.add.at(purses.wallet, person, amount)
-        debtors = person[purses.debt[person] > 0]
+        debtors = np.unique(person[purses.debt[person] > 0])
         if debtors.size:
-            debtors = np.unique(debtors)
             repaid = self._collect(debtors, purses.debt[debtors])
             purses.debt[debtors] -= repaid
             self.debts_repaid += int(repaid.sum())
@@ -406,24 +409,3 @@ def _sorted_out(rows, withheld, kind, order, status):  # type: ignore[no-untyped
             free[f] = row
             f += 1
     return free[:f].copy(), held[:h].copy()
-
-
-@nb.njit(cache=True)
-def _of_orders(orders, indexed, reward):  # type: ignore[no-untyped-def]
-    """Return the rewards of orders; ``indexed`` ascends and has the order of each of ``reward``."""
-    first = np.searchsorted(indexed, orders)
-    found = 0
-    for n in range(orders.size):
-        place = first[n]
-        while place < indexed.size and indexed[place] == orders[n]:
-            place += 1
-        found += place - first[n]
-    rows = np.empty(found, np.int64)
-    found = 0
-    for n in range(orders.size):
-        place = first[n]
-        while place < indexed.size and indexed[place] == orders[n]:
-            rows[found] = reward[place]
-            found += 1
-            place += 1
-    return rows

@@ -141,8 +141,14 @@ class TeamBook:
 
     def places_of(self, teams: Array) -> Array:
         """Return the places (rows) that are taken in the given teams, each team once."""
-        places: Array = _places_of(teams, self.teams.latest, self.places.previous, self.places.person)
-        return places
+        found = [np.zeros(0, np.int32)]
+        at = self.teams.latest[teams]
+        while at.size:
+            at = at[at >= 0]
+            found.append(at)
+            at = self.places.previous[at]
+        places = np.concatenate(found)
+        return places[self.places.person[places] >= 0]
 
     def has_place(self, persons: Array, teams: Array) -> Array:
         """Return a mask of the persons who already are in the team named beside them."""
@@ -221,27 +227,6 @@ def in_open_teams(persons, place, order_of, number_of, base, state):  # type: ig
             found[n], order[n], team[n] = position, order_of[taken], row
             n += 1
     return found[:n], order[:n], team[:n]
-
-
-@nb.njit(cache=True)
-def _places_of(teams, latest, previous, holder):  # type: ignore[no-untyped-def]
-    """Return the places that somebody has in some teams: walk the chains twice, to count and to collect."""
-    count = 0
-    for team in teams:
-        place = latest[team]
-        while place >= 0:
-            count += holder[place] >= 0
-            place = previous[place]
-    places = np.empty(count, np.int64)
-    count = 0
-    for team in teams:
-        place = latest[team]
-        while place >= 0:
-            if holder[place] >= 0:
-                places[count] = place
-                count += 1
-            place = previous[place]
-    return places
 
 
 @nb.njit(cache=True)
