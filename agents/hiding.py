@@ -149,20 +149,3 @@ def baskets(shop: Shop, ring: int, accounts: Array, least: int, most: int, produ
         else:
             units[here] = number - 1
     return product, units
-
-
-def looks_around(shop: Shop, persons: Array) -> Array:
-    """Return which fake accounts come to look around in this tick: as often as honest people drawn like them.
-
-    Parameters
-    ----------
-    shop : Shop
-    persons : int ndarray, shape (n,)
-        Rows of people that disguise when they come.
-    """
-    uid = shop.people.uid[persons]
-    rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, uid))
-    comes: Array = draws.uniform(shop.seed, Stream.HIDING, uid, 0, shop.clock.tick, 3) < -np.expm1(
-        -rate * shop.clock.days_a_tick
-    )
-    return comes

@@ -20,6 +20,7 @@ import numba as nb
 import numpy as np
 
 from sim.core.draws import Stream, exponential_of, philox, u01, unit
+from sim.core.prefetch import prefetch
 
 _RECIPIENT = np.uint32(Stream.RECIPIENT)
 _CLICK = np.uint32(Stream.CLICK)
@@ -27,7 +28,7 @@ _SHARE = np.uint32(Stream.SHARE)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
 PROSPECT, MEMBER, CHURNED = 0, 1, 2
 PRODUCT, TEAM, INVITE, POST = 0, 1, 2, 3
-_AT_ONCE = 64  # persons whose traits are fetched in one go
+_AHEAD = 24  # persons: how long before their turn their traits are fetched
 
 
 @nb.njit(cache=True)
@@ -111,6 +112,9 @@ def occasions(  # type: ignore[no-untyped-def]
         kind[n] = TEAM if calls[n] and team[n] >= 0 else PRODUCT
     usual, prefers = 0.0, 0.0  # most expect the same
     for n in range(buyers, person.size):
+        later = np.uint32(person[min(n + _AHEAD, person.size - 1)])
+        prefetch(uid, later)
+        prefetch(joined, later)
         i, yuan = person[n], invitation[n - buyers]
         if n < buyers + idle:
             chance[n] = after_sign_up if joined[i] == tick else after_visit
@@ -152,29 +156,26 @@ def takers(  # type: ignore[no-untyped-def]
     for n in range(person.size):
         most = max(most, reward[n])
     keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
-    who, drive = np.empty(_AT_ONCE, np.uint32), np.empty(_AT_ONCE, np.float32)
-    is_tired = np.empty(_AT_ONCE, np.bool_)
     for n in range(person.size):
-        b = n % _AT_ONCE
-        if b == 0:  # fetch what is anywhere in memory, with nothing to wait for in between
-            for m in range(min(_AT_ONCE, person.size - n)):
-                i = person[n + m]
-                who[m], drive[m], is_tired[m] = uid[i], activity[i], tick - last_share[i] < cooldown
-        if is_tired[b]:
+        later = np.uint32(person[min(n + _AHEAD, person.size - 1)])
+        prefetch(uid, later)
+        prefetch(activity, later)
+        prefetch(last_share, later)
+        i = np.uint32(person[n])
+        if tick - last_share[i] < cooldown:
             continue
         unprompted = math.isnan(chance[n])
-        u = u01(seed, _SHARE, who[b], kind[n], tick, unprompted)
+        u = u01(seed, _SHARE, uid[i], kind[n], tick, unprompted)
         # Most do not: their draw exceeds the odds of even the keenest, which takes no logarithm to tell.
-        if not unprompted and u * (1.0 - chance[n]) > chance[n] * drive[b] * keenest:
+        if not unprompted and u * (1.0 - chance[n]) > chance[n] * activity[i] * keenest:
             continue
-        i = person[n]
         keenness = reward_weight * math.log1p(reward[n]) - social_cost[i] * np.log1p(shares[i])
         if unprompted:
             dense = -talk_rate[i] * np.float32(days)
             thinned = dense * math.exp(min(keenness, math.log(cap))) / cap
             does = u < math.expm1(thinned) / np.expm1(dense)
         else:
-            logit = math.log(chance[n]) - math.log1p(-chance[n]) + np.log(drive[b]) + keenness
+            logit = math.log(chance[n]) - math.log1p(-chance[n]) + np.log(activity[i]) + keenness
             does = u < 1.0 / (1.0 + math.exp(-logit))
         if does:
             takes[count] = n
@@ -215,6 +216,13 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     due = np.empty(most, np.int32)
     n = 0
     for s in range(sharer.size):
+        if s + 2 < sharer.size:  # ask for whose turn is next: their ties, and then their friends
+            later = np.uint32(indptr[sharer[s + 2]])
+            prefetch(indices, later)
+            prefetch(strength, later)
+        if s + 1 < sharer.size:
+            for e in range(indptr[sharer[s + 1]], indptr[sharer[s + 1] + 1]):
+                prefetch(uid, np.uint32(indices[e]))
         i = sharer[s]
         degree = indptr[i + 1] - indptr[i]
         told = team_audience if kind[s] == TEAM else audience
@@ -338,37 +346,37 @@ def respond(  # type: ignore[no-untyped-def]
         taken; 2 for one that is not.
     """
     outcome = np.full(sharer.size, 2.0)
-    stands = np.empty(_AT_ONCE, np.int8)
-    reader, sender = np.empty(_AT_ONCE, np.uint32), np.empty(_AT_ONCE, np.uint32)
-    trusts, tired, match = np.empty(_AT_ONCE), np.empty(_AT_ONCE), np.empty(_AT_ONCE)
     for e in range(sharer.size):
-        b = e % _AT_ONCE
-        if b == 0:  # fetch what is anywhere in memory, with nothing to wait for in between
-            for n in range(min(_AT_ONCE, sharer.size - e)):
-                r, j = recipient[e + n], product[e + n]
-                stands[n], reader[n], trusts[n], tired[n] = status[r], uid[r], trust[r], exposures[r]
-                sender[n] = _KOL_SENDER + np.uint32(kol[e + n]) if kind[e + n] == POST else uid[sharer[e + n]]
-                match[n] = 0.0
-                if j >= 0 and relevance_effect != 0.0:
-                    for d in range(taste.shape[1]):
-                        match[n] += taste[r, d] * topic[j, d]
-        if kind[e] == INVITE and stands[b] == MEMBER:
+        later = np.uint32(recipient[min(e + _AHEAD, sharer.size - 1)])
+        prefetch(status, later)
+        prefetch(uid, later)
+        prefetch(trust, later)
+        prefetch(exposures, later)
+        prefetch(taste, later)
+        r, j = np.uint32(recipient[e]), product[e]
+        stands = status[r]
+        if kind[e] == INVITE and stands == MEMBER:
             continue
+        match = 0.0
+        if j >= 0 and relevance_effect != 0.0:
+            for d in range(taste.shape[1]):
+                match += taste[r, d] * topic[j, d]
         if kind[e] == POST:
             logit = kol_click[kol[e]]
         else:
-            logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (trusts[b] - 0.5)
+            logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (nb.float64(trust[r]) - 0.5)
             if kind[e] == TEAM:
                 logit += team_call
             elif kind[e] == INVITE:
                 logit += invitation
-        logit += relevance_effect * match[b] - fatigue_effect * math.log1p(tired[b])
-        if stands[b] == PROSPECT:
+        logit += relevance_effect * match - fatigue_effect * math.log1p(nb.float64(exposures[r]))
+        if stands == PROSPECT:
             logit += gift_effect * math.log1p(gift[e])
         chance = 1.0 / (1.0 + math.exp(-logit))
-        if stands[b] == CHURNED:
+        if stands == CHURNED:
             chance *= win_back
-        u = u01(seed, _CLICK, reader[b], sender[b], tick, kind[e])
+        sender = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[sharer[e]]
+        u = u01(seed, _CLICK, uid[r], sender, tick, kind[e])
         if u < chance:
             outcome[e] = u / chance
     return outcome

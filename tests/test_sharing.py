@@ -5,19 +5,39 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agents import sharers
 from sim import Shop
-from sim.day import afterwards
+from sim.feed import Messages, Moments
+from sim.offers import ShareKind
 from tests.worlds import REFERRAL, run, scenario
 
 
 def test_who_would_rather_invite_grows_from_nothing_with_the_reward() -> None:
     shop = Shop(scenario(people={"size": 4000}), rng=1)
-    everyone = np.arange(4000)
+    everyone, nobody = np.arange(4000, dtype=np.int32), np.zeros(0, np.int32)
     weight = shop.config.sharing.reward_weight
     for reward in (0.0, 0.01, 1.0, 20.0):
-        invites = afterwards._prefer_to_invite(shop, everyone, np.full(4000, reward))
+        kind, _ = sharers.occasions(
+            np.uint32(1), np.uint32(0), everyone, everyone.size, nobody.astype(bool), nobody, np.full(4000, reward),
+            shop.people.uid, shop.people.joined, weight, 0.1, 0.1, 0.1, 0.1,
+        )  # fmt: skip
         expected = 1 - (1 + reward) ** -weight
-        assert invites.mean() == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 4000))
+        assert (kind == ShareKind.INVITE).mean() == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 4000))
+
+
+def test_each_person_has_one_occasion_and_an_order_goes_before_a_visit_and_a_visit_before_talk() -> None:
+    buyers, visitors, talkers = (np.array(rows, np.int32) for rows in ([5, 2], [1, 2, 4, 5], [0, 2, 4, 7]))
+    person, idle = sharers.with_an_occasion(buyers, visitors, talkers, 8)
+    assert person.tolist() == [5, 2, 1, 4, 0, 7]
+    assert idle == 2
+    calls, team, joined = np.array([True, False]), np.array([3, -1], np.int32), np.full(8, -1, np.int32)
+    joined[4] = 9
+    kind, chance = sharers.occasions(
+        np.uint32(1), np.uint32(9), person, idle, calls, team, np.zeros(4), np.arange(8, dtype=np.uint32), joined, 1.0,
+        0.4, 0.3, 0.2, 0.1,
+    )  # fmt: skip
+    assert kind.tolist() == [ShareKind.TEAM, *[ShareKind.PRODUCT] * 5]
+    np.testing.assert_array_equal(chance, [0.4, 0.3, 0.1, 0.2, np.nan, np.nan])
 
 
 def test_a_bonus_of_a_fen_hardly_moves_the_shop() -> None:
@@ -25,3 +45,22 @@ def test_a_bonus_of_a_fen_hardly_moves_the_shop() -> None:
     without = [run(seed=seed).metrics()["orders"] for seed in range(1, 5)]
     with_it = [run(fen, seed=seed, fraud={"rings": 0}).metrics()["orders"] for seed in range(1, 5)]
     assert sum(with_it) == pytest.approx(sum(without), rel=0.02)
+
+
+def test_messages_are_read_in_the_order_in_which_they_were_sent_and_their_rows_are_used_again() -> None:
+    messages, moments = Messages(4), Moments(10)
+    messages.record["following"] = [1, 2, 3, -1]
+    vacant, read = 0, []
+    for tick in range(6):
+        share = np.zeros(2, np.int32)
+        rows, vacant = sharers.enqueue(
+            tick, 7, -1, np.array([2, 9], np.int32), share, np.array([tick, 99], np.int32), np.ones(2, np.float32),
+            *(np.zeros(1, dtype) for dtype in (np.int32, np.int8, np.int32, np.int32, np.float32)),
+            messages.record, moments.first, moments.last, moments.messages, vacant,
+        )  # fmt: skip
+        assert rows.size == (tick + 2 < 7), "what would be read after the horizon is not kept"
+        if moments.messages[tick]:
+            read += sharers.chain(int(moments.messages[tick]), int(moments.first[tick]), messages.record)[1].tolist()
+            messages.record["following"][moments.last[tick]] = vacant
+            vacant = int(moments.first[tick])
+    assert read == [0, 1, 2, 3]

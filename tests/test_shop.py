@@ -7,12 +7,15 @@ import json
 import mesa
 import networkx as nx
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim import Graph, Shop
 from sim.core.ledger import Account
+from sim.day import arrivals
+from sim.offers import ShareKind, Source
 from sim.orders import OPEN, OrderStatus
 from sim.people import Status
 from tests.worlds import COUPON, GROUP_BUY, REFERRAL, merged, run, scenario
@@ -191,3 +194,24 @@ def test_a_seed_outside_its_range_is_refused():
 def test_a_seed_that_is_none_is_refused(rng):
     with pytest.raises(ValueError, match="whole number from 0"):
         Shop(scenario(), rng=rng)
+
+
+def test_visits_ascend_and_who_was_sent_comes_as_sent_and_a_click_goes_before_ones_own_will() -> None:
+    def each(*values: int) -> npt.NDArray[np.int32]:
+        return np.array(values, np.int32)
+
+    status = np.full(9, Status.MEMBER, np.int8)
+    status[6] = Status.PROSPECT
+    ring = np.full(2, Source.RING, np.int8)
+    kind = np.array([ShareKind.PRODUCT, ShareKind.POST, ShareKind.PRODUCT], np.int8)
+    person, source, sharer, product, team, kol, quantity = arrivals._gather(
+        each(3, 3), ring, each(-1, -1), each(70, 71), each(-1, -1), each(-1, -1),
+        each(3, 4, 6), kind, each(0, -1, 0), each(80, 81, 82), each(5, -1, -1), np.array([-1, 2, -1], np.int16),
+        each(1, 4), each(1, 2, 3, 8), status, np.uint32(1), np.uint32(0), np.arange(9, dtype=np.uint32), np.empty(0),
+    )  # fmt: skip
+    assert person.tolist() == [1, 2, 3, 4, 8]
+    assert source.tolist() == [Source.OWN, Source.OWN, Source.RING, Source.KOL, Source.OWN]
+    assert product.tolist() == [-1, -1, 70, 81, -1]
+    assert kol.tolist() == [-1, -1, -1, 2, -1]
+    assert sharer.tolist() == team.tolist() == [-1] * 5
+    assert quantity.tolist() == [1] * 5

@@ -13,14 +13,13 @@ are left out of popularity. All places of a slate are looked at alike, so places
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.core.draws import Stream, philox
+from sim.core.draws import Stream, philox, unit
 from sim.core.prefetch import prefetch
 from sim.offers import NONE
 from sim.recommend.log import Evidence, Impressions, Log
@@ -34,6 +33,7 @@ Array = npt.NDArray[Any]
 UNKNOWN = -2  # in the first place of a stored slate: not yet made
 _AHEAD = 24  # visitors: how long before their turn their slates are fetched
 _BLOCK = 1 << 18  # scores that are ranked at a time: they should fit a processor's cache
+_TO_SPARE = 128  # one part of so many of the stored slates is for persons yet to come
 
 
 class Recommender:
@@ -199,8 +199,8 @@ class Recommender:
 
     def _make_room(self) -> None:
         missing = len(self.shop.people) - len(self._stored)
-        if missing > 0:
-            self._stored = np.concatenate([self._stored, self._blank(missing)])
+        if missing > 0:  # and some to spare, as accounts are opened a few at a time
+            self._stored = np.concatenate([self._stored, self._blank(missing + len(self._stored) // _TO_SPARE)])
 
     def _make_missing(self, persons: Array) -> None:
         self._make_room()
@@ -212,6 +212,18 @@ class Recommender:
 def _smallest_integer(products: int) -> type[np.signedinteger[Any]]:
     """Return the type that stored slates need: they are the largest thing a recommender keeps for a person."""
     return np.int16 if products <= np.iinfo(np.int16).max else np.int32
+
+
+@nb.njit(cache=True)
+def _without_slate(stored, persons):  # type: ignore[no-untyped-def]
+    """Return the persons of whom no slate is stored."""
+    unknown = np.empty(persons.size, persons.dtype)
+    n = 0
+    for i in persons:
+        if stored[i, 0] == UNKNOWN:
+            unknown[n] = i
+            n += 1
+    return unknown[:n].copy()
 
 
 @nb.njit(cache=True, nogil=True)
@@ -238,18 +250,6 @@ def keep_best(scores, ranked, panels, persons, stored):  # type: ignore[no-untyp
 
 
 @nb.njit(cache=True)
-def _without_slate(stored, persons):  # type: ignore[no-untyped-def]
-    """Return the persons of whom no slate is stored."""
-    unknown = np.empty(persons.size, persons.dtype)
-    n = 0
-    for i in persons:
-        if stored[i, 0] == UNKNOWN:
-            unknown[n] = i
-            n += 1
-    return unknown[:n].copy()
-
-
-@nb.njit(cache=True)
 def _fetch(stored, persons, uid):  # type: ignore[no-untyped-def]
     """Return the stored slates of persons, and the persons' uids."""
     visits, places = persons.size, stored.shape[1]
@@ -272,7 +272,6 @@ def _explore(slates, subject, available, chance, seed, stream, tick):  # type: i
     visits, places = slates.shape
     if chance == 0.0 or available.size == 0:
         return
-    limit = math.ceil(chance * 2.0**32 - 0.5)  # a word gives a uniform below the chance if it is below this
     luck = np.empty((4, visits), np.uint32)
     for first in range(0, places, 4):
         # One address gives the luck of four places; the few that explore have an address each. A loop of draws alone
@@ -281,7 +280,7 @@ def _explore(slates, subject, available, chance, seed, stream, tick):  # type: i
             luck[0, i], luck[1, i], luck[2, i], luck[3, i] = philox(seed, stream, subject[i], first // 4, tick, 0)
         for place in range(first, min(first + 4, places)):
             for i in range(visits):
-                if luck[place - first, i] < limit:
+                if unit(luck[place - first, i]) < chance:
                     word = philox(seed, stream, subject[i], place, tick, 1)[0]
                     drawn = available[(nb.uint64(word) * nb.uint64(available.size)) >> nb.uint64(32)]
                     if not _contains(slates[i], drawn):

@@ -356,9 +356,8 @@ class Payouts:
         rewards.state[rows] = RewardState.RELEASED
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
         add_each(purses.wallet, person, amount)
-        debtors = person[purses.debt[person] > 0]
+        debtors = np.unique(person[purses.debt[person] > 0])
         if debtors.size:
-            debtors = np.unique(debtors)
             repaid = self._collect(debtors, purses.debt[debtors])
             purses.debt[debtors] -= repaid
             self.debts_repaid += int(repaid.sum())
