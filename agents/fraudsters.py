@@ -27,7 +27,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import mesa
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -35,12 +34,11 @@ from agents import hiding
 from agents.actions import Deed
 from agents.beliefs import Beliefs
 from agents.errands import Errands
-from agents.hiding import Facet
 from agents.playbooks import Market, Play
 from agents.recruiting import count_free_places, open_groups, places_of_a_new_device
-from agents.ring_tables import Accounts, Devices, Groups
+from agents.ring_tables import Accounts, Devices, Groups, received_by_group, whose_turn
 from sim.core import draws
-from sim.core.draws import Stream, u01
+from sim.core.draws import Stream
 from sim.offers import NONE, Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
@@ -54,10 +52,6 @@ Array = npt.NDArray[Any]
 FEN = 100  # a yuan
 _STEPS_OF_A_BATCH = 4  # ticks from a decision until sign-ups, orders and rewards have gone through
 _GROWTH = 2
-_HIDING = np.uint32(Stream.HIDING)
-_WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
-_REFUNDED = np.int8(OrderStatus.REFUNDED)
-_LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 _AS_PROMISED = 0.99  # of the promised rewards; below, the account through which they came serves no more
 
 
@@ -201,7 +195,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
     def _whose_turn(self) -> tuple[Array, Array]:
         """Return the errands that are due now (rows), and the persons who only come to look around."""
         shop, accounts, errands = self.shop, self.accounts, self.errands
-        turn: tuple[Array, Array] = _whose_turn(
+        turn: tuple[Array, Array] = whose_turn(
             np.uint32(shop.seed), np.uint32(shop.clock.tick), errands.due, errands.account,
             accounts.person, accounts.product, accounts.orders, accounts.hidden, accounts.looks_around,
             shop.people.uid, shop.people.joined,
@@ -273,7 +267,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
     def _received_by_group(self) -> tuple[Array, Array]:
         """Return the fen of rewards and of discounts on goods kept that each group got, less what was taken back."""
         book, accounts = self.shop.book, self.accounts
-        received: tuple[Array, Array] = _received_by_group(
+        received: tuple[Array, Array] = received_by_group(
             len(self.groups), self._own_orders(), accounts.person, accounts.group, self.shop.people.benefit,
             book.person, book.status, book.discount, book.will_return,
         )  # fmt: skip
@@ -381,71 +375,3 @@ class Ring(mesa.Agent):  # type: ignore[misc]
                 frozen = (rewards.state == RewardState.FROZEN) & np.isin(rewards.person, mine)
                 pending += int(rewards.amount[frozen].sum() + wallet[mine[mine < wallet.size]].sum())
         return pending
-
-
-@nb.njit(cache=True)
-def _whose_turn(seed, tick, due, account, person, product, orders, hidden, looks_around, uid, joined):  # type: ignore[no-untyped-def]
-    """Return the errands that are due in a tick, and the persons who pretend to be interested and look around.
-
-    These come before their order or afterwards, as often as honest people drawn like them, unless they have an errand.
-
-    Parameters
-    ----------
-    seed, tick : uint32
-    due, account : int32 ndarray, shape (errands,)
-        Columns of :class:`agents.errands.Errands`.
-    person ... looks_around : ndarray, shape (accounts, ...)
-        Columns of :class:`agents.ring_tables.Accounts`.
-    uid, joined : ndarray
-        Columns of :class:`sim.people.People`.
-    """
-    now = np.empty(due.size, np.int64)
-    is_busy = np.zeros(person.size, np.bool_)
-    n = 0
-    for row in range(due.size):
-        if due[row] == tick:
-            now[n] = row
-            is_busy[account[row]] = True
-            n += 1
-    visitors = np.empty(person.size, np.int64)
-    v = 0
-    for a in range(person.size):
-        is_early = product[a] >= 0 and tick < orders[a]
-        mimics = hidden[a, _WARM_UP] if is_early else hidden[a, _AFTER_LIFE]
-        if not mimics or is_busy[a] or joined[person[a]] <= NEVER:
-            continue
-        if u01(seed, _HIDING, uid[person[a]], 0, tick, _LOOKS) < looks_around[a]:
-            visitors[v] = person[a]
-            v += 1
-    return now[:n].copy(), visitors[:v].copy()
-
-
-@nb.njit(cache=True)
-def _received_by_group(groups, orders, person, group, benefit, buyer, status, discount, will_return):  # type: ignore[no-untyped-def]
-    """Return the fen of rewards, and of discounts on goods kept, that each group got, less what was taken back.
-
-    Parameters
-    ----------
-    groups : int
-    orders : int64 ndarray
-        The ring's orders, rows of the order book.
-    person, group : int32 ndarray, shape (accounts,)
-        Columns of :class:`agents.ring_tables.Accounts`.
-    benefit : int64 ndarray
-        Of :class:`sim.people.People`.
-    buyer ... will_return : ndarray
-        Columns of :class:`sim.orders.OrderBook`.
-    """
-    rewards, discounts = np.zeros(groups), np.zeros(groups)
-    for a in range(person.size):
-        rewards[group[a]] += benefit[person[a]]
-    for row in orders:
-        if status[row] >= _REFUNDED:
-            continue
-        at, off = group[np.searchsorted(person, buyer[row])], 0
-        for scheme in range(discount.shape[1]):
-            off += discount[row, scheme]
-        rewards[at] -= off
-        if not will_return[row]:
-            discounts[at] += off
-    return rewards, discounts

@@ -1,12 +1,21 @@
-"""What rings keep: devices, accounts, and groups of accounts that play a plan together."""
+"""What rings keep: devices, accounts, and groups of accounts that play a plan together; and kernels that read it."""
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 
 from agents.hiding import Facet
+from sim.core.draws import Stream, u01
 from sim.core.table import Column, Table, column
 from sim.offers import NONE
+from sim.orders import OrderStatus
+from sim.people import NEVER
+
+_HIDING = np.uint32(Stream.HIDING)
+_WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
+_REFUNDED = np.int8(OrderStatus.REFUNDED)
+_LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 
 
 class Devices(Table):
@@ -47,3 +56,71 @@ class Groups(Table):
     over: Column = column(np.int32)  # first tick in which all that it does is done
     judged: Column = column(np.bool_)  # whether beliefs know what became of it
     had: Column = column(np.float64)  # rewards and discounts that they know of
+
+
+@nb.njit(cache=True)
+def whose_turn(seed, tick, due, account, person, product, orders, hidden, looks_around, uid, joined):  # type: ignore[no-untyped-def]
+    """Return the errands that are due in a tick, and the persons who pretend to be interested and look around.
+
+    These come before their order or afterwards, as often as honest people drawn like them, unless they have an errand.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    due, account : int32 ndarray, shape (errands,)
+        Columns of :class:`agents.errands.Errands`.
+    person ... looks_around : ndarray, shape (accounts, ...)
+        Columns of :class:`agents.ring_tables.Accounts`.
+    uid, joined : ndarray
+        Columns of :class:`sim.people.People`.
+    """
+    now = np.empty(due.size, np.int64)
+    is_busy = np.zeros(person.size, np.bool_)
+    n = 0
+    for row in range(due.size):
+        if due[row] == tick:
+            now[n] = row
+            is_busy[account[row]] = True
+            n += 1
+    visitors = np.empty(person.size, np.int64)
+    v = 0
+    for a in range(person.size):
+        is_early = product[a] >= 0 and tick < orders[a]
+        mimics = hidden[a, _WARM_UP] if is_early else hidden[a, _AFTER_LIFE]
+        if not mimics or is_busy[a] or joined[person[a]] <= NEVER:
+            continue
+        if u01(seed, _HIDING, uid[person[a]], 0, tick, _LOOKS) < looks_around[a]:
+            visitors[v] = person[a]
+            v += 1
+    return now[:n].copy(), visitors[:v].copy()
+
+
+@nb.njit(cache=True)
+def received_by_group(groups, orders, person, group, benefit, buyer, status, discount, will_return):  # type: ignore[no-untyped-def]
+    """Return the fen of rewards, and of discounts on goods kept, that each group got, less what was taken back.
+
+    Parameters
+    ----------
+    groups : int
+    orders : int64 ndarray
+        The ring's orders, rows of the order book.
+    person, group : int32 ndarray, shape (accounts,)
+        Columns of :class:`agents.ring_tables.Accounts`.
+    benefit : int64 ndarray
+        Of :class:`sim.people.People`.
+    buyer ... will_return : ndarray
+        Columns of :class:`sim.orders.OrderBook`.
+    """
+    rewards, discounts = np.zeros(groups), np.zeros(groups)
+    for a in range(person.size):
+        rewards[group[a]] += benefit[person[a]]
+    for row in orders:
+        if status[row] >= _REFUNDED:
+            continue
+        at, off = group[np.searchsorted(person, buyer[row])], 0
+        for scheme in range(discount.shape[1]):
+            off += discount[row, scheme]
+        rewards[at] -= off
+        if not will_return[row]:
+            discounts[at] += off
+    return rewards, discounts
