@@ -205,7 +205,7 @@ def test_visits_ascend_and_who_was_sent_comes_as_sent_and_a_click_goes_before_on
     ring = np.full(2, Source.RING, np.int8)
     kind = np.array([ShareKind.PRODUCT, ShareKind.POST, ShareKind.PRODUCT], np.int8)
     person, source, sharer, product, team, kol, quantity = arrivals._gather(
-        each(3, 3), ring, each(-1, -1), each(70, 71), each(-1, -1), each(-1, -1),
+        each(3, 3), ring, each(-1, -1), each(70, 71), each(-1, -1), each(-1, -1), each(4, 5),
         each(3, 4, 6), kind, each(0, -1, 0), each(80, 81, 82), each(5, -1, -1), np.array([-1, 2, -1], np.int16),
         each(1, 4), each(1, 2, 3, 8), status, np.uint32(1), np.uint32(0), np.arange(9, dtype=np.uint32), np.empty(0),
     )  # fmt: skip
@@ -214,4 +214,4 @@ def test_visits_ascend_and_who_was_sent_comes_as_sent_and_a_click_goes_before_on
     assert product.tolist() == [-1, -1, 70, 81, -1]
     assert kol.tolist() == [-1, -1, -1, 2, -1]
     assert sharer.tolist() == team.tolist() == [-1] * 5
-    assert quantity.tolist() == [1] * 5
+    assert quantity.tolist() == [1, 1, 4, 1, 1]

@@ -101,8 +101,8 @@ def test_lost_attribution_fails_the_chains(monkeypatch):
 def test_window_of_one_tick_more_fails_the_teams(monkeypatch):
     open_teams = GroupBuy._open_teams
 
-    def generous(scheme, orders):
-        teams = open_teams(scheme, orders)
+    def generous(scheme, orders, at):
+        teams = open_teams(scheme, orders, at)
         scheme.teams.deadline[teams] += 1
         return teams
 
