@@ -12,7 +12,6 @@ outlay.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,6 +24,7 @@ import sim
 from agents.planner import Costs, Exploit, search
 from agents.rehearsal import Rehearsal
 from experiments import tables
+from experiments.files import to_json
 from experiments.plans.plan import KINDS
 from experiments.scenario_commands import load_scenario
 from sim.core.config import FEN_PER_YUAN
@@ -132,7 +132,7 @@ def command(file: Path, accounts: int, seed: int, changes: Sequence[str], as_jso
     with nullcontext() if quiet or not errors.is_terminal else errors.status(f"attacking {scenario.name}"):
         found = attack(scenario, accounts, seed)
     if as_json:
-        print(json.dumps(_record(scenario, found, accounts, seed, started), ensure_ascii=False))
+        print(to_json(_record(scenario, found, accounts, seed, started)))
     else:
         _print(scenario, found)
     return PAYS if found.pays else NONE_PAYS
@@ -190,7 +190,8 @@ def _yuan(fen: float) -> float:
 def _print(scenario: Scenario, found: Attack) -> None:
     out, costs = tables.console(), found.costs
     prices = (
-        f"An account costs {_yuan(costs.account):g} yuan, an order by hand {_yuan(costs.action):g}; "
+        f"An account costs {_yuan(costs.account):g} yuan, its part of a device included, an order by hand "
+        f"{_yuan(costs.action):g}; "
         f"goods bring {costs.resale:.0%} of their list price.\n{TERMS}"
     )
     if not found.pays:
@@ -198,7 +199,13 @@ def _print(scenario: Scenario, found: Attack) -> None:
         if found.nearest is None:
             out.print("No scheme ever runs.")
         elif found.nearest.income:
-            out.print(f"What comes nearest: {_terms(found.nearest)}.")
+            too_little = (
+                f"; that is {found.nearest.per_cost:.1%} of its cost, and nobody acts for {found.caution:.0%} or less "
+                "(fraud.caution)"
+                if found.nearest.profit > 0
+                else ""
+            )
+            out.print(f"What comes nearest: {_terms(found.nearest)}{too_little}.")
             _print_steps(found.nearest)
         out.print(prices)
         return

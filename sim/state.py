@@ -80,7 +80,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     RiskControl: ("devices", "addresses", "payments", "cases", "totals", "casework", "policy"),
     Casework: ("files", "desk", "held", "condemned", "totals"),
     Policy: ("watched", "judgements", "taught", "trained", "_to_hold"),
-    Tally: ("accounts", "tried"),
+    Tally: ("accounts", "known", "tried"),
     ReviewDesk: ("cases",),
     Feed: ("sent", "messages", "moments", "under_way", "_vacant"),
     Kol: ("_posts", "claimed", "bought", "spent", "audits", "_risked", "_banned_until"),

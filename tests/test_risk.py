@@ -329,3 +329,21 @@ def test_a_fork_that_limits_payments_knows_who_has_paid_from_where() -> None:
     assert payers.size
     assert fork.risk.cases.paid[payers].all()
     assert fork.risk.payments.accounts.sum() == payers.size
+
+
+def test_an_address_that_many_shared_before_the_run_is_nobodys_guilt_until_somebody_signs_up_there() -> None:
+    shop = shop_of({"risk": {"accounts_per_address": 2}, "people.shared_addresses": {"share": 0.6, "size": 20}})
+    members = np.flatnonzero(shop.people.is_member)
+    crowded = np.bincount(shop.people.address[members])[shop.people.address[members]] > 2
+    assert crowded.any()
+    shop.risk.nightly()
+    assert not shop.risk.cases.flagged.any()
+    at = shop.people.address[members[crowded]][0]
+    newcomers = prospects(shop, 2)
+    shop.people.address[newcomers] = at
+    assert join(shop, newcomers).size == 0
+    shop.risk.nightly()
+    assert not shop.risk.cases.flagged[members].any()
+    metrics = shop.metrics()
+    assert metrics["honest_hit"] == 2
+    assert metrics["honest_hit_share"] <= 1

@@ -258,6 +258,9 @@ def policy_text(scenario: Scenario) -> str:
     return ", ".join(told) or "no control"
 
 
+_OUT_OF_NOTHING = 20.0  # times membership's growth; what is beyond is a ratio to next to nothing
+
+
 def beyond_text(row: Row, reward: Reward) -> str:
     """Say what a reward beyond the frontier buys and loses."""
     amounts = {
@@ -273,6 +276,8 @@ def beyond_text(row: Row, reward: Reward) -> str:
     )
     if not math.isfinite(factor):
         return text
+    if _float(row["faster_low"]) > _OUT_OF_NOTHING:
+        return f"{text} Cost grows out of nearly nothing, membership does not: no factor would say more."
     if _float(row["faster_low"]) > 1:
         limits = f"{number(_float(row['faster_low']), '')} to {number(_float(row['faster_high']), '')}"
         return (

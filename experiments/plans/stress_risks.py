@@ -177,12 +177,14 @@ class Assessment:
     def _by_revenue(self, risk: Risk) -> Array:
         """Return the expected loss of a stated law by the revenue of each seed, in yuan.
 
-        With an insurance by Monte Carlo, as its layers need it.
+        With a deductible or a limit by Monte Carlo, as layers need it.
         """
         events = risk.severity.mean * self._revenue_of_seeds
         if risk.cover:
             assert isinstance(risk.severity, LogNormal)
             unit = LogNormal(1.0, risk.severity.spread)
+            if risk.deductible == 0 and math.isinf(risk.limit):
+                return risk.standing + risk.frequency.mean * (1 - risk.cover) * events
             drawn = unit.draw(self.config.draws, np.random.default_rng(self.config.seed))
             paid = [recovered(mean * drawn, risk.deductible, risk.cover, risk.limit).mean() for mean in events]
             events = events - np.array(paid)

@@ -72,7 +72,8 @@ class Tally:
     def __init__(self, limit: int | None, used: Array) -> None:
         self.limit = limit
         self.accounts = np.bincount(used)
-        self.tried = self.accounts.copy()
+        self.known = self.accounts.copy()  # those that existed already
+        self.tried = np.zeros_like(self.accounts)  # sign-ups since
 
     def admit(self, devices: Array, precedence: Array) -> Array:
         """Return a mask of the sign-ups for which there is room, and note that all were tried."""
@@ -89,11 +90,13 @@ class Tally:
         np.add.at(self.accounts, devices, np.int64(1))
 
     def overrun(self, devices: Array) -> Array:
-        """Return a mask of the devices that were tried for more accounts than are allowed."""
+        """Return a mask of the devices that were tried for more accounts than are allowed: not of those on which
+        nobody has signed up since the limit holds, however many accounts they carry.
+        """
         if self.limit is None:
             return np.zeros(devices.size, bool)
         self._fit(devices)
-        over: Array = self.tried[devices] > self.limit
+        over: Array = (self.tried[devices] > 0) & (self.known[devices] + self.tried[devices] > self.limit)
         return over
 
     def _fit(self, devices: Array) -> None:
@@ -101,6 +104,7 @@ class Tally:
         if more > 0:
             self.accounts = np.append(self.accounts, np.zeros(more, self.accounts.dtype))
             self.tried = np.append(self.tried, np.zeros(more, self.tried.dtype))
+            self.known = np.append(self.known, np.zeros(more, self.known.dtype))
 
 
 class RiskControl:
@@ -276,6 +280,7 @@ class RiskControl:
         self._fit()
         people, cases = self.shop.people, self.cases
         suspect = self.devices.overrun(people.device) | self.addresses.overrun(people.address)
+        suspect &= people.joined >= 0  # members from before the run signed up when nobody counted
         if self.config.invites_per_day is not None:
             suspect |= cases.invited_today > self.config.invites_per_day
         rows = np.flatnonzero(suspect & ~cases.flagged & (people.joined > NEVER) & (not self.is_out))

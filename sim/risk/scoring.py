@@ -46,7 +46,7 @@ def score(shop: Shop, risk: RiskControl) -> dict[str, float]:
     ``honest_hit``
         Honest persons who were refused something or flagged.
     ``honest_hit_share``
-        Their share of the honest persons who were judged at all.
+        Their share of the honest persons who were judged, or flagged, at all.
     ``fraud_accounts``
         Fake accounts that got in.
     """
@@ -69,7 +69,9 @@ def score(shop: Shop, risk: RiskControl) -> dict[str, float]:
         "false_intercept_rate": _ratio(cases.refused[honest].sum(), cases.attempts[honest].sum()) if known else 0.0,
         "false_hold_rate": _false_hold_rate(shop, risk),
         "honest_hit": float((~fake & (refused | caught)).sum()),
-        "honest_hit_share": _ratio((~fake & (refused | caught))[:known].sum(), (honest & (cases.attempts > 0)).sum()),
+        "honest_hit_share": _ratio(
+            (~fake & (refused | caught)).sum(), (honest & ((cases.attempts > 0) | caught[:known])).sum()
+        ),
         "fraud_accounts": float((fake & exists).sum()),
     }
 

@@ -31,7 +31,7 @@ A device or address that one account has to itself is not a node of the graph: i
 component holds whoever is tied to many; its size and density tell how late it is, not who somebody is.
 
 How deep an account's discounts are is left out on purpose. It tells rings here (they take all that stacks, on the
-cheapest goods that qualify) from honest people, who take what they like, better than anything else: AUC 0.98 in
+cheapest goods that qualify) from honest people, who take what they like, better than anything else: AUC 0.97 in
 ``scenarios/guarded.yaml``. But who uses an offer to the full does what the shop asked for; a rule on it would hit the
 bargain hunters whom real shops have and who are not modelled here.
 
