@@ -330,10 +330,23 @@ def _purchases(goods: Goods, sizes: Sequence[int]) -> Iterator[list[Step]]:
         if size > 2:
             yield [*chain, buy[size - 1]]
             yield [*chain, *buy[1:size]]
-        team = [Step(Deed.OPEN_TEAM, 0, NOBODY, goods)]
-        team += [Step(Deed.JOIN_TEAM, account, 0, goods) for account in range(1, size)]
-        yield [*star, *team]
-        yield [*_opened([NOBODY] * size), *team]
+        for places in sizes:
+            if size % places == 0:
+                teams = _teams(goods, size, places)
+                yield [*star, *teams]
+                yield [*_opened([NOBODY] * size), *teams]
+                if places < size:
+                    yield [*chain, *teams]
+
+
+def _teams(goods: Goods, accounts: int, places: int) -> list[Step]:
+    """Return the orders of accounts that fill teams of so many places each."""
+    return [
+        Step(Deed.OPEN_TEAM, account, NOBODY, goods)
+        if account % places == 0
+        else Step(Deed.JOIN_TEAM, account, account - account % places, goods)
+        for account in range(accounts)
+    ]
 
 
 # How plans are changed.
@@ -347,6 +360,19 @@ def _variations(plan: Plan, goods: Sequence[Goods]) -> Iterator[Plan]:
     yield from map(plan_of, _with_other_accounts(steps, last))
     yield from map(plan_of, _with_more_orders(steps, last, used or goods[:1]))
     yield from map(plan_of, _without_something(steps, last))
+    yield plan_of(_twice(steps, last))
+
+
+def _twice(steps: Sequence[Step], last: int) -> list[Step]:
+    """Return the same with as many accounts more, the first of which the last one invites."""
+    again = [
+        step._replace(account=step.account + last + 1, other=NOBODY if step.other < 0 else step.other + last + 1)
+        for step in steps
+    ]
+    again = [
+        step._replace(other=last) if step.deed == Deed.OPEN and step.account == last + 1 else step for step in again
+    ]
+    return [*steps, *again]
 
 
 def _with_other_goods(steps: Sequence[Step], goods: Sequence[Goods], used: Sequence[Goods]) -> Iterator[list[Step]]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from agents.actions import Deed
 from experiments.attack import Attack, attack, schemes_at_once
 from experiments.cli import app
 from sim import Scenario
@@ -58,6 +59,20 @@ def test_closing_the_loophole_removes_it(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("scheme", [TEAMS, COUPON], ids=["teams", "coupon"])
 def test_either_scheme_alone_yields_nothing(scheme: dict[str, Any]) -> None:
     assert not attack(scenario(scheme)).pays
+
+
+@pytest.mark.slow
+def test_longer_chains_in_several_teams_pay_more_and_approach_what_one_more_account_brings() -> None:
+    """Each further account of the chain brings its inviter 9, itself 9, commissions, a team price and a coupon."""
+    coupon = {"kind": "coupon", "coupon": "newcomer", "amount": 20, "threshold": 80}
+    referral = {**REFERRAL, "rates": ["5%", "2%"]}
+    shop = scenario(TEAMS, coupon, referral, **{"stacking.order": ["group_buy", "coupon"]})
+    best = [attack(shop, accounts).exploits[0] for accounts in (3, 6, 9)]
+    assert [exploit.plan.accounts for exploit in best] == [3, 6, 9]
+    assert [sum(step.deed == Deed.OPEN_TEAM for step in exploit.plan.steps) for exploit in best] == [1, 2, 3]
+    profit = [exploit.profit for exploit in best]
+    assert profit[2] - profit[1] == pytest.approx(profit[1] - profit[0], rel=0.02)
+    assert best[0].per_account < best[1].per_account < best[2].per_account
 
 
 @pytest.mark.slow
