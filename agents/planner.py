@@ -133,7 +133,9 @@ class Exploit:
         return self.profit > caution * self.cost
 
 
-def search(rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bool = False) -> list[Exploit]:
+def search(
+    rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bool = False, many_teams: bool = False
+) -> list[Exploit]:
     """Return the best plans of every sort that were found, the best first.
 
     Parameters
@@ -144,6 +146,8 @@ def search(rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bo
         That a plan uses at most, at least 1.
     by_plan : bool
         Whether the profit of a plan counts as a whole, as where it can be played only once; else an account's.
+    many_teams : bool
+        Whether plans of several teams, and what pays repeated below its last account, are tried from the start.
 
     Returns
     -------
@@ -160,7 +164,7 @@ def search(rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bo
         outlay = sum(price[step.goods] for step in plan.steps if step.goods is not None)
         return -round(value / _GAIN), plan.accounts, len(plan.steps), outlay
 
-    fresh = _within(_openings(named, derived, _sizes_in_view(rehearsal, accounts)), accounts)
+    fresh = _within(_openings(named, derived, _sizes_in_view(rehearsal, accounts), many_teams), accounts)
     best, waited = math.inf, 0
     for _ in range(ROUNDS):
         plans = [plan for plan in dict.fromkeys(fresh) if plan not in known]
@@ -171,7 +175,9 @@ def search(rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bo
         waited = 0 if worth(ranked[0])[0] < best else waited + 1
         best = worth(ranked[0])[0]
         beam = _best_of_every_sort(ranked, BEAM)
-        fresh = _within((varied for exploit in beam for varied in _variations(exploit.plan, goods)), accounts)
+        fresh = _within(
+            (varied for exploit in beam for varied in _variations(exploit.plan, goods, many_teams)), accounts
+        )
     finalists = [e.plan for e in _best_of_every_sort(sorted(known.values(), key=worth), FINALISTS)]
     found = _exploits(rehearsal, finalists, costs, COPIES)
     dearer = _exploits(rehearsal, [_with_dearer_goods(plan, price) for plan in finalists], costs, COPIES)
@@ -297,7 +303,9 @@ def _opened(inviters: Sequence[int]) -> list[Step]:
     return [Step(Deed.OPEN, account, inviter) for account, inviter in enumerate(inviters)]
 
 
-def _openings(named: Sequence[Goods], derived: Sequence[Goods], sizes: Sequence[int]) -> Iterator[Plan]:
+def _openings(
+    named: Sequence[Goods], derived: Sequence[Goods], sizes: Sequence[int], many_teams: bool
+) -> Iterator[Plan]:
     """Yield the plans that a search begins with: alone, a star, a chain, a team, with each product.
 
     What is sent back is tried with the products that the rules name: its price is no cost.
@@ -306,7 +314,7 @@ def _openings(named: Sequence[Goods], derived: Sequence[Goods], sizes: Sequence[
     for size in sizes:
         yield plan_of(_opened(_star(size)))
     for one in (*named, *derived):
-        for bought in _purchases(one, sizes):
+        for bought in _purchases(one, sizes, many_teams):
             yield plan_of(bought)
             if one in named:
                 yield plan_of([*bought, *(Step(Deed.RETURN, s.account) for s in bought if s.deed in ORDERS)])
@@ -320,7 +328,7 @@ def _chain(size: int) -> list[int]:
     return list(range(-1, size - 1))
 
 
-def _purchases(goods: Goods, sizes: Sequence[int]) -> Iterator[list[Step]]:
+def _purchases(goods: Goods, sizes: Sequence[int], many_teams: bool) -> Iterator[list[Step]]:
     buy = [Step(Deed.BUY, account, NOBODY, goods) for account in range(max(sizes, default=1))]
     yield [*_opened([NOBODY]), buy[0]]
     for size in sizes:
@@ -330,7 +338,7 @@ def _purchases(goods: Goods, sizes: Sequence[int]) -> Iterator[list[Step]]:
         if size > 2:
             yield [*chain, buy[size - 1]]
             yield [*chain, *buy[1:size]]
-        for places in sizes:
+        for places in sizes if many_teams else [size]:
             if size % places == 0:
                 teams = _teams(goods, size, places)
                 yield [*star, *teams]
@@ -352,7 +360,7 @@ def _teams(goods: Goods, accounts: int, places: int) -> list[Step]:
 # How plans are changed.
 
 
-def _variations(plan: Plan, goods: Sequence[Goods]) -> Iterator[Plan]:
+def _variations(plan: Plan, goods: Sequence[Goods], many_teams: bool) -> Iterator[Plan]:
     """Yield the plans that are a step or two away."""
     steps, last = plan.steps, plan.accounts - 1
     used = list(dict.fromkeys(step.goods for step in steps if step.goods is not None))
@@ -360,7 +368,8 @@ def _variations(plan: Plan, goods: Sequence[Goods]) -> Iterator[Plan]:
     yield from map(plan_of, _with_other_accounts(steps, last))
     yield from map(plan_of, _with_more_orders(steps, last, used or goods[:1]))
     yield from map(plan_of, _without_something(steps, last))
-    yield plan_of(_twice(steps, last))
+    if many_teams:
+        yield plan_of(_twice(steps, last))
 
 
 def _twice(steps: Sequence[Step], last: int) -> list[Step]:

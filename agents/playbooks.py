@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 SEED = 0
 NO_LIMIT = np.iinfo(np.int32).max
-LARGEST = 4  # accounts of a plan that rings play: one that is caught spoils it for the whole group
+LARGEST = 6  # accounts of a plan; larger ones are made of several
 
 _searches: dict[tuple[str, Costs], tuple[Exploit, ...]] = {}
 _playbooks: dict[tuple[str, tuple[int, ...], tuple[int, ...]], tuple[Exploit, ...]] = {}

@@ -87,7 +87,7 @@ def attack(scenario: Scenario, accounts: int = 6, seed: int = 1) -> Attack:
     found = [
         exploit
         for schemes in schemes_at_once(scenario)
-        for exploit in search(Rehearsal(scenario, schemes, seed=seed), costs, accounts)
+        for exploit in search(Rehearsal(scenario, schemes, seed=seed), costs, accounts, many_teams=True)
     ]
     found.sort(key=lambda exploit: -exploit.per_account)
     paying: dict[Any, Exploit] = {}
