@@ -22,7 +22,7 @@ import numba as nb
 import numpy as np
 
 from sim.core.draws import Stream, gumbel_of, philox, u01, unit
-from sim.core.prefetch import prefetch
+from sim.core.prefetch import AHEAD, prefetch
 
 _CHOICE = np.uint32(Stream.CHOICE)
 _HISTORY = np.uint32(Stream.HISTORY)
@@ -30,7 +30,6 @@ _DROPOUT = np.uint32(Stream.DROPOUT)
 _OUTSIDE = np.uint32(0xFFFFFFFF)  # the address of buying nothing
 _SURELY = 1.0 + 1e-6  # above one by more than rounding
 _CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
-_AHEAD = 24  # visitors: how long before their turn their traits are fetched
 _LANES = 8  # single-precision numbers that a processor multiplies at once
 _ROUGHLY = 1e-3  # taste matches that are told to single precision are off by far less
 
@@ -179,7 +178,7 @@ def choose(  # type: ignore[no-untyped-def]
     ratios = np.empty(width)  # of what is paid to the list price
     may_win = np.empty(width, np.bool_)
     for v in range(visits):
-        later = np.uint32(person[min(v + _AHEAD, visits - 1)])
+        later = np.uint32(person[min(v + AHEAD, visits - 1)])
         prefetch(uid, later)
         prefetch(taste, later)
         prefetch(intercept, later)

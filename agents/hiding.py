@@ -127,7 +127,7 @@ def baskets(shop: Shop, ring: int, accounts: Array, least: int, most: int, produ
     accounts : int ndarray, shape (n,)
         Numbers of the accounts within the ring.
     least, most : int
-        Fen: a basket is worth so much, or as near below as any product allows.
+        Fen that a basket is worth.
     products : bool ndarray, shape (products,)
         Those that serve.
 

@@ -20,7 +20,7 @@ import numba as nb
 import numpy as np
 
 from sim.core.draws import Stream, exponential_of, philox, u01, unit
-from sim.core.prefetch import prefetch
+from sim.core.prefetch import AHEAD, prefetch
 
 _RECIPIENT = np.uint32(Stream.RECIPIENT)
 _CLICK = np.uint32(Stream.CLICK)
@@ -28,7 +28,6 @@ _SHARE = np.uint32(Stream.SHARE)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
 PROSPECT, MEMBER, CHURNED = 0, 1, 2
 PRODUCT, TEAM, INVITE, POST = 0, 1, 2, 3
-_AHEAD = 24  # persons: how long before their turn their traits are fetched
 
 
 @nb.njit(cache=True)
@@ -112,7 +111,7 @@ def occasions(  # type: ignore[no-untyped-def]
         kind[n] = TEAM if calls[n] and team[n] >= 0 else PRODUCT
     usual, prefers = 0.0, 0.0  # most expect the same
     for n in range(buyers, person.size):
-        later = np.uint32(person[min(n + _AHEAD, person.size - 1)])
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
         prefetch(uid, later)
         prefetch(joined, later)
         i, yuan = person[n], invitation[n - buyers]
@@ -157,7 +156,7 @@ def takers(  # type: ignore[no-untyped-def]
         most = max(most, reward[n])
     keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
     for n in range(person.size):
-        later = np.uint32(person[min(n + _AHEAD, person.size - 1)])
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
         prefetch(uid, later)
         prefetch(activity, later)
         prefetch(last_share, later)
@@ -347,7 +346,7 @@ def respond(  # type: ignore[no-untyped-def]
     """
     outcome = np.full(sharer.size, 2.0)
     for e in range(sharer.size):
-        later = np.uint32(recipient[min(e + _AHEAD, sharer.size - 1)])
+        later = np.uint32(recipient[min(e + AHEAD, sharer.size - 1)])
         prefetch(status, later)
         prefetch(uid, later)
         prefetch(trust, later)

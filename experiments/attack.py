@@ -191,8 +191,7 @@ def _print(scenario: Scenario, found: Attack) -> None:
     out, costs = tables.console(), found.costs
     prices = (
         f"An account costs {_yuan(costs.account):g} yuan, its part of a device included, an order by hand "
-        f"{_yuan(costs.action):g}; "
-        f"goods bring {costs.resale:.0%} of their list price.\n{TERMS}"
+        f"{_yuan(costs.action):g}; goods bring {costs.resale:.0%} of their list price.\n{TERMS}"
     )
     if not found.pays:
         out.print(f"[bold]{scenario.name}: no exploit pays.[/bold]")

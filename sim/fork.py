@@ -331,6 +331,6 @@ def _start_controls(shop: Shop, base: Scenario) -> None:
         if nobody_counted:
             setattr(risk, name, Tally(tally.limit, column[accounts]))
         elif limit is None:
-            tally.known, tally.tried = tally.accounts.copy(), np.zeros_like(tally.accounts)
+            tally.start()
     if risk.payments.limit is not None and before.accounts_per_payment is None:
         risk.recount_payments()

@@ -315,11 +315,6 @@ class Shop(mesa.Model):
         """Lower persons' satisfaction after something went wrong."""
         self.people.satisfaction[persons] *= 1 - self.config.operations.disappointment
 
-    def please(self, persons: Array) -> None:
-        """Let persons' satisfaction recover after something went well."""
-        satisfaction = self.people.satisfaction
-        satisfaction[persons] += self.config.operations.recovery * (1 - satisfaction[persons])
-
     def refund(self, rows: Array, status: OrderStatus) -> None:
         """Undo orders: everyone gets back from escrow what they themselves put in.
 

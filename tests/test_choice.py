@@ -87,5 +87,5 @@ def test_free_places_go_to_the_first_and_trying_takes_none() -> None:
     wanted, persons = np.array([0, 0, 0, 1, 1]), np.array([1, 5, 6, 7, 2], np.int32)
     for _ in range(2):
         assert book.finds_place(wanted, persons).tolist() == [False, True, False, True, False]
-    book.close(teams[1:], TeamState.FAILED, 9)
+    book.close(teams[1:], TeamState.FAILED, 9, heard_of=len(teams) - 1)
     assert book.finds_place(wanted, persons).tolist() == [False, True, False, False, False]

@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+AHEAD = 24  # persons: how long before their turn a kernel asks for what it will read of them
 _TO_READ, _KEEP, _DATA = 0, 3, 1  # what LLVM calls rw, locality and cache type
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from agents import waking
 from sim.core.draws import Stream, u01
-from sim.core.prefetch import prefetch
+from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import (
     NONE,
     ShareKind,
@@ -35,7 +35,6 @@ _MEMBER, _POST = np.int8(Status.MEMBER), np.int8(ShareKind.POST)
 _OF_THEIR_OWN, _BY_SHARE, _BY_KOL, _SENT = (
     np.int8(source) for source in (Source.OWN, Source.SHARE, Source.KOL, Source.RING)
 )
-_AHEAD = 24  # visitors: how long before their turn their rows are fetched
 _LAST = np.int32(np.iinfo(np.int32).max)
 
 
@@ -145,7 +144,7 @@ def _gather(  # type: ignore[no-untyped-def]
     last = np.int32(-1)
     while s + c + n + v < most:
         if visitors.size:
-            later = np.uint32(visitors[min(v + _AHEAD, visitors.size - 1)])
+            later = np.uint32(visitors[min(v + AHEAD, visitors.size - 1)])
             prefetch(status, later)
             prefetch(uid, later)
         i = _LAST
@@ -218,7 +217,7 @@ def _note_visits(who, tick, ticks_a_day, fake, joined, last_visit, active_weeks,
     week = day // 7
     real = first_today = 0
     for n in range(who.size):
-        later = np.uint32(who[min(n + _AHEAD, who.size - 1)])
+        later = np.uint32(who[min(n + AHEAD, who.size - 1)])
         prefetch(fake, later)
         prefetch(joined, later)
         prefetch(last_visit, later)

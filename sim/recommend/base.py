@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core.draws import Stream, philox, unit
-from sim.core.prefetch import prefetch
+from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import NONE
 from sim.recommend.log import Evidence, Impressions, Log
 from sim.recommend.rates import PANELS, sampled
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 UNKNOWN = -2  # in the first place of a stored slate: not yet made
-_AHEAD = 24  # visitors: how long before their turn their slates are fetched
 _BLOCK = 1 << 18  # scores that are ranked at a time: they should fit a processor's cache
 _TO_SPARE = 128  # one part of so many of the stored slates is for persons yet to come
 
@@ -256,7 +255,7 @@ def _fetch(stored, persons, uid):  # type: ignore[no-untyped-def]
     slates = np.empty((visits, places), np.int32)
     subject = np.empty(visits, np.uint32)
     for i in range(visits):
-        later = np.uint32(persons[min(i + _AHEAD, visits - 1)])
+        later = np.uint32(persons[min(i + AHEAD, visits - 1)])
         prefetch(uid, later)
         prefetch(stored, later)
         person = np.uint32(persons[i])

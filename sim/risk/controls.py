@@ -72,8 +72,12 @@ class Tally:
     def __init__(self, limit: int | None, used: Array) -> None:
         self.limit = limit
         self.accounts = np.bincount(used)
-        self.known = self.accounts.copy()  # those that existed already
-        self.tried = np.zeros_like(self.accounts)  # sign-ups since
+        self.start()
+
+    def start(self) -> None:
+        """Count tries from now on; what accounts there are already is nobody's guilt."""
+        self.known = self.accounts.copy()
+        self.tried = np.zeros_like(self.accounts)
 
     def admit(self, devices: Array, precedence: Array) -> Array:
         """Return a mask of the sign-ups for which there is room, and note that all were tried."""
@@ -204,9 +208,10 @@ class RiskControl:
 
     def must_pay_otherwise(self, persons: Array) -> Array:
         """Return a mask of those who were told that too many others pay from their payment account."""
-        known = np.zeros(len(self.shop.people), bool)
-        known[: len(self.cases)] = self.cases.must_pay_otherwise
-        told: Array = known[persons]
+        if self.payments.limit is None:
+            return np.zeros(len(persons), bool)
+        self._fit()
+        told: Array = self.cases.must_pay_otherwise[persons]
         return told
 
     def recount_payments(self) -> None:

@@ -25,6 +25,8 @@ visits_after        visits since, logarithm
 silence             days since its last visit before now, logarithm
 discounted          orders with a discount, share of its orders
 fresh_mates         those in its last order's team who signed up within a week of it, logarithm
+basket              what its orders are worth at list prices on average, yuan, logarithm
+units               units of its orders on average
 ==================  =================================================================================================
 
 A device or address that one account has to itself is not a node of the graph: it ties nothing together. The largest

@@ -240,10 +240,7 @@ class Referral(Scheme):
     def _commissions(self, orders: Orders) -> list[Earnings]:
         """Return commissions, one part a level."""
         promoters, parts = self.promoters, []
-        bound, up = (
-            np.arange(len(orders)),
-            orders.person,
-        )  # orders with somebody at this level, and whom
+        bound, up = np.arange(len(orders)), orders.person  # at each level: orders with somebody there, and whom
         for level in range(self.config.levels):
             up = promoters.above(up)
             is_bound = up >= 0

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core.draws import Stream, philox, unit
-from sim.core.prefetch import prefetch
+from sim.core.prefetch import AHEAD, prefetch
 from sim.core.table import Column, Table, column
 from sim.offers import NONE, Mode
 
 Array = npt.NDArray[Any]
 _LOBBY = np.uint32(Stream.LOBBY)
-_AHEAD = 24  # visitors: how long before their turn their traits are fetched
 _JOIN_TEAM = np.int8(Mode.JOIN_TEAM)
 
 
@@ -137,12 +136,11 @@ class TeamBook:
         self.places.person[places] = NONE
         np.subtract.at(self.teams.filled, teams, np.int16(1))
 
-    def close(self, teams: Array, state: TeamState, tick: int, heard_of: int | None = None) -> None:
-        """Teams (rows, each once) are filled or have failed; people hear of so many of them, of all by default."""
+    def close(self, teams: Array, state: TeamState, tick: int, heard_of: int) -> None:
+        """Teams (rows, each once) are filled or have failed; people hear of so many of them."""
         if teams.size:
-            known = teams.size if heard_of is None else heard_of
-            self.closed += known
-            self.full += known if state == TeamState.FILLED else 0
+            self.closed += heard_of
+            self.full += heard_of if state == TeamState.FILLED else 0
             self.teams.state[teams] = state
             self.teams.closed[teams] = tick
             self._index = None
@@ -363,7 +361,7 @@ def lay_out(  # type: ignore[no-untyped-def]
     looks, which = np.empty(width), np.empty(width)  # uniforms: whether one sees the lobby, and which team there
     teams = np.empty(width + 1, np.int64)  # that one can join, -1 for none
     for v in range(visits):
-        later = np.uint32(person[min(v + _AHEAD, visits - 1)])
+        later = np.uint32(person[min(v + AHEAD, visits - 1)])
         prefetch(uid, later)
         prefetch(hassle, later)
         if not may_buy[v]:

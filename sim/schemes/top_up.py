@@ -8,6 +8,7 @@ their list price, drawn for each person and occasion from the power distribution
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,10 +67,8 @@ def _with_more_units(coupon: Coupon, orders: Orders) -> tuple[Orders, Array]:
         possible &= taken >= 0
         discount[:, scheme.number - 1] = taken
     worth = shop.products.price[orders.product] * units
-    longer = orders.take(np.arange(len(orders)))
-    longer.quantity, longer.worth, longer.discount = units.astype(np.int32), worth, discount
-    longer.pay = worth - discount.sum(axis=1)
-    return longer, possible
+    pay = worth - discount.sum(axis=1)
+    return replace(orders, quantity=units.astype(np.int32), worth=worth, discount=discount, pay=pay), possible
 
 
 def _as_offers(orders: Orders) -> Offers:
