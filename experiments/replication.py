@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Progress = Callable[[float, int], None]
 """Called with the number of runs done, fractions included where they are known, and the number of all."""
 MAX_SEED = 2**32 - 1
+_PATIENCE = 3  # how often a run is asked for that a cluster lost
 
 
 class Work(Protocol):
@@ -190,7 +191,7 @@ def execute(
     """Make runs, each once even if it is asked for twice; see :func:`replicate`.
 
     A run that fails is tried again when the others are done, and alone, so that one which needs more memory than its
-    share, or kills its process, harms no other.
+    share, or kills its process, harms no other. What a cluster loses is no failure: it is asked for again.
 
     Parameters
     ----------
@@ -305,15 +306,19 @@ class _Crew:
         """Run one task while nothing else runs, in a fresh pool if the last one broke."""
         if self._given is None and self._workers == 1:
             return _attempt(task, self._light, watch)
-        try:
-            future = self._submit(task)
-        except BrokenExecutor:
-            if self._given is not None:
-                return traceback.format_exc()
-            self.dismiss()
-            future = self._submit(task)
-        self._futures[future] = task
-        return _outcome(future)
+        for _ in range(_PATIENCE):
+            try:
+                future = self._submit(task)
+            except BrokenExecutor:
+                if self._given is not None:
+                    return traceback.format_exc()
+                self.dismiss()
+                future = self._submit(task)
+            self._futures[future] = task
+            outcome = _outcome(future)
+            if not future.cancelled():
+                break
+        return outcome
 
     def stop(self) -> None:
         """Give up everything that has not ended; an executor that was given stays as it is, but for these tasks."""

@@ -23,6 +23,8 @@ RUN_FACTOR = 4
 """A whole run against its people and network: orders, exposures and the tables that are kept of it."""
 SHARE_OF_AVAILABLE = 0.9
 CONNECT_SECONDS = 10
+SILENCE = "300s"
+"""How long a Dask process may say nothing: compiling kernels holds its interpreter, on a busy machine for a minute."""
 
 
 def bytes_a_run(scenario: Scenario) -> int:
@@ -76,6 +78,7 @@ def executor_for(address: str | None) -> Iterator[Executor | None]:
         yield None
         return
     try:
+        import dask
         from distributed import Client
     except ImportError:
         message = "needs Dask, which is not installed: pip install 'shopsim[distributed]'."
@@ -83,31 +86,42 @@ def executor_for(address: str | None) -> Iterator[Executor | None]:
     try:
         where = urlsplit(address)
         socket.create_connection((where.hostname, where.port or 0), CONNECT_SECONDS).close()
+        dask.config.set({"distributed.comm.timeouts.tcp": SILENCE})
         client: Any = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as problem:
         message = f"{address}: no Dask scheduler answers there ({problem}); allowed is one such as tcp://host:8786."
         raise ScenarioFileError(Problem(message, "--dask")) from None
-    with client:
+    with _Cluster(client) as cluster:
         for worker, engine in client.run(versions).items():
             if engine != versions():
                 differing = ", ".join(sorted({name for name, _ in engine.items() ^ versions().items()}))
                 message = f"worker {worker} has another engine than this process: {differing} differ."
                 raise ScenarioFileError(Problem(message, "--dask"))
-        yield _Cluster(client)
+        yield cluster
 
 
 class _Cluster(Executor):
-    """A Dask client as an executor that breaks, and does not wait for ever, when the scheduler is lost for good."""
+    """A Dask client as an executor that breaks for good, and does not wait for ever, when the scheduler is lost.
+
+    A client that lost the connection cancels what it had asked for, and tries to connect again by itself.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
         # Not pure: a second attempt is a new task, and not the memory of the first.
         self._executor = client.get_executor(pure=False)
+        self._is_gone = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        while self._client.status == "connecting":  # again, until its timeout
+        until = time.monotonic() + 3 * CONNECT_SECONDS
+        while self._client.status == "connecting" and not self._is_gone and time.monotonic() < until:
             time.sleep(0.1)
-        if self._client.status != "running":
+        self._is_gone = self._is_gone or self._client.status != "running"
+        if self._is_gone:
             raise BrokenExecutor("the Dask scheduler is gone")
         future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
         return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave the cluster, which goes on."""
+        self._client.close()
