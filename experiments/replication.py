@@ -340,7 +340,21 @@ class _Crew:
         if self._own is None:
             context = multiprocessing.get_context("spawn")  # on every platform, and safe beside threads
             self._own = ProcessPoolExecutor(self._workers, context, begin_work)
-        return self._own.submit(_attempt, task, self._light)
+        with undisturbed():
+            return self._own.submit(_attempt, task, self._light)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back while processes are started: they inherit that, and it finds none of them half awake."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def begin_work() -> None:

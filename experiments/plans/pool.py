@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from experiments.plans.evaluate import Runner
-from experiments.replication import begin_work
+from experiments.replication import begin_work, undisturbed
 
 
 class LastingPool(Executor):
@@ -29,12 +29,13 @@ class LastingPool(Executor):
 
     def submit[**P, T](self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Submit to the pool; see :class:`concurrent.futures.Executor`."""
-        try:
-            return self._pool.submit(function, *args, **kwargs)
-        except BrokenExecutor:
-            self._pool.shutdown()
-            self._pool = self._started()
-            return self._pool.submit(function, *args, **kwargs)
+        with undisturbed():
+            try:
+                return self._pool.submit(function, *args, **kwargs)
+            except BrokenExecutor:
+                self._pool.shutdown()
+                self._pool = self._started()
+                return self._pool.submit(function, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes."""
