@@ -1,8 +1,11 @@
-"""What a ring believes of its chances: of all plans alike, and of each plan that it has tried.
+"""What a ring believes of its chances: of all it could do, and of each course that it has tried.
 
-Beliefs of all plans start at one and move towards what happened by ``learning``. Of a plan that was tried, the share of
-its promise that controls took is known better: an average that gives what is recent at least the weight ``learning``.
-Plans are thus the arms of a bandit, and one that was never tried is worth what is believed of all.
+A course is a plan with a degree of hiding (:class:`agents.playbooks.Course`). What is believed of all courses is about
+accounts that hide nothing: at first that they lose what a ring suspects, which counts as one experience, then the
+average of what was learnt, in which what is recent has at least the weight ``learning``. Of what they lose, an account
+that disguises each facet with chance h is believed to lose the part 1 - h. Of a course that was tried, the share of its
+promise that controls took is known better: an average of its own. Courses are thus the arms of a bandit, and one that
+was never tried is worth what is believed of all.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from agents.playbooks import Play
+    from agents.playbooks import Course
 
 Array = npt.NDArray[Any]
 
@@ -25,72 +28,82 @@ class Beliefs:
     ----------
     learning : float
         Weight of what happened last.
+    suspicion : float
+        Share of their promise that accounts which hide nothing are believed to lose at first.
 
     Attributes
     ----------
-    admitted, bonus, discount : float
-        The chance to be let in, the shares of promised rewards and discounts that are got.
-    plans : list of str
-        Tried so far, in words.
+    admitted : float
+        The chance to be let in.
+    bonus, discount : float
+        The shares of promised rewards and discounts that accounts get which hide nothing.
+    lessons : int
+        How often these two were learnt.
+    courses : list of (str, float)
+        Tried so far: plan in words, and chance of disguises.
     caught : list of float
         Of each of these, the share of its promise that controls take; 0 until the first group is through.
     tries : list of int
         How often each was judged.
     """
 
-    def __init__(self, learning: float) -> None:
+    def __init__(self, learning: float, suspicion: float) -> None:
         self.learning = learning
-        self.admitted = self.bonus = self.discount = 1.0
-        self.plans: list[str] = []
+        self.admitted = 1.0
+        self.bonus = self.discount = 1.0 - suspicion
+        self.lessons = 0
+        self.courses: list[tuple[str, float]] = []
         self.caught: list[float] = []
         self.tries: list[int] = []
 
-    def number_of(self, plan: str) -> int:
-        """Return the index of a plan among those tried, a new one if it is the first time."""
-        if plan not in self.plans:
-            self.plans.append(plan)
+    def number_of(self, course: Course) -> int:
+        """Return the index of a course among those tried, a new one if it is the first time."""
+        if course.key not in self.courses:
+            self.courses.append(course.key)
             self.caught.append(0.0)
             self.tries.append(0)
-        return self.plans.index(plan)
+        return self.courses.index(course.key)
 
-    def has_tried(self, plan: str) -> bool:
-        """Whether it is known what became of a plan."""
-        return plan in self.plans and self.tries[self.plans.index(plan)] > 0
+    def has_tried(self, course: Course) -> bool:
+        """Whether it is known what became of a course."""
+        return course.key in self.courses and self.tries[self.courses.index(course.key)] > 0
 
-    def income(self, play: Play) -> float:
-        """Return what a plan is expected to bring accounts that are let in, fen."""
-        if self.has_tried(play.name):
-            return (1 - self.caught[self.plans.index(play.name)]) * (play.bonus + play.discount)
-        return self.bonus * play.bonus + self.discount * play.discount
+    def income(self, course: Course) -> float:
+        """Return what a course is expected to bring accounts that are let in, fen."""
+        play, seen = course.play, 1 - course.hidden
+        if self.has_tried(course):
+            return (1 - self.caught[self.courses.index(course.key)]) * (play.bonus + play.discount)
+        return (1 - seen * (1 - self.bonus)) * play.bonus + (1 - seen * (1 - self.discount)) * play.discount
 
     def learn_admission(self, is_in: Array) -> None:
         """Learn which of some new accounts were let in, bool."""
         if is_in.size:
             self.admitted += self.learning * (float(is_in.mean()) - self.admitted)
 
-    def learn_shares(self, rewards: tuple[Array, Array], discounts: tuple[Array, Array]) -> None:
-        """Learn what groups have, and were promised; fen, (groups,)."""
-        self.bonus = self._updated(self.bonus, *rewards)
-        self.discount = self._updated(self.discount, *discounts)
+    def learn_shares(self, hidden: Array, rewards: tuple[Array, Array], discounts: tuple[Array, Array]) -> None:
+        """Learn from groups, by the chance of their disguises, what they have and were promised; fen, (groups,)."""
+        self.lessons += 1
+        self.bonus = self._updated(self.bonus, 1 - hidden, *rewards)
+        self.discount = self._updated(self.discount, 1 - hidden, *discounts)
 
-    def _updated(self, belief: float, received: Array, promised: Array) -> float:
+    def _updated(self, belief: float, seen: Array, received: Array, promised: Array) -> float:
         """Return a belief; more than promised counts as promised, and who was promised nothing learns nothing."""
-        due = float(promised.sum())
+        due = float((seen * promised).sum())
         if due <= 0:
             return belief
-        outcome = float(np.clip(received, 0.0, promised).sum()) / due
-        return belief + self.learning * (outcome - belief)
+        lost = float((promised - np.clip(received, 0.0, promised)).sum()) / due
+        return belief + max(self.learning, 1 / (self.lessons + 1)) * (1.0 - min(lost, 1.0) - belief)
 
-    def learn_plans(self, plan: Array, kept: Array) -> None:
+    def learn_courses(self, course: Array, kept: Array) -> None:
         """Learn which share of its promise each of some groups kept.
 
         Parameters
         ----------
-        plan : int ndarray, shape (groups,)
-            Indices of plans.
+        course : int ndarray, shape (groups,)
+            Indices of courses.
         kept : float ndarray, shape (groups,)
         """
-        for at in np.unique(plan).tolist():
+        for at in np.unique(course).tolist():
             self.tries[at] += 1
             weight = max(self.learning, 1 / self.tries[at])
-            self.caught[at] += weight * (1.0 - float(kept[plan == at].mean()) - self.caught[at])
+            self.caught[at] += weight * (1.0 - float(kept[course == at].mean()) - self.caught[at])

@@ -15,7 +15,7 @@ from sim.offers import A_TEAM_OF_ITS_OWN, NONE
 
 if TYPE_CHECKING:
     from agents.fraudsters import Ring
-    from agents.playbooks import Play
+    from agents.playbooks import Course
 
 Array = npt.NDArray[Any]
 _LEAST_LOSS = 0.01  # where dearer goods cost nothing, as if they cost this share of what they are dearer
@@ -115,14 +115,14 @@ def timetable(plan: Plan, now: int, is_new: Array, before: Array, between: Array
     return due, signs_up, orders, due.max(axis=1) + 2
 
 
-def goods_for(ring: Ring, play: Play, row: Array) -> tuple[Array, Array]:
+def goods_for(ring: Ring, course: Course, row: Array) -> tuple[Array, Array]:
     """Return what each step of each group buys, and how many units, int64 (groups, steps); -1 and 0: nothing.
 
     Those who hide their choice take what sells most among what serves as well and still pays. All who join a team take
     what its opener took, in units of their own.
     """
-    plan, config, products = play.exploit.plan, ring.config, ring.shop.products
-    profit, cost = ring.expected(play, plan.accounts)
+    play, plan, config, products = course.play, course.play.exploit.plan, ring.config, ring.shop.products
+    profit, cost = ring.expected(course, plan.accounts)
     loss = 1 - config.resale - play.exploit.on_top  # by each fen that goods are dearer
     slack = max(0.0, profit - config.caution * cost) / max(1, plan.orders) / max(loss, _LEAST_LOSS)
     product = np.full((len(row), len(plan.steps)), NONE, np.int64)

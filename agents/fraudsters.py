@@ -1,9 +1,10 @@
 """Fraud rings: accounts that were never people, opened while it pays.
 
 A ring is a rational firm with limited knowledge. It has a playbook: the sequences of permitted actions that pay best
-under the schemes that run now, found by rehearsal (:mod:`agents.playbooks`). At every decision it works out what each
-plan would bring an account, and opens a batch of groups of accounts under the best plan if that returns enough. A group
-then does the plan's steps one by one: sign up, invite, order, join each other's teams, send goods back.
+under the schemes that run now, found by rehearsal (:mod:`agents.playbooks`), and it can hide nothing, half or all of
+what it knows to hide (:mod:`agents.hiding`). At every decision it works out what each course, a plan so hidden, would
+bring an account, and opens a batch of groups of accounts under the best if that returns enough. A group then does the
+plan's steps one by one: sign up, invite, order, join each other's teams, send goods back.
 
 With ``a`` the chance to be let in, and ``b`` and ``c`` the shares of promised rewards and discounts that it believes to
 get, a group of n new accounts that buys and keeps goods of list price p expects::
@@ -12,9 +13,10 @@ get, a group of n new accounts that buys and keeps goods of list price p expects
     income = a (b rewards + c discounts)
 
 The beliefs start at one and follow what happened (:mod:`agents.beliefs`); they fall when rewards are cancelled or taken
-back later. A ring whose best plan returns no more than ``caution`` stops, and starts again when rules or beliefs make
-it worth while. A plan is tried by one group first; while that is under way, only plans that have been tried are
-played. Then a ring grows as it sees groups come through, up to ``batch`` accounts at a decision.
+back later. So a ring begins openly, and hides when it is caught. If its best course returns no more than ``caution``,
+it stops, and starts again when rules or beliefs make it worth while. A course is tried by one group first; while that
+is under way, only courses that have been tried are taken. Then a ring grows as it sees groups come through, up to
+``batch`` accounts at a decision.
 
 It learns the controls by running into them: a device on which a sign-up was refused takes no more accounts, new ones
 are bought only if they pay; and an account through which it invited serves again as long as that brought what was
@@ -24,6 +26,7 @@ accounts are made to look like honest newcomers is in :mod:`agents.hiding`, when
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import mesa
@@ -34,7 +37,7 @@ from agents import hiding
 from agents.actions import Deed
 from agents.beliefs import Beliefs
 from agents.errands import Errands
-from agents.playbooks import Market, Play
+from agents.playbooks import Course, Market
 from agents.recruiting import count_free_places, open_groups, places_of_a_new_device
 from agents.ring_tables import Accounts, Devices, Groups, received_by_group, whose_turn
 from sim.core import draws
@@ -73,13 +76,17 @@ def metrics(shop: Shop) -> dict[str, float]:
         Profit over cost; NaN before any cost.
     ``rings_active``
         Rings that had a plan worth playing, or one on trial, at their last decision.
+    ``ring_hiding``
+        Of all facets that accounts of rings can be told by, the share that is disguised; NaN without accounts.
     """
     rings = list(shop.agents_by_type.get(Ring, ()))
     profit, cost = sum(r.profit for r in rings), sum(r.cost for r in rings)
+    facets = sum(r.accounts.hidden.size for r in rings)
     return {
         "ring_profit": profit / FEN,
         "ring_return": profit / cost if cost else float("nan"),
         "rings_active": float(sum(r.is_active for r in rings)),
+        "ring_hiding": sum(float(r.accounts.hidden.sum()) for r in rings) / facets if facets else float("nan"),
     }
 
 
@@ -116,11 +123,11 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         self.shop, self.number, self.devices, self.market, self._enters = shop, number, devices, market, enters
         self.config = config = shop.config.fraud
         self.accounts, self.groups, self.errands = Accounts(), Groups(), Errands()
-        self.beliefs = Beliefs(config.learning)
+        self.beliefs = Beliefs(config.learning, config.suspicion)
         self.spent = 0
         self.is_active = False
         self._every = max(shop.clock.ticks(config.decide_every), _STEPS_OF_A_BATCH)
-        self._disguise, self._disguise_of_buyers = (hiding.expected_cost(config, orders) for orders in (False, True))
+        self._chances = hiding.choices(config)
         self._orders = np.zeros(0, np.int64)  # rows of the order book
         self._book_read = 0
 
@@ -231,16 +238,18 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         size = np.maximum(np.bincount(accounts.group, minlength=len(groups)), 1)
         inside = np.bincount(accounts.group, is_in, len(groups)) / size  # the part of each group that was let in
         whole = rows[groups.judged[rows] | (inside[rows] == 1.0)]  # others failed for another reason
-        self.beliefs.learn_shares((bonus[whole], groups.bonus[whole]), (discount[whole], groups.discount[whole]))
+        self.beliefs.learn_shares(
+            groups.hidden[whole], (bonus[whole], groups.bonus[whole]), (discount[whole], groups.discount[whole])
+        )
         self._judge(rows, bonus + discount, inside * (groups.bonus + groups.discount))
         groups.judged[fresh] = True
         groups.had[rows] = (bonus + discount)[rows]
 
     def _judge(self, rows: Array, received: Array, promised: Array) -> None:
-        """Learn of each plan what controls took of some of its groups; who invited in vain does not serve again."""
+        """Learn of each course what controls took of some of its groups; who invited in vain does not serve again."""
         rows = rows[promised[rows] > 0]
         kept = np.clip(received[rows] / promised[rows], 0.0, 1.0)
-        self.beliefs.learn_plans(self.groups.plan[rows], kept)
+        self.beliefs.learn_courses(self.groups.course[rows], kept)
         self.accounts.serves[self.groups.root[rows[kept < _AS_PROMISED]]] = False
 
     def _note_refusals(self, refused: Array) -> None:
@@ -290,65 +299,69 @@ class Ring(mesa.Agent):  # type: ignore[misc]
     # Deciding.
 
     def decide(self) -> None:
-        """Open a batch of accounts under the best plan, if it returns enough."""
-        play = self.best_play()
-        self.is_active = play is not None or self._waits_for_a_trial()
-        if play is not None and (groups := self._how_many(play)) > 0:
-            open_groups(self, play, groups)
+        """Open a batch of accounts on the best course, if it returns enough."""
+        course = self.best_course()
+        self.is_active = course is not None or self._waits_for_a_trial()
+        if course is not None and (groups := self._how_many(course)) > 0:
+            open_groups(self, course, groups)
 
-    def best_play(self) -> Play | None:
-        """Return the plan that earns most an account among those that return more than ``caution``, None if none."""
+    def best_course(self) -> Course | None:
+        """Return the course that earns most an account among those that return more than ``caution``, None if none."""
         room = self.config.capacity - len(self.accounts)
         if room <= 0:
             return None
-        free, waits, has_root = count_free_places(self), self._waits_for_a_trial(), self.roots().size > 0
+        free, waits = count_free_places(self), self._waits_for_a_trial()
+        has_root = {chance: self.roots(chance).size > 0 for chance in self._chances}
         device = self.config.device_cost / places_of_a_new_device(self)
         best, best_value = None, -np.inf
-        for play in self.market.plays():
-            if waits and not self.beliefs.has_tried(play.name):
+        for course in itertools.starmap(Course, itertools.product(self.market.plays(), self._chances)):
+            if waits and not self.beliefs.has_tried(course):
                 continue
-            number = play.exploit.plan.accounts - int(has_root and play.exploit.plan.root_only_invites)
-            profit, cost = self.expected(play, number, 0.0 if free >= number else device)
+            plan = course.play.exploit.plan
+            number = plan.accounts - int(has_root[course.hidden] and plan.root_only_invites)
+            profit, cost = self.expected(course, number, 0.0 if free >= number else device)
             if number <= room and profit > self.config.caution * cost and profit / number > best_value:
-                best, best_value = play, profit / number
+                best, best_value = course, profit / number
         return best
 
-    def _how_many(self, play: Play) -> int:
+    def _how_many(self, course: Course) -> int:
         """Return how many groups to open: a batch, but no more under way than ``_GROWTH`` for each that is through."""
-        plan, groups = play.exploit.plan, self.groups
+        plan, groups = course.play.exploit.plan, self.groups
         batch = max(1, self.config.batch // (plan.accounts - int(plan.root_only_invites)))
-        same = groups.plan == self.beliefs.number_of(play.name)
+        same = groups.course == self.beliefs.number_of(course)
         through = int((same & groups.judged).sum())
         return min(batch, max(1, _GROWTH * through) - int((same & ~groups.judged).sum()))
 
     def _waits_for_a_trial(self) -> bool:
-        """Whether a first group of some plan is under way: one plan is tried at a time."""
-        pending = np.unique(self.groups.plan[~self.groups.judged])
-        return any(self.beliefs.tries[plan] == 0 for plan in pending.tolist())
+        """Whether a first group of some course is under way: one is tried at a time."""
+        pending = np.unique(self.groups.course[~self.groups.judged])
+        return any(self.beliefs.tries[course] == 0 for course in pending.tolist())
 
-    def expected(self, play: Play, number: int, device: float = 0.0) -> tuple[float, float]:
-        """Return the profit and the cost that a ring expects of a group that plays a plan, fen.
+    def expected(self, course: Course, number: int, device: float = 0.0) -> tuple[float, float]:
+        """Return the profit and the cost that a ring expects of a group that takes a course, fen.
 
         Parameters
         ----------
-        play : Play
+        course : Course
         number : int
             New accounts.
         device : float
             For devices, an account that does not get its own.
         """
-        config, plan = self.config, play.exploit.plan
-        others = max(0, number - play.buyers)
-        disguise = play.buyers * self._disguise_of_buyers + others * self._disguise
+        config, (play, hidden) = self.config, course
+        plan, others = play.exploit.plan, max(0, number - play.buyers)
+        disguise = play.buyers * hiding.expected_cost(config, hidden, True)
+        disguise += others * hiding.expected_cost(config, hidden, False)
         work = (plan.orders + plan.returns) * config.action_cost + (1 - config.resale) * play.worth
-        cost = number * (config.account_cost + (1 - config.skill) * device) + disguise + self.beliefs.admitted * work
-        return self.beliefs.admitted * self.beliefs.income(play) - cost, cost
+        cost = number * (config.account_cost + (1 - hidden) * device) + disguise + self.beliefs.admitted * work
+        return self.beliefs.admitted * self.beliefs.income(course) - cost, cost
 
-    def roots(self) -> Array:
-        """Return the accounts (rows) that can invite for further groups, those that have invited least first."""
+    def roots(self, hidden: float) -> Array:
+        """Return the accounts (rows), so hidden, that can invite for further groups, those that invited least first."""
         rows = np.flatnonzero(self.accounts.serves)
-        rows = rows[self._is_in()[rows]]
-        return rows[np.argsort(self.accounts.invited[rows], kind="stable")]
+        rows = rows[self._is_in()[rows] & (self.groups.hidden[self.accounts.group[rows]] == hidden)]
+        least_first: Array = rows[np.argsort(self.accounts.invited[rows], kind="stable")]
+        return least_first
 
     # Books.
 

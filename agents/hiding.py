@@ -1,7 +1,9 @@
 """How fake accounts hide: each looks like an honest newcomer in some respects and not in others.
 
-An account can be told by its facets (:class:`Facet`). Of each facet of each account an addressed draw with the ring's
-``skill`` says whether it is disguised; a disguised one costs ``hiding_cost``, and an own device its price besides.
+An account can be told by its facets (:class:`Facet`). Of each facet of each account an addressed draw says whether it
+is disguised, with a chance that the ring chooses: none, half or all of its ``skill``, or the ``effort`` of it that the
+scenario sets. A disguised facet costs ``hiding_cost``, and a device of its own ``identity_cost`` besides: where nobody
+looks, it does not pay to hide.
 
 =============  ==========================================  ========================================================
 facet          disguised                                   not disguised
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+_EFFORTS = (0.0, 0.5, 1.0)  # shares of its skill that a ring may use
 _HASTE = 2.0  # hours from sign-up to the first order of an account that does not hide its haste, mean
 _AT_ONCE = 0.5  # of those that hide it; many honest newcomers sign up because they want something
 
@@ -57,7 +60,13 @@ class Facet(IntEnum):
 OF_ORDERS = (Facet.FIRST_ORDER, Facet.WARM_UP, Facet.CHOICE)  # nothing to disguise for an account that only signs up
 
 
-def disguises(shop: Shop, ring: int, accounts: Array, orders: bool) -> Array:
+def choices(config: FraudConfig) -> tuple[float, ...]:
+    """Return the chances among which a ring chooses, each that an account disguises one of its facets; ascending."""
+    efforts = _EFFORTS if config.effort is None else (config.effort,)
+    return tuple(sorted({config.skill * effort for effort in efforts}))
+
+
+def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: bool) -> Array:
     """Return which facets of new accounts are disguised.
 
     Parameters
@@ -66,6 +75,8 @@ def disguises(shop: Shop, ring: int, accounts: Array, orders: bool) -> Array:
     ring : int
     accounts : int ndarray, shape (n,)
         Numbers of the accounts within the ring.
+    chance : float
+        Of each facet, in [0, 1]; what is disguised at one chance is disguised at every higher one.
     orders : bool
         Whether the accounts are to order anything.
 
@@ -75,16 +86,16 @@ def disguises(shop: Shop, ring: int, accounts: Array, orders: bool) -> Array:
     """
     facets = np.arange(len(Facet))
     u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 0, facets)
-    hidden: Array = u < shop.config.fraud.skill
+    hidden: Array = u < chance
     if not orders:
         hidden[:, OF_ORDERS] = False
     return hidden
 
 
-def expected_cost(config: FraudConfig, orders: bool) -> float:
+def expected_cost(config: FraudConfig, chance: float, orders: bool) -> float:
     """Return what disguises cost an account on average, fen; ``orders``: whether it is to order anything."""
     facets = len(Facet) if orders else len(Facet) - len(OF_ORDERS)
-    return config.skill * (facets * config.hiding_cost + config.device_cost)
+    return chance * (facets * config.hiding_cost + config.identity_cost)
 
 
 def waits(shop: Shop, ring: int, accounts: Array, hidden: Array) -> tuple[Array, Array]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from agents import hiding
 from agents.actions import ORDERS, Deed, Goods, Plan
 from agents.planner import Costs, Exploit, search
 from agents.rehearsal import Rehearsal
@@ -57,7 +56,7 @@ def playbook(
 
 def _found(scenario: Scenario, schemes: tuple[int, ...], leaked: tuple[int, ...], seed: int) -> tuple[Exploit, ...]:
     fraud = scenario.config.fraud
-    costs = Costs(fraud.account_cost + hiding.expected_cost(fraud, True), fraud.action_cost, fraud.resale)
+    costs = Costs.of(fraud)
     try:
         rehearsal = Rehearsal(scenario, schemes, leaked, SEED)
     except ScenarioError:
@@ -106,6 +105,18 @@ class Play:
     discount: float
     worth: float
     buyers: int
+
+
+class Course(NamedTuple):
+    """A plan, and the chance with which each facet of its accounts is disguised (:mod:`agents.hiding`)."""
+
+    play: Play
+    hidden: float
+
+    @property
+    def key(self) -> tuple[str, float]:
+        """What it is known by, whatever prices are: the plan in words, and the chance."""
+        return self.play.name, self.hidden
 
 
 class Market:

@@ -16,7 +16,7 @@ from sim.core.draws import Stream
 
 if TYPE_CHECKING:
     from agents.fraudsters import Ring
-    from agents.playbooks import Play
+    from agents.playbooks import Course
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
@@ -45,24 +45,25 @@ def places_of_a_new_device(ring: Ring) -> int:
     return max(1, int(takes.max()))
 
 
-def open_groups(ring: Ring, play: Play, count: int) -> None:
+def open_groups(ring: Ring, course: Course, count: int) -> None:
     """Open the accounts of groups that play a plan; without a free place on its devices, the ring buys new ones.
 
     Parameters
     ----------
     ring : Ring
-    play : Play
+    course : Course
     count : int
         Groups; as many of them are opened as its capacity allows.
     """
-    config, shop, plan, tick = ring.config, ring.shop, play.exploit.plan, ring.shop.clock.tick
-    is_new = _who_is_new(ring, plan, count)
+    config, shop, play, tick = ring.config, ring.shop, course.play, ring.shop.clock.tick
+    plan, roots = play.exploit.plan, ring.roots(course.hidden)
+    is_new = _who_is_new(ring, plan, roots, count)
     number = len(ring.accounts) + np.arange(is_new.sum())
     row = np.empty(is_new.shape, np.int64)
     row[is_new] = number
-    row[~is_new] = ring.roots()[: (~is_new).sum()]
+    row[~is_new] = roots[: (~is_new).sum()]
     slot = np.broadcast_to(np.arange(plan.accounts), is_new.shape)[is_new]
-    hidden = hiding.disguises(shop, ring.number, number, True)
+    hidden = hiding.disguises(shop, ring.number, number, course.hidden, True)
     hidden[np.ix_(~np.isin(slot, [s.account for s in plan.steps if s.deed in ORDERS]), hiding.OF_ORDERS)] = False
     device = _devices_of(ring, hidden)
     ordinary = hiding.addresses(shop, ring.number, number)
@@ -77,14 +78,15 @@ def open_groups(ring: Ring, play: Play, count: int) -> None:
     )  # fmt: skip
     ring.groups.append(
         len(is_new),
-        plan=ring.beliefs.number_of(play.name),
+        course=ring.beliefs.number_of(course),
+        hidden=course.hidden,
         root=row[:, 0],
         bonus=play.bonus,
         discount=play.discount,
         over=over,
     )
-    _note_inviters(ring, plan, row, is_new)
-    _plan_errands(ring, plan, row, due, goods_for(ring, play, row), is_new)
+    _note_inviters(ring, plan, roots, row, is_new)
+    _plan_errands(ring, plan, row, due, goods_for(ring, course, row), is_new)
     ring.spent += number.size * config.account_cost + int(hidden.sum()) * config.hiding_cost
 
 
@@ -110,11 +112,11 @@ def _plan_errands(ring: Ring, plan: Plan, row: Array, due: Array, goods: tuple[A
         ring.accounts.product[account[:, at]] = product[:, at]
 
 
-def _who_is_new(ring: Ring, plan: Plan, count: int) -> Array:
+def _who_is_new(ring: Ring, plan: Plan, roots: Array, count: int) -> Array:
     """Return which accounts of so many groups are to be opened, bool (groups, accounts); no more than capacity."""
     is_new = np.ones((count, plan.accounts), bool)
     if plan.root_only_invites:
-        is_new[: ring.roots().size, 0] = False
+        is_new[: roots.size, 0] = False
     fits: Array = np.cumsum(is_new.sum(axis=1)) <= ring.config.capacity - len(ring.accounts)
     return np.asarray(is_new[fits])
 
@@ -126,7 +128,7 @@ def _devices_of(ring: Ring, hidden: Array) -> Array:
     if missing := max(0, int((~alone).sum()) - free.size):
         free = np.concatenate([free, _buy_shared_devices(ring, missing)])
     bought = ring.devices.append(int(alone.sum()), ring=ring.number, address=ring.home, takes=1)
-    ring.spent += bought.size * ring.config.device_cost
+    ring.spent += bought.size * ring.config.identity_cost
     device = np.empty(alone.size, np.int64)
     device[alone], device[~alone] = bought, free[: alone.size - bought.size]
     return device
@@ -142,9 +144,9 @@ def _buy_shared_devices(ring: Ring, accounts: int) -> Array:
     return np.repeat(bought, places)
 
 
-def _note_inviters(ring: Ring, plan: Plan, row: Array, is_new: Array) -> None:
+def _note_inviters(ring: Ring, plan: Plan, roots: Array, row: Array, is_new: Array) -> None:
     """Note who invites whom: as planned, but for accounts that hide it behind another that serves."""
-    accounts, roots = ring.accounts, ring.roots()
+    accounts = ring.accounts
     for step in plan.steps:
         if step.deed != Deed.OPEN or step.other < 0:
             continue

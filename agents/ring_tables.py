@@ -49,7 +49,8 @@ class Accounts(Table):
 class Groups(Table):
     """Groups of accounts that play a plan together; fen."""
 
-    plan: Column = column(np.int32)  # index of the ring's plans
+    course: Column = column(np.int32)  # index of what the ring has tried
+    hidden: Column = column(np.float64)  # chance that an account disguises one of its facets
     root: Column = column(np.int32)  # the account that is the plan's first, a row of Accounts
     bonus: Column = column(np.float64)  # promised by the rules
     discount: Column = column(np.float64)

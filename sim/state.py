@@ -87,7 +87,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     Ring: (
         "devices", "accounts", "groups", "errands", "beliefs", "spent", "is_active", "_orders", "_book_read",
     ),
-    Beliefs: ("admitted", "bonus", "discount", "plans", "caught", "tries"),
+    Beliefs: ("admitted", "bonus", "discount", "lessons", "courses", "caught", "tries"),
     SecondAccounts: ("accounts",),
     Brusher: (
         "hired", "lift", "brushed", "spent", "_devices", "_book_read", "_to_come", "_organic", "_before", "_last",

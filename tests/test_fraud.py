@@ -7,7 +7,7 @@ import pytest
 
 from agents import bounties, fraudsters
 from agents.fraudsters import Ring
-from agents.playbooks import Play, open_schemes, playbook
+from agents.playbooks import Course, open_schemes, playbook
 from sim import Scenario, Shop
 from sim.core.ledger import Account
 from sim.labels import Fraud
@@ -167,8 +167,8 @@ def test_merchants_who_stopped_paying_give_no_newcomer_discount() -> None:
 # Plans.
 
 
-def play_of(shop: Shop, ring: Ring | None = None) -> Play | None:
-    return (ring or shop.rings[0]).best_play()
+def course_of(shop: Shop, ring: Ring | None = None) -> Course | None:
+    return (ring or shop.rings[0]).best_course()
 
 
 def settled(shop: Shop) -> Shop:
@@ -178,69 +178,70 @@ def settled(shop: Shop) -> Shop:
     return shop
 
 
-def first_goods(play: Play) -> int:
+def first_goods(course: Course) -> int:
+    play = course.play
     return next(play.product[step.goods] for step in play.exploit.plan.steps if step.goods is not None)
 
 
 def test_coupon_hunter_orders_where_the_coupon_outweighs_the_loss_of_resale() -> None:
     shop = settled(shop_of(coupon(amount=30, threshold=80)))
-    play = play_of(shop)
+    course = course_of(shop)
     price = shop.products.price
     # 30 yuan off, a quarter of the price lost in resale: the cheapest product that qualifies is the best.
-    assert play is not None
-    assert play.exploit.fraud == Fraud.HUNTER
-    assert price[first_goods(play)] == price[price >= 80_00].min()
-    profit, cost = shop.rings[0].expected(play, 1)
-    assert profit == pytest.approx(30_00 - 0.25 * price[first_goods(play)] - 3_00 - 50)
+    assert course is not None
+    assert course.play.exploit.fraud == Fraud.HUNTER
+    assert price[first_goods(course)] == price[price >= 80_00].min()
+    profit, cost = shop.rings[0].expected(course, 1)
+    assert profit == pytest.approx(30_00 - 0.25 * price[first_goods(course)] - 3_00 - 50)
     assert cost == 30_00 - profit
 
 
 def test_coupon_with_a_high_threshold_is_not_worth_hunting() -> None:
-    assert play_of(settled(shop_of(coupon(amount=20, threshold=100)))) is None
+    assert course_of(settled(shop_of(coupon(amount=20, threshold=100)))) is None
 
 
 def test_plan_is_chosen_by_the_prices_of_the_shop_at_hand_and_its_stock() -> None:
     shop = settled(shop_of(coupon(amount=30, threshold=80), seed=3))
-    best = play_of(shop)
+    best = course_of(shop)
     assert best is not None
     shop.products.stock[first_goods(best)] = 0
-    second = play_of(shop)
+    second = course_of(shop)
     assert second is None or first_goods(second) != first_goods(best)
     shop.products.price *= 3
-    assert play_of(shop) is None or shop.products.price[first_goods(play_of(shop))] >= 80_00
+    assert course_of(shop) is None or shop.products.price[first_goods(course_of(shop))] >= 80_00
 
 
 def test_lower_beliefs_lower_the_expected_profit() -> None:
     ring = settled(shop_of(bonus(10))).rings[0]
-    play = play_of(ring.shop, ring)
-    assert play is not None
-    number = play.exploit.plan.accounts
+    course = course_of(ring.shop, ring)
+    assert course is not None
+    number = course.play.exploit.plan.accounts
     profits = []
     for ring.beliefs.admitted, ring.beliefs.bonus in ((1.0, 1.0), (0.5, 1.0), (0.5, 0.5), (0.1, 0.5)):
-        profits.append(ring.expected(play, number)[0])
+        profits.append(ring.expected(course, number)[0])
     income = 20_00 * (number - 1)
     assert profits == pytest.approx([share * income - number * 3_00 for share in (1.0, 0.5, 0.25, 0.05)])
-    assert play_of(ring.shop, ring) is None
+    assert course_of(ring.shop, ring) is None
 
 
 def test_what_is_known_of_a_plan_goes_before_what_is_believed_of_all() -> None:
     ring = settled(shop_of(bonus(10))).rings[0]
-    play = play_of(ring.shop, ring)
-    assert play is not None
-    at = ring.beliefs.number_of(play.name)
-    before = ring.expected(play, 6)[0]
-    ring.beliefs.learn_plans(np.array([at]), np.array([0.25]))
-    assert ring.expected(play, 6)[0] < before
+    course = course_of(ring.shop, ring)
+    assert course is not None
+    at = ring.beliefs.number_of(course)
+    before = ring.expected(course, 6)[0]
+    ring.beliefs.learn_courses(np.array([at]), np.array([0.25]))
+    assert ring.expected(course, 6)[0] < before
     assert ring.beliefs.caught[at] == 0.75
-    assert play_of(ring.shop, ring).name != play.name
-    ring.beliefs.learn_plans(np.array([at, at]), np.array([1.0, 0.5]))
+    assert course_of(ring.shop, ring).key != course.key
+    ring.beliefs.learn_courses(np.array([at, at]), np.array([1.0, 0.5]))
     assert ring.beliefs.caught[at] == pytest.approx(0.75 / 2 + 0.25 / 2)
 
 
 def test_more_caution_stops_a_ring_earlier() -> None:
     # The best star of six brings 5 x 4.00 for 6 accounts of 3 yuan: a return of a ninth.
-    assert play_of(settled(shop_of(bonus(2), fraud__caution="10%"))) is not None
-    assert play_of(settled(shop_of(bonus(2), fraud__caution="12%"))) is None
+    assert course_of(settled(shop_of(bonus(2), fraud__caution="10%"))) is not None
+    assert course_of(settled(shop_of(bonus(2), fraud__caution="12%"))) is None
 
 
 def test_playbook_is_searched_once_for_all_rings_seeds_and_horizons_and_anew_for_other_rules() -> None:

@@ -13,11 +13,13 @@ pytestmark = pytest.mark.slow
 SEEDS = (1, 2)
 
 
-# What is changed in the scenario. Watched: rings of six accounts that hide cheaply; the detector judges, but nothing is
-# done, so that as many come whatever their skill.
+# What is changed in the scenario. Watched: rings of six accounts that hide as well as they can, and cheaply; the
+# detector judges, but nothing is done, so that as many come whatever their skill.
 LIMITED: dict[str, object] = {"risk": {"accounts_per_device": 1, "payout_freeze": "7d"}}
 WATCHED: dict[str, object] = {
+    "fraud.effort": 1,
     "fraud.device_cost": 1,
+    "fraud.identity_cost": 1,
     "fraud.hiding_cost": 0.1,
     "fraud.capacity": 6,
     "risk.policy": dict.fromkeys(("challenge", "hold", "hold_untaught", "refuse", "freeze", "blacklist")),

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from agents import hiding
+from agents.beliefs import Beliefs
 from agents.hiding import Facet
+from agents.playbooks import Course
+from agents.recruiting import open_groups
 from sim import Scenario, Shop
 from sim.people import NEVER
 
@@ -15,7 +18,7 @@ SMALL = {
     "tick": "4h",
     "people": {"size": 200, "members_at_start": "20%"},
     "catalog": {"merchants": 3, "products": 40, "categories": 3, "price": {"median": 60, "sigma": 0.8}},
-    "fraud": {"rings": 1, "enter": "1d", "capacity": 60, "device_cost": 1},
+    "fraud": {"rings": 1, "enter": "1d", "capacity": 60, "device_cost": 1, "identity_cost": 1, "effort": 1},
     "schemes": [
         {"kind": "coupon", "coupon": "newcomer", "amount": 20, "threshold": 60},
         {"kind": "referral", "bonus": {"inviter": 15, "invitee": 15, "on": "first_order"}, "freeze": "0d"},
@@ -30,15 +33,16 @@ def shop_of(skill: float, **changes: object) -> Shop:
 
 def test_each_facet_is_hidden_with_the_chance_that_skill_says_and_on_its_own() -> None:
     shop = shop_of(0.3)
-    hidden = hiding.disguises(shop, 0, np.arange(20_000), True)
+    hidden = hiding.disguises(shop, 0, np.arange(20_000), 0.3, True)
     np.testing.assert_allclose(hidden.mean(axis=0), 0.3, atol=0.015)
     correlation = np.corrcoef(hidden.T.astype(float)) - np.eye(len(Facet))
     assert np.abs(correlation).max() < 0.03
-    assert not hiding.disguises(shop, 0, np.arange(100), False)[:, hiding.OF_ORDERS].any()
+    assert not hiding.disguises(shop, 0, np.arange(100), 0.3, False)[:, hiding.OF_ORDERS].any()
 
 
-def test_more_skill_hides_what_less_skill_hid_and_more() -> None:
-    little, much = (hiding.disguises(shop_of(skill), 0, np.arange(500), True) for skill in (0.2, 0.7))
+def test_a_higher_chance_hides_what_a_lower_one_hid_and_more() -> None:
+    shop = shop_of(0.7)
+    little, much = (hiding.disguises(shop, 0, np.arange(500), chance, True) for chance in (0.2, 0.7))
     assert (much >= little).all()
     assert much.sum() > 2 * little.sum()
 
@@ -72,7 +76,7 @@ def test_with_full_skill_every_account_has_its_own_device_and_an_address_like_an
 def test_sign_ups_and_first_orders_are_spread_only_by_those_who_hide_them() -> None:
     shop = shop_of(0.5)
     number = np.arange(5000)
-    hidden = hiding.disguises(shop, 0, number, True)
+    hidden = hiding.disguises(shop, 0, number, 0.5, True)
     before, between = hiding.waits(shop, 0, number, hidden)
     late, slow = hidden[:, Facet.SIGN_UP], hidden[:, Facet.FIRST_ORDER]
     assert (before[~late] == 0).all()
@@ -93,7 +97,7 @@ def test_accounts_that_look_around_buy_nothing_but_what_they_were_sent_for() -> 
 
 
 def test_hiding_is_paid_for_by_the_facet() -> None:
-    shop = shop_of(0.5, fraud__hiding_cost=2, fraud__device_cost=4).run()
+    shop = shop_of(0.5, fraud__hiding_cost=2, fraud__identity_cost=4).run()
     (ring,) = shop.rings
     config, accounts = shop.config.fraud, ring.accounts
     placed = accounts.product >= 0
@@ -101,7 +105,7 @@ def test_hiding_is_paid_for_by_the_facet() -> None:
     bought = len(ring.devices) - config.devices
     assert accounts.hidden[:, Facet.DEVICE].sum() == bought > 0
     expected = len(accounts) * config.account_cost + placed.sum() * config.action_cost
-    assert ring.spent == expected + accounts.hidden.sum() * config.hiding_cost + bought * config.device_cost
+    assert ring.spent == expected + accounts.hidden.sum() * config.hiding_cost + bought * config.identity_cost
 
 
 def test_hiding_that_costs_too_much_keeps_rings_away() -> None:
@@ -134,3 +138,64 @@ def test_rings_that_disguise_their_baskets_order_several_units_of_several_worths
         assert orders.size > 20
         assert (shop.book.quantity[orders].max() > 1) == (skill > 0)
         assert (np.unique(shop.book.worth[orders]).size > 5) == (skill > 0)
+
+
+def choosing(**changes: object) -> Shop:
+    """A shop whose rings choose how much they hide."""
+    return shop_of(0.5, fraud__effort=None, **changes)
+
+
+def test_where_nobody_looks_nothing_is_hidden() -> None:
+    shop = choosing().run()
+    assert len(shop.rings[0].accounts) > 20
+    assert not shop.rings[0].accounts.hidden.any()
+
+
+def test_a_ring_that_is_caught_openly_hides_and_one_that_suspects_it_hides_at_once() -> None:
+    for suspicion in (0.0, 0.8):
+        shop = choosing(fraud__suspicion=suspicion)
+        (ring,) = shop.rings
+        ring._settle_in()
+        first = ring.best_course()
+        assert first is not None
+        assert (first.hidden > 0) == (suspicion > 0)
+        number = ring.beliefs.number_of(first)
+        ring.beliefs.learn_courses(np.array([number]), np.array([0.0]))
+        promised = np.array([first.play.bonus]), np.array([first.play.discount])
+        nothing = (np.zeros(1), promised[0]), (np.zeros(1), promised[1])
+        ring.beliefs.learn_shares(np.array([first.hidden]), *nothing)
+        second = ring.best_course()
+        if suspicion == 0:
+            assert second is not None
+            assert second.hidden > 0
+        else:
+            assert second is None or second.key != first.key
+
+
+def test_what_is_learnt_of_accounts_that_hide_is_told_back_to_those_that_do_not() -> None:
+    beliefs = Beliefs(0.3, 0.0)
+    nothing = np.zeros(1), np.zeros(1)
+    beliefs.learn_shares(np.array([0.5]), (np.array([75.0]), np.array([100.0])), nothing)
+    assert beliefs.bonus == pytest.approx(1 - 0.5 / 2)  # half of what is open was lost, in one of two experiences
+    assert beliefs.discount == 1.0
+    beliefs.learn_shares(np.array([0.0]), (np.array([100.0]), np.array([100.0])), nothing)
+    assert beliefs.bonus == pytest.approx(0.75 + 0.25 / 3)
+    before = beliefs.bonus
+    beliefs.learn_shares(np.array([1.0]), (np.array([0.0]), np.array([100.0])), nothing)
+    assert beliefs.bonus == before  # who hides everything learns nothing of who does not
+
+
+def test_groups_are_invited_by_accounts_that_hide_as_much() -> None:
+    shop = choosing(fraud__learning=0.3)
+    (ring,) = shop.rings
+    ring._settle_in()
+    play = next(play for play in ring.market.plays() if play.exploit.plan.root_only_invites)
+    open_groups(ring, Course(play, 0.0), 1)
+    shop.people.joined[ring.accounts.person] = 0
+    assert ring.roots(0.0).size == 1
+    assert ring.roots(0.5).size == 0
+
+
+def test_rings_take_more_of_a_shop_if_they_need_not_hide() -> None:
+    free, bound = choosing().run(), shop_of(0.5).run()
+    assert free.rings[0].profit > bound.rings[0].profit

@@ -61,7 +61,6 @@ def summarise(
         "persons": persons,
         "days": plan.scenario.config.horizon / 24,
         "criterion": CRITERION,
-        "skill": plan.scenario.config.fraud.skill,
         "runs": len(runs[["point", "seed"]].drop_duplicates()),
         "frontiers": [{**row_of(one), "untouched": untouched(one.policy, table)} for one in frontiers],
         "beyond": beyond,
@@ -224,17 +223,7 @@ def frontiers_text(summary: Row, reward: Reward) -> str:
             else f"The scenario's {reward.label(reward.current)} is safe with every seed under every policy tried."
         )
         text = f"{told} {text}"
-    return f"{text}{hiding_text(summary.get('skill', 0.0))}"
-
-
-def hiding_text(skill: float) -> str:
-    """Say that rings pay for hiding, whether or not they would have to."""
-    if skill == 0:
-        return ""
-    return (
-        f" Rings hide with a skill of {percent(skill)} and pay for it, needed or not: for farms that hide nothing less "
-        "may be enough (--set fraud.skill=0)."
-    )
+    return text
 
 
 def prices(table: pd.DataFrame, grid: Sequence[float], current: float) -> list[dict[str, Any]]:

@@ -82,6 +82,13 @@ reported("ring_profit", "fraud", "yuan", -1, "what all fraud rings earned, their
 reported(
     "ring_return", "fraud", "yuan a yuan", -1, "ring_profit over what the rings spent on accounts, devices and orders"
 )
+reported(
+    "ring_hiding",
+    "fraud",
+    "share",
+    0,
+    "disguised, of all facets by which rings' accounts can be told; nan: no accounts",
+)
 reported("brushed_orders", "fraud", "orders", -1, "orders that merchants placed of their own goods")
 reported(
     "rings_active", "fraud", "rings", -1, "rings that had a plan worth playing, or one on trial, at their last decision"

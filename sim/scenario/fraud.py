@@ -63,14 +63,29 @@ class FraudConfig(Section):
     account_cost: Fen = assume(300, source=ASSUMED, unit="an account: number, identity, warming up")
     action_cost: Fen = assume(50, source=ASSUMED, unit="an order placed by hand")
     devices: int = Field(4, ge=1, le=100_000, description="devices a ring owns, all at one address")
-    skill: Share = assume(0.5, source=ASSUMED, unit="chance that an account hides one of the facets it can be told by")
-    hiding_cost: Fen = assume(50, source=ASSUMED, unit="a facet that is hidden; an own device costs its price besides")
+    skill: Share = assume(
+        0.5,
+        source=ASSUMED,
+        unit="chance that an account hides one of the facets it can be told by, if its ring does its best",
+    )
+    effort: Share | None = Field(
+        None, description="of its skill that a ring uses; default: nothing, half or all of it, whichever pays best"
+    )
+    hiding_cost: Fen = assume(
+        50, source=ASSUMED, unit="a facet that is hidden; an own device costs identity_cost besides"
+    )
+    identity_cost: Fen = assume(
+        500, source=ASSUMED, unit="a device that is an account's own: an emulator, or a phone that is reset for each"
+    )
     hiding_time: PositiveHours = assume(
         72.0, source=ASSUMED, unit="over which sign-ups are spread, and from then to the first order, if hidden"
     )
     device_cost: Fen = assume(2000, source=ASSUMED, unit="another device, with an address of its own")
     resale: Share = assume(0.75, source=ASSUMED, unit="of list price that goods bring")
     learning: Share = assume(0.3, source=ASSUMED, unit="weight of the last decision's outcome in a ring's belief")
+    suspicion: Share = assume(
+        0.0, source=ASSUMED, unit="of what is promised, that rings at first expect to lose if they hide nothing"
+    )
     brushing: BrushingConfig | None = Field(None, description="brushing merchants; default: none")
     followers: FollowersConfig | None = Field(None, description="bought followers of KOLs; default: none")
     second_accounts: SecondAccountsConfig | None = Field(None, description="soft fraud; default: none")
