@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from sim import Scenario, Shop
 from sim.core.config import Section
@@ -27,7 +28,7 @@ WORLD = {
     "demand": {"rate": {"shape": 1.0, "mean": 0.6}, "conversion": "15%"},
     "catalog": {"merchants": 3, "products": 40, "categories": 3, "price": {"median": 60, "sigma": 0.8}},
     "sharing": {"organic": 0.01},
-    "fraud": {"rings": 6, "enter": "25d", "capacity": 40, "device_cost": 1},
+    "fraud": {"rings": 6, "enter": "25d", "capacity": 40, "device_cost": 1, "identity_cost": 1, "effort": 1},
     "risk": {"detector": {"label_delay": "7d"}, "review": {"analysts": 2}, "appeals": {}, "payout_freeze": "7d"},
     "schemes": [
         {"kind": "coupon", "coupon": "newcomer", "amount": 20, "threshold": 60},
@@ -65,7 +66,7 @@ def test_without_labels_the_forest_finds_who_is_set_apart_in_the_suspicious_dire
     signals[:5, :4] = 6.0
     signals[5:10, index("visits_after")] = 8.0  # who comes often is rare, but not suspicious
     learner = Detector(DetectorConfig(), 1)
-    learner.fit(signals, np.full(len(signals), UNKNOWN, np.int8))
+    learner.fit(signals, np.full(len(signals), UNKNOWN, np.int8), np.arange(len(signals)))
     scores = learner.scores(signals)
     assert not learner.has_learnt_from_labels
     assert scores[:5].min() > 0.95
@@ -78,18 +79,29 @@ def test_labels_teach_what_the_forest_alone_does_not_see() -> None:
     scores = []
     for known in (np.full(300, UNKNOWN, np.int8), labels):
         learner = Detector(DetectorConfig(trees=100), 1)
-        learner.fit(signals, known)
+        learner.fit(signals, known, np.arange(len(signals)))
         scores.append(learner.scores(fresh))
     alone, taught = (float(np.mean(s[truth == 1][:, None] > s[truth == 0][None])) for s in scores)
     assert 0.6 < alone < taught
     assert taught > 0.85
 
 
+def test_no_model_tells_of_an_account_from_which_it_has_learnt() -> None:
+    rng = np.random.default_rng(2)
+    account = np.repeat(np.arange(150), 4)  # each judged four times, with signals that mean nothing
+    signals, labels = rng.normal(size=(150, 5))[account], (rng.random(150) < 0.3).astype(np.int8)[account]
+    learner = Detector(DetectorConfig(trees=30), 1)
+    by_account = roc_auc_score(labels, learner._boost(signals, labels, account))
+    by_row = roc_auc_score(labels, learner._boost(signals, labels, np.arange(labels.size)))
+    assert by_account < 0.65
+    assert by_row > 0.9
+
+
 def test_scores_are_shares_of_those_presumed_honest() -> None:
     signals, labels = told_apart(2000)
     fresh, truth = told_apart(2000, seed=2)
     learner = Detector(DetectorConfig(), 1)
-    learner.fit(signals, labels)
+    learner.fit(signals, labels, np.arange(len(signals)))
     assert learner.has_learnt_from_labels
     honest = learner.scores(fresh[truth == HONEST])
     for threshold in (0.7, 0.9, 0.97):
@@ -100,10 +112,10 @@ def test_too_few_known_frauds_leave_it_to_the_forest() -> None:
     signals, labels = told_apart()
     labels[np.flatnonzero(labels)[7:]] = UNKNOWN
     learner = Detector(DetectorConfig(min_labels=8), 1)
-    learner.fit(signals, labels)
+    learner.fit(signals, labels, np.arange(len(signals)))
     assert not learner.has_learnt_from_labels
     learner = Detector(DetectorConfig(min_labels=7), 1)
-    learner.fit(signals, labels)
+    learner.fit(signals, labels, np.arange(len(signals)))
     assert learner.has_learnt_from_labels
 
 
@@ -112,7 +124,7 @@ def test_same_data_give_the_same_bits() -> None:
     scores = []
     for _ in range(2):
         learner = Detector(DetectorConfig(), 7)
-        learner.fit(signals, labels)
+        learner.fit(signals, labels, np.arange(len(signals)))
         scores.append(learner.scores(signals))
     np.testing.assert_array_equal(*scores)
 
@@ -122,7 +134,7 @@ def test_path_lengths_order_accounts_as_the_library_does() -> None:
 
     signals, labels = told_apart()
     learner = Detector(DetectorConfig(trees=50), 3)
-    learner.fit(signals, np.full(labels.size, UNKNOWN, np.int8))
+    learner.fit(signals, np.full(labels.size, UNKNOWN, np.int8), np.arange(labels.size))
     excess = learner._excess(signals)
     theirs = -IsolationForest(n_estimators=50, random_state=3).fit(excess).score_samples(excess)
     np.testing.assert_array_equal(np.argsort(np.argsort(theirs)), np.argsort(np.argsort(learner._isolation(signals))))

@@ -81,7 +81,8 @@ def _frontiers(study: Study, reward: Reward) -> Picture:
         if math.isfinite(low):
             axes.plot([low, high], [place - 0.22] * 2, color=colour, linewidth=2)
         if math.isfinite(mean):
-            axes.scatter([mean], [place - 0.22], color=colour, s=44, marker="D", zorder=3)
+            inside = "white" if row["never_pays"] or row["always_pays"] else colour
+            axes.scatter([mean], [place - 0.22], facecolor=inside, edgecolor=colour, s=44, marker="D", zorder=3)
         parts.append(f"{row['policy']}: {frontier_text(row, reward)}")
     if math.isfinite(reward.current):
         axes.axvline(reward.current, color=INK, linewidth=0.9, linestyle=(0, (3, 2)))
@@ -95,8 +96,8 @@ def _frontiers(study: Study, reward: Reward) -> Picture:
     axes.set_xlabel(f"largest {reward.name} at which farming does not pay")
     caption = (
         "Dots are single seeds (an arrow: farming pays at no reward that was tried), the diamond their mean with "
-        "its 95% interval. Left of the leftmost dot a reward is safe with every seed. The dashed line is what the "
-        "scenario pays."
+        "its 95% interval (open: a bound, as some seeds have no frontier within the range). Left of the leftmost dot a "
+        "reward is safe with every seed. The dashed line is what the scenario pays."
     )
     return picture(figure, "frontier", "Safe-reward frontier by policy", "; ".join(parts), caption)
 

@@ -71,7 +71,7 @@ class Detector:
         """Whether gradient boosting is at work."""
         return self._boosting is not None
 
-    def fit(self, signals: Array, labels: Array) -> None:
+    def fit(self, signals: Array, labels: Array, accounts: Array) -> None:
         """Learn from scratch.
 
         Parameters
@@ -80,6 +80,8 @@ class Detector:
             As they were when decisions were due (:mod:`sim.risk.signals`).
         labels : int8 ndarray, shape (n,)
             HONEST (nothing became known in time), FRAUD or UNKNOWN (too early to tell).
+        accounts : int ndarray, shape (n,)
+            Whom each row is of; no model tells of an account from which it has learnt.
         """
         unsuspected = labels != FRAUD
         self._boosting = None
@@ -93,7 +95,7 @@ class Detector:
             self._isolated = np.sort(isolation[reference])
             suspicion = _share_below(self._isolated, isolation)
             if frauds >= self.config.min_labels and (labels == HONEST).sum() >= FEW:
-                boosted = self._boost(np.column_stack([signals, isolation]), labels)
+                boosted = self._boost(np.column_stack([signals, isolation]), labels, accounts)
                 self._suspected = np.sort(boosted[reference])
                 self._weight = frauds / (frauds + _HALFWAY)
                 suspicion += self._weight * (_share_below(self._suspected, boosted) - suspicion)
@@ -132,12 +134,12 @@ class Detector:
         excess = self._excess(signals)
         return -np.mean([length[tree.apply(excess)] for tree, length in self._forest], axis=0)
 
-    def _boost(self, signals: Array, labels: Array) -> Array:
-        """Fit the boosting and return the suspicion of all rows, each by a model that has not seen it."""
+    def _boost(self, signals: Array, labels: Array, accounts: Array) -> Array:
+        """Fit the boosting and return the suspicion of all rows, each by a model that has not seen its account."""
         told = np.flatnonzero(labels != UNKNOWN)
         suspicion = np.empty(len(labels))
         fold = np.zeros(len(labels), np.int64)
-        fold[told] = np.arange(told.size) % _FOLDS
+        fold[told] = np.unique(accounts[told], return_inverse=True)[1] % _FOLDS
         self._boosting = self._boosted(signals[told], labels[told])
         suspicion[labels == UNKNOWN] = self._boosting.decision_function(signals)[labels == UNKNOWN]
         for number in range(_FOLDS):

@@ -171,7 +171,8 @@ class Policy:
         bad = np.flatnonzero(self.casework.files.label == FRAUD)
         signals = features(self.shop, self.watched, bad, persons, orders)
         if not self.detector.is_trained and self.taught.size:  # a run that goes on from a checkpoint
-            self.detector.fit(self.judgements.signals[: self.taught.size], self.taught)
+            known = slice(self.taught.size)
+            self.detector.fit(self.judgements.signals[known], self.taught, self.judgements.person[known])
         score = self.detector.scores(signals)
         taught_by = self.judgements.person[: self.taught.size][self.taught != UNKNOWN]
         tick = self.shop.clock.tick
@@ -197,7 +198,7 @@ class Policy:
             return
         self.taught = np.where((label == UNKNOWN) & self.watched.told[person], HONEST, label).astype(np.int8)
         self.trained = clock.tick
-        self.detector.fit(self.judgements.signals, self.taught)
+        self.detector.fit(self.judgements.signals, self.taught, self.judgements.person)
 
 
 def _reaches(score: Array, threshold: float | None) -> Array:
