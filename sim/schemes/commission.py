@@ -1,7 +1,7 @@
 """Rewards that persons earn: booked frozen, released to a wallet, withdrawn, and taken back.
 
-Read in this order: :class:`Rewards` and :class:`Purses` (the tables), :class:`Earnings` (what a scheme would reward),
-then :class:`Payouts`, which moves the money::
+Read in this order: :class:`Rewards` and :class:`Purses` (the tables), then :class:`Payouts`, which moves the money for
+what was earned (:mod:`sim.schemes.earnings`)::
 
     granted       PLATFORM, MERCHANTS -> FROZEN_COMMISSION    within the scheme's budget, in addressed order
     released      FROZEN_COMMISSION -> WALLETS                after the freeze; commissions once the order is final
@@ -18,9 +18,8 @@ risk.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
@@ -34,8 +33,9 @@ from sim.core.ledger import Account, share_of
 from sim.core.scatter import add_each
 from sim.core.table import Column, Table, column
 from sim.core.units import Fen, Hours, PositiveFen, Share
-from sim.offers import NONE, Batch
+from sim.offers import NONE
 from sim.orders import OrderStatus
+from sim.schemes.earnings import Earnings, RewardKind
 from sim.schemes.promoters import Purpose
 
 if TYPE_CHECKING:
@@ -43,15 +43,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 _NO_ROWS = np.zeros(0, np.int64)
-
-
-class RewardKind(IntEnum):
-    """What a reward is for."""
-
-    INVITER_BONUS = 0
-    INVITEE_BONUS = 1
-    COMMISSION = 2  # for the order of somebody below
-    REBATE = 3  # for one's own order
 
 
 class RewardState(IntEnum):
@@ -101,25 +92,6 @@ class _ByOrder(Table):
 
     order: Column = column(np.int64)
     reward: Column = column(np.int64)
-
-
-@dataclass(slots=True)
-class Earnings(Batch):
-    """Rewards that a scheme would grant, one row each; columns as in :class:`Rewards`."""
-
-    person: Array
-    origin: Array
-    kind: Array
-    level: Array
-    order: Array
-    amount: Array
-
-    @classmethod
-    def of(cls, person: Array, **values: Any) -> Self:
-        """Return one earning a person; other columns hold one value or one each; level 0, order -1 by default."""
-        given = {"level": 0, "order": NONE, **values}
-        columns = {name: x if isinstance(x, np.ndarray) else np.full(person.size, int(x)) for name, x in given.items()}
-        return cls(person=person, **columns)
 
 
 class Withdrawal(Section):
@@ -190,35 +162,34 @@ class Payouts:
         Parameters
         ----------
         earned : Earnings
-            Rewards for orders must come in the order of the book: none for an order older than any of an earlier call.
+            None of zero fen; none for an order older than any of an earlier call.
 
         Returns
         -------
         Earnings
             Those that were granted.
         """
-        earned = self._affordable(earned.keep(earned.amount > 0))
+        earned = self._affordable(earned)
         if len(earned) == 0:
             return earned
-        shop, book, tick = self.shop, self.shop.book, self.shop.clock.tick
-        earned = earned.take(np.argsort(earned.order, kind="stable"))
-        ordered = earned.order >= 0
-        merchant_part = np.zeros(len(earned), np.int64)
-        if self.scheme.config.merchant_share > 0:
-            merchant_part[ordered] = share_of(earned.amount[ordered], self.scheme.config.merchant_share)
+        shop, person, share = self.shop, earned.person, self.scheme.config.merchant_share
+        of_orders = slice(int(earned.order.searchsorted(0)), None)  # those of sign-ups stand before them
+        order, amount = earned.order[of_orders], earned.amount[of_orders]
         self._grow()
         rows = self.rewards.append(
-            len(earned), **{f.name: getattr(earned, f.name) for f in fields(earned)},
-            merchant_part=merchant_part, accrued=tick, due=tick + self._freeze, state=RewardState.FROZEN,
+            len(earned), person=person, origin=earned.origin, kind=earned.kind, level=earned.level, order=earned.order,
+            amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
         )  # fmt: skip
-        self._by_order.append(int(ordered.sum()), order=earned.order[ordered], reward=rows[ordered])
-        pay, person = self.scheme.pay, earned.person
+        self._by_order.append(order.size, order=order, reward=rows[of_orders])
+        pay, merchant_part = self.scheme.pay, self.rewards.merchant_part[rows[0] :]  # a view: none yet
+        if share > 0:
+            merchant_part[of_orders] = share_of(amount, share)
         pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
-        if self.scheme.config.merchant_share > 0:
+        if share > 0:
             pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
-            shop.merchant_books.charge(book.merchant[earned.order[ordered]], merchant_part[ordered])
+            shop.merchant_books.charge(shop.book.merchant[order], merchant_part[of_orders])
         shop.benefit(person, earned.amount, self.scheme.number, earned.origin)
-        add_each(book.rewards, earned.order[ordered], earned.amount[ordered])
+        add_each(shop.book.rewards, order, amount)
         self.scheme.used += len(earned)
         return earned
 

@@ -101,6 +101,8 @@ class Promoters:
     Attributes
     ----------
     standing : Standing
+    factors : float64 ndarray, shape (1 + grades,)
+        What each grade multiplies commissions by; the first is for no grade.
     self_bindings, cycles : int
         Bindings that were refused.
     """
@@ -111,7 +113,7 @@ class Promoters:
         self.config = config
         self.standing = Standing(len(shop.people))
         self.self_bindings = self.cycles = 0
-        self._factors = np.array([1.0, *(grade.factor for grade in config.grades)])
+        self.factors = np.array([1.0, *(grade.factor for grade in config.grades)])
         expires = config.binding_expires
         self._expires = None if expires is None else shop.clock.ticks(expires)
         self._bindings = _Bindings()
@@ -244,11 +246,6 @@ class Promoters:
         for grade in self.config.grades:
             reached += (standing.invites[promoters] >= grade.invites) & (standing.sales[promoters] >= grade.sales)
         standing.grade[promoters] = np.maximum(standing.grade[promoters], reached)
-
-    def factor(self, promoters: Array) -> Array:
-        """Return the factor that each promoter's grade puts on commissions."""
-        result: Array = self._factors[self.standing.grade[promoters]]
-        return result
 
     def within_daily_cap(self, inviters: Array, invitees: Array) -> Array:
         """Return a mask of the invitations that the inviter is rewarded for today, and count these.
