@@ -37,7 +37,7 @@ from sim import labels, metrics, world
 from sim.core.clock import Clock
 from sim.core.graph import Graph
 from sim.core.ledger import Account, Ledger, share_of
-from sim.core.scatter import add_each, add_to_all
+from sim.core.scatter import add_each
 from sim.day import afterwards, arrivals, buying
 from sim.demand import Demand
 from sim.feed import Feed
@@ -51,8 +51,8 @@ from sim.offers import (
     one_each,
 )
 from sim.operations import Operations
-from sim.orders import OrderBook, OrderStatus
-from sim.people import FAKE_UID, NEVER, SECOND_UID, Person, Status, draw_traits
+from sim.orders import OrderBook, OrderStatus, undo
+from sim.people import FAKE_UID, SECOND_UID, Person, Status, draw_traits
 from sim.recommend import create as create_recommender
 from sim.record import Recorder
 from sim.risk import RiskControl
@@ -328,31 +328,19 @@ class Shop(mesa.Model):
         if rows.size == 0:
             return
         book, people, products = self.book, self.people, self.products
-        if (book.closed[rows] >= 0).any():
-            raise ValueError("an order that is confirmed, refunded or returned cannot be refunded")
-        who, discount = book.person[rows], book.discount[rows]
-        self.post(Account.ESCROW, Account.BUYERS, book.pay[rows], 0, who)
-        merchant_part = buying.paid_by_merchants(self, discount)
+        who, paid, taken_off = undo(
+            rows, np.int8(status), self.clock.tick, book.person, book.product, book.quantity, book.pay, book.discount,
+            book.status, book.closed, people.spend, people.orders, people.first_order, products.stock, products.sold,
+        )  # fmt: skip
+        self.post(Account.ESCROW, Account.BUYERS, paid, 0, who)
         for scheme in self.schemes:
-            column = scheme.number - 1
-            back = discount[:, column]
+            back = taken_off[scheme.number - 1]
             if back.any():
-                scheme.pay(Account.PLATFORM, back - merchant_part[:, column], who, source=Account.ESCROW)
-                if scheme.config.merchant_share > 0:
-                    scheme.pay(Account.MERCHANTS, merchant_part[:, column], who, source=Account.ESCROW)
-                self.benefit(who, -back, scheme.number)
-        book.status[rows] = status
-        book.closed[rows] = self.clock.tick
-        pay, product, units = book.pay[rows], book.product[rows], book.quantity[rows]
-        add_each(people.spend, who, -pay)
-        add_each(products.stock, product, units)
-        add_each(products.sold, product, -units)
+                scheme.take_back_discounts(back, who)
         if status == OrderStatus.REFUNDED:
-            add_to_all(people.orders, who, -1)
-            people.first_order[who[people.orders[who] == 0]] = NEVER
             self.disappoint(who)
         self.count("refunded" if status == OrderStatus.REFUNDED else "returned", rows.size)
-        self.count("refunded_gmv", float(pay.sum()))
+        self.count("refunded_gmv", float(paid.sum()))
         self.merchant_books.take_back(rows, status)
         for scheme in self.schemes:
             scheme.on_refund(rows)

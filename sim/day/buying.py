@@ -210,14 +210,10 @@ def settle(shop: Shop, orders: Orders) -> None:
     shop.risk.note_orders(orders)
     shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
     for scheme in shop.schemes:
-        column = scheme.number - 1
-        if used := int(np.count_nonzero(orders.discount[:, column])):
-            discount, by_merchants = orders.discount[:, column], merchant_part[:, column]
+        discount = orders.discount[:, scheme.number - 1]
+        if used := int(np.count_nonzero(discount)):
             scheme.used += used
-            scheme.pay(Account.ESCROW, discount - by_merchants, who)
-            if scheme.config.merchant_share > 0:
-                scheme.pay(Account.ESCROW, by_merchants, who, source=Account.MERCHANTS)
-            shop.benefit(who, discount, scheme.number)
+            scheme.fund_discounts(discount, who)
     add_each(products.stock, orders.product, -units)
     add_each(products.sold, orders.product, units)
     _note_buyers(who, orders.pay, shop.clock.tick, people.orders, people.spend, people.first_order, people.last_order)

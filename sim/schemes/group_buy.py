@@ -300,7 +300,8 @@ class GroupBuy(Scheme):
         running = self.teams.state[teams] == TeamState.OPEN
         if running.any():
             self.book.give_up_places(teams[running], rows[running])
-        self._claw_back(teams[self.teams.order[teams] == rows])
+        if self.config.leader in PAID_LATER:
+            self._claw_back(teams[self.teams.order[teams] == rows])
 
     def on_confirm(self, rows: Array) -> None:
         """Pay the rebates of openers who keep what they bought."""
@@ -318,8 +319,6 @@ class GroupBuy(Scheme):
 
     def _claw_back(self, teams: Array) -> None:
         """Take back what openers were promised and got: they do not keep what they bought."""
-        if self.config.leader not in PAID_LATER:
-            return
         self._forget_promises(teams)
         self._move_rebates(teams, -1)
         self.teams.rebated[teams] = 0

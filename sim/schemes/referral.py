@@ -32,9 +32,10 @@ from sim.core.units import Fen, Hours, PerDay, PositiveCount, PositiveFen, Posit
 from sim.offers import NONE, ShareKind
 from sim.people import Status
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.commission import BONUSES, FOR_ORDERS, IS_BONUS, Payouts, RewardState, Withdrawal
+from sim.schemes.commission import BONUSES, FOR_ORDERS, Payouts, RewardState, Withdrawal
 from sim.schemes.earnings import Earnings, by_messages, chains, earned, first_orders
 from sim.schemes.promoters import Appointed, Grade, Promoters, chain_size
+from sim.schemes.rewards import may_be_earned_again
 
 if TYPE_CHECKING:
     from sim.offers import Orders, Shares, Signups
@@ -258,10 +259,7 @@ class Referral(Scheme):
         """Take back what refunded orders earned; a bonus among it may be earned again."""
         rewards = self.payouts.rewards
         taken = self.payouts.claw_back(rows)
-        if taken.size == 0:
-            return
-        bonuses = taken[IS_BONUS[rewards.kind[taken]]]
-        self.promoters.standing.bonus_pending[rewards.origin[bonuses]] = True
+        may_be_earned_again(taken, rewards.kind, rewards.origin, self.promoters.standing.bonus_pending)
 
     def on_confirm(self, rows: Array) -> None:
         """Release commissions on final orders, and count these orders as sales."""

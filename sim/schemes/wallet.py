@@ -125,14 +125,18 @@ class Wallets:
 
     def used_in(self, order: Array) -> Array:
         """Return the claims that were used in the given orders."""
-        return self._uses.claim[matches(self._uses.order, order)].astype(np.int64)
+        claims: Array = self._uses.claim[matches(self._uses.order, order)].astype(np.int64)
+        return claims
 
     def earned_by(self, order: Array) -> Array:
         """Return the claims that the given orders earned their buyers."""
-        return matches(self.claims.origin, order)
+        earned: Array = matches(self.claims.origin, order)
+        return earned
 
     def give_back(self, rows: Array) -> int:
         """Make used claims live again, or expired if their time is over; return how many live."""
+        if rows.size == 0:
+            return 0
         alive = rows[rows >= self._swept]
         self.claims.state[rows] = ClaimState.EXPIRED
         self.claims.state[alive] = ClaimState.LIVE
@@ -169,14 +173,17 @@ def count_up_to(sorted_values: Array, limit: int) -> int:
     return int(np.searchsorted(sorted_values, sorted_values.dtype.type(limit), side="right"))
 
 
-def matches(sorted_values: Array, wanted: Array) -> Array:
-    """Return where values of a sorted column are that equal one of ``wanted``; those occur once each."""
-    wanted = np.asarray(wanted, sorted_values.dtype)  # of another type, numpy would convert the whole column
-    found = np.searchsorted(sorted_values, wanted)
-    inside = found < len(sorted_values)
-    found, wanted = found[inside], wanted[inside]
-    result: Array = found[sorted_values[found] == wanted]
-    return result
+@nb.njit(cache=True)
+def matches(sorted_values, wanted):  # type: ignore[no-untyped-def]
+    """Return where values of a sorted column are that equal one of ``wanted``, int64; values occur once each."""
+    found = np.empty(wanted.size, np.int64)
+    size = 0
+    for value in wanted:
+        at = np.searchsorted(sorted_values, value)
+        if at < sorted_values.size and sorted_values[at] == value:
+            found[size] = at
+            size += 1
+    return found[:size].copy()
 
 
 @nb.njit(cache=True)
