@@ -282,18 +282,18 @@ class Shop(mesa.Model):
         self, source: Account, target: Account, amounts: npt.ArrayLike, scheme: int = 0, persons: npt.ArrayLike = NONE
     ) -> int:
         """Move money at the current moment; see :meth:`sim.core.ledger.Ledger.transfer`."""
-        day = min(self.clock.day, self.clock.days - 1)
-        return self.ledger.transfer(day, self.clock.tick, source, target, amounts, scheme, persons)
+        clock = self.clock
+        return self.ledger.transfer(clock.booked_day, clock.tick, source, target, amounts, scheme, persons)
 
     def count(self, name: str, amount: float) -> None:
         """Add to a daily counter."""
-        self.recorder.add(min(self.clock.day, self.clock.days - 1), name, amount)
+        self.recorder.add(self.clock.booked_day, name, amount)
 
     def level(self, name: str, value: float) -> None:
         """Set a level at the end of the current day."""
         self.recorder.level(self.clock.day, name, value)
 
-    def benefit(self, persons: Array, amounts: npt.ArrayLike, scheme: int, origins: Array | None = None) -> None:
+    def benefit(self, persons: Array, amounts: Array, scheme: int, origins: Array | None = None) -> None:
         """Note what persons got out of incentives, in fen; negative for claw-backs.
 
         Parameters
@@ -305,11 +305,11 @@ class Shop(mesa.Model):
         origins : int ndarray, shape (n,), optional
             Whose sign-ups or orders earned it, if not their own.
         """
-        amounts = np.asarray(amounts, np.int64)
-        add_each(self.people.benefit, persons, amounts)
-        if len(self.people) > self.graph.persons:
-            origins = persons if origins is None else origins
-            labels.note(self.fraud_losses, self.people, scheme, persons, amounts, origins)
+        people, origins = self.people, persons if origins is None else origins
+        if len(people) == self.graph.persons:  # nobody is fake
+            add_each(people.benefit, persons, amounts)
+        else:
+            labels.note(people.benefit, people.fraud, self.fraud_losses, scheme, persons, amounts, origins)
 
     def disappoint(self, persons: Array) -> None:
         """Lower persons' satisfaction after something went wrong."""
