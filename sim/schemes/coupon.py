@@ -295,20 +295,23 @@ class Coupon(Scheme):
             self._claim(offers.visits)
         if persons.size == 0 or wallets.live == 0:
             return
-        discount, any_better, rivals = self.reckon(persons, offers)
+        discount, any_better, rivals = self.reckon(persons, offers.product, offers.mode, offers.pay, offers.discounts)
         if any_better:
             for number in rivals:
                 _give_way(offers, number, discount > 0)
             offers.take_off(self.number, discount)
 
-    def reckon(self, persons: Array, offers: Offers) -> tuple[Array, bool, list[int]]:
+    def reckon(
+        self, persons: Array, product: Array, mode: Array, pay: Array, discounts: dict[int, Array]
+    ) -> tuple[Array, bool, list[int]]:
         """Return what the best coupon of each person takes off each option, and which schemes give way to it.
 
         Parameters
         ----------
         persons : int32 ndarray, shape (V,)
-        offers : Offers
-            Of V rows and W columns; not changed.
+        product, mode, pay : ndarray, shape (V, W)
+        discounts : dict
+            Scheme number -> int64 (V, W'). All of these as :class:`sim.offers.Offers` has them; none is changed.
 
         Returns
         -------
@@ -317,11 +320,12 @@ class Coupon(Scheme):
             not.
         """
         config, wallets = self.config, self.wallets
-        rivals, barred = self._taken_by_others(offers)
+        rivals, barred = self._taken_by_others(discounts)
         discount, any_better = take_best(
             self.shop.clock.tick, persons, wallets.purses.best, wallets.claims.begins, wallets.claims.face,
-            offers.product, offers.mode, offers.pay, _sum(offers, rivals), _sum(offers, barred), self._fundable(),
-            self._open_modes, config.threshold, config.percent or 0.0, config.cap or PLENTY, self.budget_left,
+            product, mode, pay, _sum(pay.shape, discounts, rivals), _sum(pay.shape, discounts, barred),
+            self._fundable(), self._open_modes, config.threshold, config.percent or 0.0, config.cap or PLENTY,
+            self.budget_left,
         )  # fmt: skip
         return discount, any_better, rivals
 
@@ -330,10 +334,10 @@ class Coupon(Scheme):
         if self.config.threshold > 0 and self.wallets.live > 0:
             self.filled_up += fill_up(self, orders)
 
-    def _taken_by_others(self, offers: Offers) -> tuple[list[int], list[int]]:
+    def _taken_by_others(self, discounts: dict[int, Array]) -> tuple[list[int], list[int]]:
         """Return the numbers of coupon schemes that this one competes with, and of schemes it may not fall on."""
         rivals, barred = [], []
-        for number in offers.discounts:
+        for number in discounts:
             other = self.shop.schemes[number - 1]
             if isinstance(other, Coupon):
                 if not (self.combines(self.kind) and other.combines(self.kind)):
@@ -425,13 +429,13 @@ class Coupon(Scheme):
         return facts
 
 
-def _sum(offers: Offers, numbers: list[int]) -> Array:
-    """Return what some schemes take off together, fen, shape (V, W), or (0, 0) for no scheme."""
+def _sum(shape: tuple[int, ...], discounts: dict[int, Array], numbers: list[int]) -> Array:
+    """Return what some schemes take off together, fen, of the shape of all options, or (0, 0) for no scheme."""
     if not numbers:
         return np.zeros((0, 0), np.int64)
-    whole = np.zeros(offers.pay.shape, np.int64)
+    whole = np.zeros(shape, np.int64)
     for number in numbers:
-        taken = offers.discounts[number]
+        taken = discounts[number]
         whole[:, : taken.shape[1]] += taken
     return whole
 

@@ -169,6 +169,8 @@ class GroupBuy(Scheme):
     def discount_for_units(self, orders: Orders, units: Array) -> Array:
         """Return the same discount a unit, for as many units as an order may have."""
         discount: Array = orders.discount[:, self.number - 1] // orders.quantity * units
+        if self.config.units_per_order is None and not self._keeps_stock:
+            return discount
         own, _ = self._own(orders)
         too_many = np.zeros(own.size, bool)
         if self.config.units_per_order is not None:
