@@ -295,37 +295,40 @@ class Coupon(Scheme):
             self._claim(offers.visits)
         if persons.size == 0 or wallets.live == 0:
             return
-        discount, any_better, rivals = self.reckon(persons, offers.product, offers.mode, offers.pay, offers.discounts)
+        discount, any_better, rivals = self.take_off(persons, offers.product, offers.mode, offers.pay, offers.discounts)
         if any_better:
             for number in rivals:
-                _give_way(offers, number, discount > 0)
-            offers.take_off(self.number, discount)
+                gives_way = offers.discounts[number]
+                gives_way[discount[:, : gives_way.shape[1]] > 0] = 0
+            offers.discounts[self.number] = discount
 
-    def reckon(
+    def take_off(
         self, persons: Array, product: Array, mode: Array, pay: Array, discounts: dict[int, Array]
     ) -> tuple[Array, bool, list[int]]:
-        """Return what the best coupon of each person takes off each option, and which schemes give way to it.
+        """Take the best coupon of each person off what they would pay for each option.
 
         Parameters
         ----------
         persons : int32 ndarray, shape (V,)
         product, mode, pay : ndarray, shape (V, W)
+            Options as :class:`sim.offers.Offers` has them; ``pay`` is changed in place.
         discounts : dict
-            Scheme number -> int64 (V, W'). All of these as :class:`sim.offers.Offers` has them; none is changed.
+            Scheme number -> int64 (V, W'): what other schemes took off.
 
         Returns
         -------
         tuple
-            Fen, int64 (V, W); whether any is not zero; the numbers of the schemes whose discount gives way where it is
-            not.
+            What was taken off, fen, int64 (V, W); whether any is not zero; the numbers of the schemes whose discount
+            gives way where it is not.
         """
         config, wallets = self.config, self.wallets
         rivals, barred = self._taken_by_others(discounts)
-        discount, any_better = take_best(
+        discount = np.zeros(pay.shape, np.int64)
+        any_better = take_best(
             self.shop.clock.tick, persons, wallets.purses.best, wallets.claims.begins, wallets.claims.face,
-            product, mode, pay, _sum(pay.shape, discounts, rivals), _sum(pay.shape, discounts, barred),
+            product, mode, _sum(pay.shape, discounts, rivals), _sum(pay.shape, discounts, barred),
             self._fundable(), self._open_modes, config.threshold, config.percent or 0.0, config.cap or PLENTY,
-            self.budget_left,
+            self.budget_left, pay, discount,
         )  # fmt: skip
         return discount, any_better, rivals
 
@@ -438,11 +441,3 @@ def _sum(shape: tuple[int, ...], discounts: dict[int, Array], numbers: list[int]
         taken = discounts[number]
         whole[:, : taken.shape[1]] += taken
     return whole
-
-
-def _give_way(offers: Offers, number: int, cells: Array) -> None:
-    """Undo what a scheme took off in some cells."""
-    taken = offers.discounts[number]
-    back = np.where(cells[:, : taken.shape[1]], taken, 0)
-    offers.pay[:, : taken.shape[1]] += back
-    taken -= back

@@ -45,16 +45,15 @@ def fill_up(coupon: Coupon, orders: Orders) -> int:
         discount[:, scheme.number - 1] = scheme.discount_for_units(before, units)
     worth, pay, possible = _as_many(units, before.product, products.price, discount)
     taken = {n + 1: discount[:, n, None] for n in np.flatnonzero(discount.any(axis=0)).tolist()}
-    off, _, _ = coupon.reckon(before.person, before.product[:, None], before.mode[:, None], pay[:, None], taken)
-    off = off[:, 0]
+    off, _, _ = coupon.take_off(before.person, before.product[:, None], before.mode[:, None], pay[:, None], taken)
     more = units - before.quantity
     spare = more * products.price[before.product] * _spare_worth(coupon, before.person)
-    takes = np.flatnonzero(possible & (off > 0) & (spare > pay - off - before.pay))
+    takes = np.flatnonzero(possible & (off[:, 0] > 0) & (spare > pay - before.pay))
     if takes.size == 0:
         return 0
-    rows, off, discount = short[takes], off[takes], discount[takes]
-    discount[:, coupon.number - 1] = off
-    orders.quantity[rows], orders.worth[rows], orders.pay[rows] = units[takes], worth[takes], pay[takes] - off
+    rows, discount = short[takes], discount[takes]
+    discount[:, coupon.number - 1] = off[takes, 0]
+    orders.quantity[rows], orders.worth[rows], orders.pay[rows] = units[takes], worth[takes], pay[takes]
     orders.discount[rows] = discount
     return int(takes.size)
 

@@ -218,10 +218,10 @@ def _unlink(rows, person, following, best):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def take_best(  # type: ignore[no-untyped-def]
-    tick, person, best, begins, face, product, mode, pay,
-    rivals, barred, in_scope, open_modes, threshold, percent, cap, most,
+    tick, person, best, begins, face, product, mode,
+    rivals, barred, in_scope, open_modes, threshold, percent, cap, most, pay, discount,
 ):  # fmt: skip
-    """Reckon what each visitor's coupon takes off each option.
+    """Take each visitor's coupon off each option, unless a rival takes off as much; return whether any was.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def take_best(  # type: ignore[no-untyped-def]
         Each person's best live claim, -1 for none.
     begins, face : ndarray, shape (claims,)
         First tick of use, and fen off.
-    product, mode, pay : ndarray, shape (V, W)
+    product, mode : ndarray, shape (V, W)
         The options (:class:`sim.offers.Offers`).
     rivals, barred : int64 ndarray, shape (V, W) or (0, 0)
         Fen that coupons took off which give way to a better one; fen that schemes took off which rule a coupon out.
@@ -244,14 +244,10 @@ def take_best(  # type: ignore[no-untyped-def]
         Of the price before coupons, rounded like :func:`sim.core.ledger.share_of`; 0: the claim's face instead.
     cap, most : int
         Fen that a percentage takes off at most; fen that the budget still covers.
-
-    Returns
-    -------
-    tuple
-        Discount int64 (V, W), zero where a rival takes off as much; and whether any is not zero.
+    pay, discount : int64 ndarray, shape (V, W)
+        What the options cost, and what is taken off them, zero before; fen, changed in place.
     """
     visits, width = product.shape
-    discount = np.zeros((visits, width), np.int64)
     any_better = False
     has_rivals, has_barred, is_share = rivals.size > 0, barred.size > 0, percent > 0.0
     for v in range(visits):
@@ -271,6 +267,6 @@ def take_best(  # type: ignore[no-untyped-def]
             off = min(cap, int(price * percent + 0.5 + 1e-9)) if is_share else amount
             off = min(off, price)
             if rival < off <= most:
-                discount[v, w] = off
+                pay[v, w], discount[v, w] = price - off, off
                 any_better = True
-    return discount, any_better
+    return any_better
