@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
-_SOLO = np.int8(Mode.SOLO)
+_SOLO, _OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.SOLO), np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
+_KOL, _RING = np.int8(Source.KOL), np.int8(Source.RING)
 _PAID, _WAITING = np.int8(OrderStatus.PAID), np.int8(OrderStatus.WAITING)
 WORTH_THREADS = 1024  # visits: fewer are done sooner than threads start
 
@@ -50,29 +51,33 @@ def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:
             scheme.offer(offers)
             if scheme.config.merchant_share > 0 or scheme.assignment is not None:
                 _withdraw(shop, scheme, offers, width)
-    _keep_to_errand(offers)
-    _endorse(shop, offers)
+    _keep_to_errand(visits.source, visits.team, offers.product, offers.mode, offers.ref)
+    sharing, kols = shop.config.sharing, shop.config.kols
+    _endorse(
+        visits.person, visits.source, visits.product, shop.people.trust, np.float32(sharing.interest),
+        np.float32(sharing.endorsement), np.float32(kols.endorsement), offers.product, offers.appeal,
+    )  # fmt: skip
     shop.shocks.tempt_away(offers)
     return offers
 
 
-def _keep_to_errand(offers: Offers) -> None:
-    """Leave accounts that were sent to buy the way they were sent for: alone, in a new team, or in a certain one."""
-    sent = (offers.visits.source == Source.RING).nonzero()[0]
-    if sent.size == 0:
-        return
-    team = offers.visits.team[sent]
-    way = np.where(team >= 0, Mode.JOIN_TEAM, np.where(team == A_TEAM_OF_ITS_OWN, Mode.OPEN_TEAM, Mode.SOLO))
-    _keep_to(sent, way, team, offers.product, offers.mode, offers.ref)
-
-
 @nb.njit(cache=True)
-def _keep_to(rows, way, team, product, mode, ref):  # type: ignore[no-untyped-def]
-    """Leave each of some rows the options of one way of buying, and of one team if its number is not negative."""
-    for n in range(rows.size):
-        v = rows[n]
+def _keep_to_errand(source, team, product, mode, ref):  # type: ignore[no-untyped-def]
+    """Leave accounts that were sent to buy the way they were sent for: alone, in a new team, or in a certain one.
+
+    Parameters
+    ----------
+    source, team : ndarray, shape (V,)
+        Columns of :class:`sim.offers.Visits`.
+    product, mode, ref : ndarray, shape (V, W)
+        Of :class:`sim.offers.Offers`; ``product`` is changed in place.
+    """
+    for v in range(source.size):
+        if source[v] != _RING:
+            continue
+        way = _JOIN_TEAM if team[v] >= 0 else _OPEN_TEAM if team[v] == A_TEAM_OF_ITS_OWN else _SOLO
         for w in range(product.shape[1]):
-            if mode[v, w] != way[n] or (team[n] >= 0 and ref[v, w] != team[n]):
+            if mode[v, w] != way or (team[v] >= 0 and ref[v, w] != team[v]):
                 product[v, w] = NONE
 
 
@@ -96,25 +101,27 @@ def _withdraw(shop: Shop, scheme: Scheme, offers: Offers, width: int) -> None:
     offers.product[:, width:][barred[:, width:]] = NONE
 
 
-def _endorse(shop: Shop, offers: Offers) -> None:
-    """Make what a visitor clicked on more appealing: they want it, and trust who recommended it."""
-    visits = offers.visits
-    rows = np.flatnonzero((visits.product >= 0) & (visits.source != Source.RING))
-    if rows.size:
-        sharing = shop.config.sharing
-        by_friend = sharing.endorsement * shop.people.trust[visits.person[rows]]
-        appeal = sharing.interest + np.where(visits.source[rows] == Source.KOL, shop.config.kols.endorsement, by_friend)
-        _add_appeal(offers.appeal, offers.product, rows, visits.product[rows], appeal.astype(np.float32))
-
-
 @nb.njit(cache=True)
-def _add_appeal(appeal, product, rows, wanted, more):  # type: ignore[no-untyped-def]
-    """Add to the appeal of the options that are of the product wanted, one product a row."""
-    for n in range(rows.size):
-        v = rows[n]
+def _endorse(person, source, wanted, trust, interest, by_friend, by_kol, product, appeal):  # type: ignore[no-untyped-def]
+    """Make what a visitor clicked on more appealing: they want it, and trust who recommended it.
+
+    Parameters
+    ----------
+    person, source, wanted : ndarray, shape (V,)
+        Of the visits; the last is the product clicked on, -1: none.
+    trust : float32 ndarray, shape (persons,)
+    interest, by_friend, by_kol : float32
+        Logits for wanting it, for the word of a friend who is trusted fully, and for that of a KOL.
+    product, appeal : ndarray, shape (V, W)
+        Of :class:`sim.offers.Offers`; ``appeal`` is changed in place.
+    """
+    for v in range(person.size):
+        if wanted[v] < 0 or source[v] == _RING:
+            continue
+        more = interest + (by_kol if source[v] == _KOL else by_friend * trust[person[v]])
         for w in range(product.shape[1]):
-            if product[v, w] == wanted[n]:
-                appeal[v, w] += more[n]
+            if product[v, w] == wanted[v]:
+                appeal[v, w] += more
 
 
 def choose(shop: Shop, offers: Offers) -> Orders:

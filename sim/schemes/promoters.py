@@ -220,10 +220,6 @@ class Promoters:
         current = (standing.bound_tick[person] == log.tick[rows]) & (standing.bound_to[person] == log.promoter[rows])
         standing.bound_to[person[current]] = NONE
 
-    def above(self, persons: Array) -> Array:
-        """Return whom each person (-1: nobody) is bound to."""
-        return np.where(persons >= 0, self.standing.bound_to[persons], NONE)
-
     # What they have achieved.
 
     def count_invitations(self, inviters: Array) -> None:
@@ -233,12 +229,11 @@ class Promoters:
             self._promote(inviters)
 
     def count_sales(self, buyers: Array, fen: Array) -> None:
-        """Count final orders for those whom the buyers are bound to."""
-        if self.config.grades:
-            promoters = self.above(buyers)
-            bound = promoters >= 0
-            np.add.at(self.standing.sales, promoters[bound], fen[bound])
-            self._promote(promoters[bound])
+        """Count final orders for those whom the buyers are bound to, who may reach a grade by it."""
+        promoters = self.standing.bound_to[buyers]
+        bound = promoters >= 0
+        np.add.at(self.standing.sales, promoters[bound], fen[bound])
+        self._promote(promoters[bound])
 
     def _promote(self, promoters: Array) -> None:
         """Give promoters the grades whose tasks they have done."""

@@ -264,9 +264,10 @@ class Referral(Scheme):
     def on_confirm(self, rows: Array) -> None:
         """Release commissions on final orders, and count these orders as sales."""
         self.payouts.confirm(rows)
-        book = self.shop.book
-        self.promoters.grow()
-        self.promoters.count_sales(book.person[rows], book.pay[rows])
+        if self.config.grades:
+            book = self.shop.book
+            self.promoters.grow()
+            self.promoters.count_sales(book.person[rows], book.pay[rows])
 
     def close(self) -> None:
         """Release, pay out, unbind and enrol whatever falls due."""
