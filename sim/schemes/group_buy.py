@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
-from sim.core.scatter import add_each, add_to_all
+from sim.core.scatter import add_each
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.team_orders import at_deadline, heard_of, own_orders, seat, to_refund
+from sim.schemes.team_orders import at_deadline, give_back_orders, heard_of, own_orders, seat, to_refund
 from sim.schemes.team_terms import GroupBuyConfig, Terms
 from sim.schemes.teams import Buyers, TeamBook, TeamState, in_open_teams, lay_out, within
 
@@ -234,7 +234,7 @@ class GroupBuy(Scheme):
     def _open_teams(self, orders: Orders, at: Array) -> Array:
         """Open a team for each order at some positions of a batch; return the teams."""
         clock, config = self.shop.clock, self.config
-        promised = self.terms.promise(orders.pay[at])
+        promised = self.terms.promise(orders.pay[at]) if config.leader in PAID_LATER else np.zeros(at.size, np.int64)
         self.promised += int(promised.sum())
         deadline = clock.tick + clock.ticks(config.window)
         return self.book.open(
@@ -289,15 +289,15 @@ class GroupBuy(Scheme):
 
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""
-        rows, teams = self._own_rows(rows)
+        book = self.shop.book
+        rows, teams, running = give_back_orders(
+            rows, self._base, book.team, book.person, self.buyers.orders, self.teams.state
+        )
         if rows.size == 0:
             return
-        book = self.shop.book
-        add_to_all(self.buyers.orders, book.person[rows], -1)
         self.orders -= rows.size
         if self._keeps_stock:
             self._draw_on_stock(book.product[rows], -book.quantity[rows])
-        running = self.teams.state[teams] == TeamState.OPEN
         if running.any():
             self.book.give_up_places(teams[running], rows[running])
         if self.config.leader in PAID_LATER:

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from sim.core import draws
 from sim.core.config import Section, assume
 from sim.core.draws import Stream
+from sim.core.scatter import add_to_all
 from sim.core.table import Column, Table, column
 from sim.core.units import Fen, PositiveCount, Share
 from sim.offers import NONE, ShareKind
@@ -224,7 +225,7 @@ class Promoters:
 
     def count_invitations(self, inviters: Array) -> None:
         """Count a sign-up for each inviter named (again for each)."""
-        np.add.at(self.standing.invites, inviters, np.int32(1))
+        add_to_all(self.standing.invites, inviters, 1)
         if self.config.grades:
             self._promote(inviters)
 

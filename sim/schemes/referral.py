@@ -306,7 +306,7 @@ class Referral(Scheme):
             return np.zeros(sharers.shape)
         config, sharing, weight = self.config, self.shop.config.sharing, self.config.belief_weight
         guess = weight * sharing.click.base * sharing.sign_up
-        expected = config.bonus.inviter * (guess + self._bonuses_earned) / (weight + int(self._messages.sum()))
+        expected = config.bonus.inviter * (guess + self._bonuses_earned) / (weight + sum(self._messages.tolist()))
         if kind != ShareKind.INVITE:
             messages = int(self._messages[ShareKind.PRODUCT] + self._messages[ShareKind.TEAM])
             guess = weight * sharing.click.base * self.shop.config.demand.conversion * self._usual_commission

@@ -159,3 +159,38 @@ def to_refund(teams, state, latest, previous, holder, order, status):  # type: i
                 size += 1
             place = previous[place]
     return np.sort(rows[:size])
+
+
+@nb.njit(cache=True)
+def give_back_orders(rows, base, team_of, person, orders, state):  # type: ignore[no-untyped-def]
+    """Take refunded orders off the number of team orders that persons have.
+
+    Parameters
+    ----------
+    rows : int64 ndarray
+        Of the order book.
+    base : int
+        What is added to a team's row to make its number.
+    team_of, person : int32 ndarray
+        Columns of the order book.
+    orders : int32 ndarray, shape (persons,)
+        Changed in place.
+    state : int8 ndarray, shape (teams,)
+
+    Returns
+    -------
+    own, team : int64 ndarray
+        Those of the orders that are the scheme's, and their teams (rows).
+    running : bool ndarray
+        Whether the team is still open.
+    """
+    own, team = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    running = np.empty(rows.size, np.bool_)
+    size = 0
+    for row in rows:
+        t = team_of[row] - base
+        if 0 <= t < state.size:
+            own[size], team[size], running[size] = row, t, state[t] == _OPEN
+            orders[person[row]] -= 1
+            size += 1
+    return own[:size].copy(), team[:size].copy(), running[:size].copy()

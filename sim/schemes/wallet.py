@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.scatter import add_to_all
 from sim.core.table import Column, Table, column
 
 Array = npt.NDArray[Any]
@@ -108,10 +109,9 @@ class Wallets:
         rows = self.claims.append(
             len(person), person=person, face=face, issued=now, begins=begins, expires=expires, origin=origin
         )
-        _link(rows, self.claims.person, self.claims.face, self.claims.expires, self.claims.next, self.purses.best)
-        np.add.at(self.purses.received, person, np.int32(1))
+        self.live_face += self._enter(rows)
+        add_to_all(self.purses.received, person, 1)
         self.issued += len(rows)
-        self.live_face += int(self.claims.face[rows].sum())
         return rows
 
     def use(self, person: Array, order: Array) -> Array:
@@ -119,7 +119,7 @@ class Wallets:
         rows = self.purses.best[person].astype(np.int64)
         self._leave(rows, ClaimState.USED)
         self.claims.order[rows] = order
-        self._uses.append(order=order, claim=rows)
+        self._uses.append(len(rows), order=order, claim=rows)
         self.used += len(rows)
         return rows
 
@@ -141,10 +141,9 @@ class Wallets:
         self.claims.state[rows] = ClaimState.EXPIRED
         self.claims.state[alive] = ClaimState.LIVE
         self.claims.order[rows] = NONE
-        _link(alive, self.claims.person, self.claims.face, self.claims.expires, self.claims.next, self.purses.best)
+        self.live_face += self._enter(alive)
         self.used -= len(rows)
         self.expired += len(rows) - len(alive)
-        self.live_face += int(self.claims.face[alive].sum())
         return len(alive)
 
     def withdraw(self, rows: Array) -> int:
@@ -162,15 +161,21 @@ class Wallets:
             return 0
         return self.withdraw(np.arange(first, self._swept))
 
+    def _enter(self, rows: Array) -> int:
+        """Put claims into their owners' lists and return what they are worth together, fen."""
+        claims = self.claims
+        return int(_link(rows, claims.person, claims.face, claims.expires, claims.next, self.purses.best))
+
     def _leave(self, rows: Array, state: ClaimState) -> None:
-        self.claims.state[rows] = state
-        _unlink(rows, self.claims.person, self.claims.next, self.purses.best)
-        self.live_face -= int(self.claims.face[rows].sum())
+        claims = self.claims
+        self.live_face -= int(
+            _unlink(rows, np.int8(state), claims.person, claims.face, claims.state, claims.next, self.purses.best)
+        )
 
 
 def count_up_to(sorted_values: Array, limit: int) -> int:
     """Return how many values of a sorted column do not exceed a limit."""
-    return int(np.searchsorted(sorted_values, sorted_values.dtype.type(limit), side="right"))
+    return int(sorted_values.searchsorted(sorted_values.dtype.type(limit), side="right"))
 
 
 @nb.njit(cache=True)
@@ -188,8 +193,10 @@ def matches(sorted_values, wanted):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _link(rows, person, face, expires, following, best):  # type: ignore[no-untyped-def]
-    """Insert claims into their owners' lists: dearest first, then the one that expires first."""
+    """Insert claims into their owners' lists: dearest first, then the one that expires first; return their worth."""
+    worth = 0
     for row in rows:
+        worth += face[row]
         owner = person[row]
         before, after = -1, best[owner]
         while after >= 0 and (face[after] > face[row] or (face[after] == face[row] and expires[after] <= expires[row])):
@@ -199,12 +206,16 @@ def _link(rows, person, face, expires, following, best):  # type: ignore[no-unty
             best[owner] = row
         else:
             following[before] = row
+    return worth
 
 
 @nb.njit(cache=True)
-def _unlink(rows, person, following, best):  # type: ignore[no-untyped-def]
-    """Take claims out of their owners' lists."""
+def _unlink(rows, becomes, person, face, state, following, best):  # type: ignore[no-untyped-def]
+    """Take claims, which get another state, out of their owners' lists; return their worth."""
+    worth = 0
     for row in rows:
+        worth += face[row]
+        state[row] = becomes
         owner = person[row]
         before, here = -1, best[owner]
         while here != row:
@@ -214,6 +225,7 @@ def _unlink(rows, person, following, best):  # type: ignore[no-untyped-def]
         else:
             following[before] = following[row]
         following[row] = -1
+    return worth
 
 
 @nb.njit(cache=True)
