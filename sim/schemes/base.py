@@ -185,7 +185,7 @@ class Scheme:
 
         By default, orders from which it takes nothing off may have any number of units, and the others no other.
         """
-        discount: Array = np.where(orders.discount[:, self.number - 1] > 0, -1, 0)
+        discount: Array = -(orders.discount[:, self.number - 1] > 0).astype(np.int64)
         return discount
 
     def screen(self, orders: Orders) -> Array | None:

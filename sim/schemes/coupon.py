@@ -353,10 +353,10 @@ class Coupon(Scheme):
         """Return a mask of the products in scope whose merchant pays its part, if it has one, and is in an experiment,
         if there is one.
         """
-        funds, scope, merchant = self.shop.merchant_books.funds, self._scope, self.shop.products.merchant
+        scope, merchant = self._scope, self.shop.products.merchant
         if self.assignment is not None and self.assignment.merchants is not None:
             scope = scope & self.assignment.merchants[merchant]
-        return scope if self.config.merchant_share == 0 or funds.all() else scope & funds[merchant]
+        return scope if self.config.merchant_share == 0 else scope & self.shop.merchant_books.funds[merchant]
 
     def settle(self, orders: Orders) -> None:
         """Take coupons that were used out of wallets; let orders earn new ones."""

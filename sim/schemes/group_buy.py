@@ -190,7 +190,7 @@ class GroupBuy(Scheme):
         self._make_room()
         fits = self._may_buy(orders.person[every], orders.quantity[every])
         own, team = every[fits], team[fits]
-        own = own[self._has_place(team, orders.person[own])]
+        own = own[self.book.finds_place(team, orders.person[own])]
         if self._keeps_stock:
             own = own[within(self._kept, orders.product[own], orders.quantity[own])]
         if config.orders_in_all is not None:
@@ -203,13 +203,6 @@ class GroupBuy(Scheme):
         allowed[every] = False
         allowed[own] = True
         return allowed
-
-    def _has_place(self, team: Array, person: Array) -> Array:
-        """Return a mask of orders that open a team (-1), or find a free place in one that they are not yet in."""
-        fits: Array = team < 0
-        joins = (~fits).nonzero()[0]
-        fits[joins] = self.book.finds_place(team[joins], person[joins])
-        return fits
 
     def settle(self, orders: Orders) -> None:
         """Open teams, take places, and see which teams are full."""

@@ -17,7 +17,6 @@ from pydantic import Field, model_validator
 from sim.core import draws
 from sim.core.config import Section, assume
 from sim.core.draws import Stream
-from sim.core.scatter import add_to_all
 from sim.core.table import Column, Table, column
 from sim.core.units import Fen, PositiveCount, Share
 from sim.offers import NONE, ShareKind
@@ -223,11 +222,13 @@ class Promoters:
 
     # What they have achieved.
 
-    def count_invitations(self, inviters: Array) -> None:
-        """Count a sign-up for each inviter named (again for each)."""
-        add_to_all(self.standing.invites, inviters, 1)
+    def note_invitations(self, persons: Array, inviters: Array) -> Array:
+        """Write down who invited whom and count it for each inviter; return who was not invited by themselves."""
+        standing = self.standing
+        invited: Array = _note_invitations(persons, inviters, standing.invited_by, standing.invites)
         if self.config.grades:
-            self._promote(inviters)
+            self._promote(inviters[persons != inviters])
+        return invited
 
     def count_sales(self, buyers: Array, fen: Array) -> None:
         """Count final orders for those whom the buyers are bound to, who may reach a grade by it."""
@@ -269,6 +270,27 @@ def _are_customers(status, persons):  # type: ignore[no-untyped-def]
     for n in range(persons.size):
         result[n] = persons[n] >= 0 and status[persons[n]] != _PROSPECT
     return result
+
+
+@nb.njit(cache=True)
+def _note_invitations(persons, inviters, invited_by, invites):  # type: ignore[no-untyped-def]
+    """Write down who invited whom and count it, but for those who invited themselves; return the others.
+
+    Parameters
+    ----------
+    persons, inviters : int32 ndarray, shape (n,)
+    invited_by, invites : int32 ndarray, shape (persons,)
+        Columns of :class:`Standing`, changed in place.
+    """
+    invited = np.empty(persons.size, np.int32)
+    size = 0
+    for n in range(persons.size):
+        if persons[n] != inviters[n]:
+            invited_by[persons[n]] = inviters[n]
+            invites[inviters[n]] += 1
+            invited[size] = persons[n]
+            size += 1
+    return invited[:size].copy()
 
 
 @nb.njit(cache=True)

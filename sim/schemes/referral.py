@@ -176,17 +176,14 @@ class Referral(Scheme):
         promoters, standing = self.promoters, self.promoters.standing
         promoters.grow()
         invited = np.flatnonzero(promoters.may_promote(signups.inviter))
+        if invited.size == 0:
+            return
         persons, inviters = signups.person[invited], signups.inviter[invited]
         promoters.bind(persons, inviters)
-        honest = persons != inviters
-        persons, inviters = persons[honest], inviters[honest]
-        if persons.size == 0:
-            return
-        standing.invited_by[persons] = inviters
-        promoters.count_invitations(inviters)
+        persons = promoters.note_invitations(persons, inviters)
         if self.config.bonus.on == "first_order":
             standing.bonus_pending[persons] = True
-        else:
+        elif persons.size:
             alone, none = persons[:, None], np.zeros(0, np.int32)  # no order, so nothing for those above
             self._grant(
                 persons, np.full(persons.size, NONE), np.arange(persons.size), alone, np.zeros(alone.shape, bool),
