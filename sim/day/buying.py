@@ -18,7 +18,7 @@ from agents import consumers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
-from sim.core.scatter import add_each, add_to_all
+from sim.core.scatter import add_to_all
 from sim.offers import (
     A_TEAM_OF_ITS_OWN,
     NONE,
@@ -133,8 +133,7 @@ def choose(shop: Shop, offers: Offers) -> Orders:
     at = rows * offers.product.shape[1] + column
     discount = np.zeros((rows.size, max(1, len(shop.schemes))), np.int64)
     for number, taken in offers.discounts.items():
-        within = column < taken.shape[1]
-        discount[within, number - 1] = taken[rows[within], column[within]]
+        _note_discount(taken, rows, column, discount[:, number - 1])
     orders = Orders(
         visits.person[rows], offers.product.take(at), visits.quantity[rows], offers.mode.take(at), offers.ref.take(at),
         offers.worth.take(at), offers.pay.take(at), discount, visits.source[rows], visits.sharer[rows],
@@ -144,6 +143,14 @@ def choose(shop: Shop, offers: Offers) -> Orders:
         for scheme in shop._offer_order:
             scheme.check_out(orders)
     return orders
+
+
+@nb.njit(cache=True)
+def _note_discount(taken, rows, column, discount):  # type: ignore[no-untyped-def]
+    """Write down what a scheme took off the options picked; it took nothing off columns that came after it."""
+    for n in range(rows.size):
+        if column[n] < taken.shape[1]:
+            discount[n] = taken[rows[n], column[n]]
 
 
 def _pick(shop: Shop, offers: Offers) -> Array:
@@ -207,13 +214,8 @@ def settle(shop: Shop, orders: Orders) -> None:
     if len(orders) == 0:
         return
     people, products, who = shop.people, shop.products, orders.person
-    units = orders.quantity.astype(np.int64)
-    merchant_part = paid_by_merchants(shop, orders.discount)
-    status = np.where(orders.mode == Mode.SOLO, _PAID, _WAITING)
-    shop.book.record(
-        orders, shop.clock.tick, products.merchant[orders.product], products.cost[orders.product] * units,
-        status, merchant_part.sum(axis=1),
-    )  # fmt: skip
+    merchant, cost, status = _bought(orders.product, orders.quantity, orders.mode, products.merchant, products.cost)
+    shop.book.record(orders, shop.clock.tick, merchant, cost, status, paid_by_merchants(shop, orders.discount))
     shop.risk.note_orders(orders)
     shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
     for scheme in shop.schemes:
@@ -221,9 +223,10 @@ def settle(shop: Shop, orders: Orders) -> None:
         if used := int(np.count_nonzero(discount)):
             scheme.used += used
             scheme.fund_discounts(discount, who)
-    add_each(products.stock, orders.product, -units)
-    add_each(products.sold, orders.product, units)
-    _note_buyers(who, orders.pay, shop.clock.tick, people.orders, people.spend, people.first_order, people.last_order)
+    _note_sales(
+        who, orders.product, orders.quantity, orders.pay, shop.clock.tick, people.orders, people.spend,
+        people.first_order, people.last_order, products.stock, products.sold,
+    )  # fmt: skip
     shop.count("orders", len(orders))
     shop.count("gmv", float(orders.pay.sum()))
     shop.merchant_books.sell(orders.row)
@@ -234,8 +237,40 @@ def settle(shop: Shop, orders: Orders) -> None:
 
 
 @nb.njit(cache=True)
-def _note_buyers(person, pay, tick, orders, spend, first_order, last_order):  # type: ignore[no-untyped-def]
-    """Note what persons, each at most once, bought now."""
+def _bought(product, quantity, mode, merchant, cost):  # type: ignore[no-untyped-def]
+    """Return whose goods orders are of, what these cost, and whether the orders are paid or wait for their team.
+
+    Parameters
+    ----------
+    product, quantity, mode : ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    merchant, cost : ndarray, shape (products,)
+        Columns of :class:`sim.catalog.Products`; cost in fen a unit.
+    """
+    whose, fen = np.empty(product.size, np.int32), np.empty(product.size, np.int64)
+    status = np.empty(product.size, np.int8)
+    for n in range(product.size):
+        whose[n], fen[n] = merchant[product[n]], cost[product[n]] * quantity[n]
+        status[n] = _PAID if mode[n] == _SOLO else _WAITING
+    return whose, fen, status
+
+
+@nb.njit(cache=True)
+def _note_sales(  # type: ignore[no-untyped-def]
+    person, product, quantity, pay, tick, orders, spend, first_order, last_order, stock, sold
+):
+    """Note what persons, each at most once, bought now, and what was sold.
+
+    Parameters
+    ----------
+    person, product, quantity, pay : ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    tick : int
+    orders, spend, first_order, last_order : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`, changed in place.
+    stock, sold : int64 ndarray, shape (products,)
+        Changed in place.
+    """
     for n in range(person.size):
         i = np.uint32(person[n])
         orders[i] += 1
@@ -243,13 +278,16 @@ def _note_buyers(person, pay, tick, orders, spend, first_order, last_order):  # 
         last_order[i] = tick
         if orders[i] == 1:
             first_order[i] = tick
+        stock[product[n]] -= quantity[n]
+        sold[product[n]] += quantity[n]
 
 
 def paid_by_merchants(shop: Shop, discount: Array) -> Array:
-    """Return the part of each order's discounts, by scheme, that its merchant pays; fen."""
+    """Return what merchants pay of the discounts of orders, fen; ``discount`` has a row an order, a column a scheme."""
     if not shop._merchant_share.any():
-        return np.zeros(discount.shape, np.int64)
-    return share_of(discount, shop._merchant_share)
+        return np.zeros(len(discount), np.int64)
+    part: Array = share_of(discount, shop._merchant_share).sum(axis=1)
+    return part
 
 
 @functools.cache
