@@ -94,9 +94,15 @@ class Tally:
         self._fit(devices)
         np.add.at(self.accounts, devices, np.int64(1))
 
-    def tries(self) -> tuple[Array, Array, int]:
-        """Return by device how many were tried for and how many accounts there were before, and the limit."""
-        return self.tried, self.known, NO_LIMIT if self.limit is None else self.limit
+    def overrun(self, devices: Array) -> Array:
+        """Return a mask over all devices up to the last of those given: which were tried for more accounts than are
+        allowed. Not those on which nobody has signed up since the limit holds, however many accounts they carry.
+        """
+        self._fit(devices)
+        if self.limit is None:
+            return np.zeros(self.tried.size, bool)
+        over: Array = (self.tried > 0) & (self.known + self.tried > self.limit)
+        return over
 
     def _fit(self, devices: Array) -> None:
         more = int(devices.max(initial=-1)) + 1 - self.accounts.size
@@ -284,7 +290,7 @@ class RiskControl:
         most_invited = NO_LIMIT if self.config.invites_per_day is None else self.config.invites_per_day
         rows: Array = suspects(
             people.joined, cases.flagged, cases.invited_today, most_invited,
-            people.device, *self.devices.tries(), people.address, *self.addresses.tries(),
+            people.device, self.devices.overrun(people.device), people.address, self.addresses.overrun(people.address),
         )  # fmt: skip
         rows = rows[:0] if self.is_out else rows
         cases.flagged[rows] = True

@@ -74,12 +74,9 @@ def judge(person, passed, attempts, refused):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def suspects(  # type: ignore[no-untyped-def]
-    joined, flagged, invited_today, most_invited,
-    device, tried_devices, known_devices, per_device, address, tried_addresses, known_addresses, per_address,
-):  # fmt: skip
-    """Return the accounts to be flagged: not yet flagged, on a device or at an address that was tried for more than are
-    allowed, or by whom too many were invited today.
+def suspects(joined, flagged, invited_today, most_invited, device, overrun_device, address, overrun_address):  # type: ignore[no-untyped-def]
+    """Return the accounts to be flagged: not yet flagged, on an overrun device or at an overrun address, or by whom too
+    many were invited today.
 
     Parameters
     ----------
@@ -88,30 +85,16 @@ def suspects(  # type: ignore[no-untyped-def]
         signed up when nobody counted.
     flagged, invited_today : ndarray, shape (persons,)
         Columns of :class:`sim.risk.controls.Cases`.
-    most_invited, per_device, per_address : int
-        Limits.
-    tried_devices, known_devices, tried_addresses, known_addresses : int64 ndarray
-        Sign-ups tried, and accounts before that, on each device and at each address; see
-        :class:`sim.risk.controls.Tally`.
+    most_invited : int
+        Invitations a day.
+    overrun_device, overrun_address : bool ndarray
+        By device and by address.
     """
     found = np.empty(joined.size, np.int64)
     size = 0
-    for i in range(joined.size):
-        if flagged[i] or joined[i] <= NEVER:
-            continue
-        is_suspect = invited_today[i] > most_invited
-        if joined[i] >= 0 and not is_suspect:
-            is_suspect = _overrun(device[i], tried_devices, known_devices, per_device)
-            is_suspect |= _overrun(address[i], tried_addresses, known_addresses, per_address)
-        if is_suspect:
-            found[size] = i
-            size += 1
+    for i in range(joined.size):  # without branches, which would be guessed wrong half of the time
+        found[size] = i
+        is_overrun = overrun_device[np.uint32(device[i])] | overrun_address[np.uint32(address[i])]
+        is_suspect = (is_overrun & (joined[i] >= 0)) | (invited_today[i] > most_invited)
+        size += is_suspect & (joined[i] > NEVER) & (not flagged[i])
     return found[:size].copy()
-
-
-@nb.njit(cache=True)
-def _overrun(place, tried, known, limit):  # type: ignore[no-untyped-def]
-    """Whether a device (or address) was tried for more accounts than are allowed: not if nobody has signed up there
-    since the limit holds, however many accounts it carries.
-    """
-    return place < tried.size and tried[place] > 0 and known[place] + tried[place] > limit
