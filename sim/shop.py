@@ -312,7 +312,7 @@ class Shop(mesa.Model):
             labels.note(people.benefit, people.fraud, self.fraud_losses, scheme, persons, amounts, origins)
 
     def disappoint(self, persons: Array) -> None:
-        """Lower persons' satisfaction after something went wrong."""
+        """Lower persons' satisfaction after something went wrong, once for who is named several times."""
         self.people.satisfaction[persons] *= 1 - self.config.operations.disappointment
 
     def refund(self, rows: Array, status: OrderStatus) -> None:

@@ -311,7 +311,7 @@ class RiskControl:
         refused = judge(person, passed, self.cases.attempts, self.cases.refused)
         self._total(name, refused.size)
         if refused.size:
-            self.shop.disappoint(np.unique(refused))
+            self.shop.disappoint(refused)
 
     def _catch(self, person: Array) -> None:
         if person.size == 0:

@@ -221,14 +221,15 @@ class GroupBuy(Scheme):
         self.orders += own.size
         if self._keeps_stock:
             self._draw_on_stock(orders.product[own], orders.quantity[own])
-        if full.size:
-            self._fill(np.unique(full))
+        self._fill(full)
 
     def _open_teams(self, orders: Orders, at: Array) -> Array:
         """Open a team for each order at some positions of a batch; return the teams."""
         clock, config = self.shop.clock, self.config
-        promised = self.terms.promise(orders.pay[at]) if config.leader in PAID_LATER else np.zeros(at.size, np.int64)
-        self.promised += int(promised.sum())
+        promised: Array | int = 0
+        if config.leader in PAID_LATER:
+            promised = self.terms.promise(orders.pay[at])
+            self.promised += int(promised.sum())
         deadline = clock.tick + clock.ticks(config.window)
         return self.book.open(
             rows=at.size,

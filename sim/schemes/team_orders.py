@@ -47,7 +47,7 @@ def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def seat(own, team, base, person, row, ref, team_of, orders, filled, size):  # type: ignore[no-untyped-def]
-    """Write down in which teams some orders are, and return those teams that are full now.
+    """Write down in which teams some orders are, and return those teams that are full now, each once.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def seat(own, team, base, person, row, ref, team_of, orders, filled, size):  # t
         if filled[team[n]] >= size[team[n]]:
             full[found] = team[n]
             found += 1
-    return full[:found].copy()
+    return np.unique(full[:found])
 
 
 @nb.njit(cache=True)
