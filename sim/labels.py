@@ -75,6 +75,8 @@ def note(benefit, fraud, losses, scheme, persons, amounts, origins):  # type: ig
         Fen; negative for what was taken back.
     """
     for n in range(persons.size):
+        if amounts[n] == 0:
+            continue
         benefit[persons[n]] += amounts[n]
         kind = fraud[persons[n]]
         losses[kind if kind > 0 else fraud[origins[n]], scheme] += amounts[n]

@@ -18,6 +18,7 @@ from agents import consumers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
+from sim.core.prefetch import AHEAD, prefetch
 from sim.core.scatter import add_to_all
 from sim.offers import (
     A_TEAM_OF_ITS_OWN,
@@ -272,6 +273,10 @@ def _note_sales(  # type: ignore[no-untyped-def]
         Changed in place.
     """
     for n in range(person.size):
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+        prefetch(orders, later)
+        prefetch(spend, later)
+        prefetch(last_order, later)
         i = np.uint32(person[n])
         orders[i] += 1
         spend[i] += pay[n]
