@@ -232,7 +232,8 @@ def _orders(shop: Shop) -> pd.DataFrame:
 def _payouts(shop: Shop) -> pd.DataFrame:
     """Return every reward that was granted: to whom, for whose doing, how much, and what became of it."""
     from sim.labels import of_payouts
-    from sim.schemes.commission import Payouts, RewardKind, RewardState
+    from sim.schemes.commission import Payouts, RewardState
+    from sim.schemes.earnings import RewardKind
 
     people, parts = shop.people, []
     for scheme in shop.schemes:

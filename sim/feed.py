@@ -190,10 +190,14 @@ class Feed:
         schemes = [scheme for scheme in self.shop.schemes if scheme.is_open]
         for k in ShareKind if schemes else ():
             rows = np.flatnonzero(kind == k)
-            for scheme in schemes if rows.size else ():
-                promised = scheme.gift(sharer[rows], k)
-                if isinstance(promised, np.ndarray) or promised:
-                    gift[rows] += promised
+            if rows.size == 0:
+                continue
+            who, promised = sharer[rows], np.zeros(rows.size, np.float32)
+            for scheme in schemes:
+                by_scheme = scheme.gift(who, k)
+                if isinstance(by_scheme, np.ndarray) or by_scheme:
+                    promised += by_scheme
+            gift[rows] = promised
         return gift
 
     def note(self, sharer: Array, kind: ShareKind) -> None:

@@ -57,18 +57,29 @@ def of_payouts(people: People, person: Array, origin: Array) -> tuple[Array, Arr
     return people.fraud[culprit], people.ring[culprit]
 
 
-def note(losses: Array, people: People, scheme: int, persons: Array, amounts: Array, origins: Array) -> None:
-    """Add what went to fraud, fen, to ``losses`` (kinds x schemes of the ledger)."""
-    persons, origins = np.asarray(persons, np.int64), np.asarray(origins, np.int64)
-    _note(losses[:, scheme], people.fraud, persons, amounts, origins)
-
-
 @nb.njit(cache=True)
-def _note(losses, fraud, persons, amounts, origins):  # type: ignore[no-untyped-def]
-    """Add each amount to the losses by its kind of fraud; see :func:`of_payouts`."""
-    for i in range(persons.size):
-        kind = fraud[persons[i]]
-        losses[kind if kind > 0 else fraud[origins[i]]] += amounts[i]
+def note(benefit, fraud, losses, scheme, persons, amounts, origins):  # type: ignore[no-untyped-def]
+    """Note what persons got out of incentives, and what of it went to fraud (see :func:`of_payouts`).
+
+    Parameters
+    ----------
+    benefit, fraud : ndarray
+        Columns of :class:`sim.people.People`; ``benefit`` is changed in place.
+    losses : int64 ndarray, shape (kinds, schemes of the ledger)
+        Fen so far, by kind of fraud, the first for what is none; changed in place.
+    scheme : int
+        Who paid.
+    persons, origins : int ndarray, shape (n,)
+        Recipients, and those whose sign-up or order earned it.
+    amounts : int64 ndarray, shape (n,)
+        Fen; negative for what was taken back.
+    """
+    for n in range(persons.size):
+        if amounts[n] == 0:
+            continue
+        benefit[persons[n]] += amounts[n]
+        kind = fraud[persons[n]]
+        losses[kind if kind > 0 else fraud[origins[n]], scheme] += amounts[n]
 
 
 def losses(shop: Shop) -> pd.DataFrame:

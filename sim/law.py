@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.units import show_share
-from sim.schemes.commission import RewardKind
+from sim.schemes.earnings import RewardKind
 
 if TYPE_CHECKING:
     from sim.scenario.schema import ScenarioConfig

@@ -5,11 +5,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from sim.core.table import Column, Table, column
 from sim.offers import Orders
+from sim.people import NEVER
 
 Array = npt.NDArray[Any]
 NOT_YET = -1
@@ -93,3 +95,67 @@ class OrderBook(Table):
             merchant_discount=merchant_part,
             status=status,
         )
+
+
+_REFUNDED = np.int8(OrderStatus.REFUNDED)
+
+
+@nb.njit(cache=True)
+def undo(  # type: ignore[no-untyped-def]
+    rows, becomes, tick, person, product, quantity, pay, discount, status, closed,
+    spend, ordered, first_order, stock, sold,
+):  # fmt: skip
+    """Take orders off the accounts of their buyers and put the goods back on the shelf.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+        Of the order book.
+    becomes : int8
+        The status that they get: REFUNDED orders were never shipped, so they do not count as orders of their buyers;
+        RETURNED ones do.
+    tick : int
+        Now.
+    person ... closed : ndarray
+        Columns of :class:`OrderBook`; ``status`` and ``closed`` are changed in place.
+    spend, ordered, first_order : ndarray, shape (persons,)
+        The columns spend, orders and first_order of :class:`sim.people.People`, changed in place.
+    stock, sold : int64 ndarray, shape (products,)
+        Changed in place.
+
+    Returns
+    -------
+    who : int32 ndarray, shape (n,)
+    paid : int64 ndarray, shape (n,)
+        Fen.
+    taken_off : int64 ndarray, shape (schemes, n)
+        What each scheme took off, fen.
+
+    Raises
+    ------
+    ValueError
+        If one of them is closed already; nothing is changed then.
+    """
+    for row in rows:
+        if closed[row] >= 0:
+            raise ValueError("an order that is confirmed, refunded or returned cannot be refunded")
+    schemes = discount.shape[1]
+    who, paid = np.empty(rows.size, np.int32), np.empty(rows.size, np.int64)
+    taken_off = np.empty((schemes, rows.size), np.int64)
+    for n in range(rows.size):
+        row = rows[n]
+        i, j = person[row], product[row]
+        who[n], paid[n] = i, pay[row]
+        for scheme in range(schemes):
+            taken_off[scheme, n] = discount[row, scheme]
+        status[row], closed[row] = becomes, tick
+        spend[i] -= pay[row]
+        stock[j] += quantity[row]
+        sold[j] -= quantity[row]
+        if becomes == _REFUNDED:
+            ordered[i] -= 1
+    if becomes == _REFUNDED:
+        for i in who:
+            if ordered[i] == 0:
+                first_order[i] = NEVER
+    return who, paid, taken_off

@@ -49,11 +49,12 @@ def test_percent_is_rounded_like_the_ledger_and_capped() -> None:
 def test_percentages_follow_the_stated_rounding_rule(price: int, percent: float) -> None:
     one = np.zeros(1, np.int32)
     none = np.zeros((0, 0), np.int64)
-    discount, _ = take_best(
-        0, one, one, one, np.zeros(1, np.int64), one[:, None], np.zeros((1, 1), np.int8), np.array([[price]]),
-        none, none, np.ones(1, bool), np.ones(1, bool), 0, percent, np.iinfo(np.int64).max, np.iinfo(np.int64).max,
+    pay, discount, most = np.array([[price]]), np.zeros((1, 1), np.int64), np.iinfo(np.int64).max
+    take_best(
+        0, one, one, one, np.zeros(1, np.int64), one[:, None], np.zeros((1, 1), np.int8), none, none,
+        np.ones(1, bool), np.ones(1, bool), 0, percent, most, most, pay, discount,
     )  # fmt: skip
-    assert discount[0, 0] == min(price, share_of(price, percent))
+    assert discount[0, 0] == min(price, share_of(price, percent)) == price - pay[0, 0]
 
 
 def test_threshold_is_held_against_the_price_before_the_coupon() -> None:

@@ -14,7 +14,7 @@ from sim.labels import Fraud
 from sim.offers import Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
-from sim.schemes.commission import RewardKind
+from sim.schemes.earnings import RewardKind
 from sim.schemes.teams import TeamState
 from tests.worlds import COUPON, GROUP_BUY, REFERRAL, scenario
 

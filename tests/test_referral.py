@@ -14,7 +14,7 @@ from sim import ScenarioError, Shop
 from sim.offers import ShareKind
 from sim.orders import OrderStatus
 from sim.people import Status
-from sim.schemes.commission import RewardKind
+from sim.schemes.earnings import RewardKind
 from sim.schemes.referral import Referral, ReferralConfig
 
 # Commissions.

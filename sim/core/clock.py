@@ -25,6 +25,8 @@ class Clock:
 
     Attributes
     ----------
+    days : int
+        Number of days that the horizon touches.
     tick : int
         The tick being simulated, from 0.
     environment : simpy.Environment
@@ -37,6 +39,7 @@ class Clock:
         self.tick_hours = tick_hours
         self.ticks_a_day = HOURS_A_DAY // tick_hours
         self.horizon = math.ceil(horizon_hours / tick_hours)
+        self.days = -(-self.horizon // self.ticks_a_day)
         self.tick = 0
         self.environment = simpy.Environment()
 
@@ -51,9 +54,9 @@ class Clock:
         return self.tick // self.ticks_a_day
 
     @property
-    def days(self) -> int:
-        """Number of days that the horizon touches."""
-        return -(-self.horizon // self.ticks_a_day)
+    def booked_day(self) -> int:
+        """The day to which what happens now is booked: the last one once the horizon has been reached."""
+        return min(self.tick // self.ticks_a_day, self.days - 1)
 
     @property
     def hour(self) -> float:

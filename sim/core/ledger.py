@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # imported for summaries only, so that scenario files are che
     import pandas as pd
 
 Fen = npt.NDArray[np.int64]
+_FEN = np.dtype(np.int64).char
 
 
 class Account(IntEnum):
@@ -92,7 +93,7 @@ def _shares_of_each(amounts, shares):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _move(flow, balance, source, target, amounts):  # type: ignore[no-untyped-def]
+def _move(flow, balance, day, scheme, source, target, amounts):  # type: ignore[no-untyped-def]
     """Write down that amounts move, unless one is negative; return the least (at most zero) and their sum."""
     least, total = 0, 0
     for amount in amounts:
@@ -101,7 +102,7 @@ def _move(flow, balance, source, target, amounts):  # type: ignore[no-untyped-de
     if least >= 0:
         balance[source] -= total
         balance[target] += total
-        flow[source, target] += total
+        flow[day, scheme, source, target] += total
     return least, total
 
 
@@ -174,14 +175,14 @@ class Ledger:
         values = np.asarray(amounts)
         if values.size == 0:
             return 0
-        if values.dtype.kind not in "iu":
-            raise ValueError(f"amounts must be whole fen. Got {values.dtype}.")
-        each = values if values.dtype == np.int64 and values.ndim == 1 else values.astype(np.int64).reshape(-1)
-        least, total = _move(self._flow[day, scheme], self._balance, int(source), int(target), each)
+        if values.dtype.char != _FEN or values.ndim != 1:
+            if values.dtype.kind not in "iu":
+                raise ValueError(f"amounts must be whole fen. Got {values.dtype}.")
+            values = values.astype(np.int64).reshape(-1)
+        least, total = _move(self._flow, self._balance, day, scheme, int(source), int(target), values)
         if least < 0:
             raise ValueError(f"amounts must not be negative. Got {least}; post the other way to refund.")
         if total > 0 and self.journal is not None:
-            values = np.atleast_1d(values)
             paid = values > 0
             who = np.broadcast_to(np.asarray(persons), values.shape)[paid]
             self.journal.append(

@@ -18,7 +18,8 @@ from agents import consumers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
-from sim.core.scatter import add_each, add_to_all
+from sim.core.prefetch import AHEAD, prefetch
+from sim.core.scatter import add_to_all
 from sim.offers import (
     A_TEAM_OF_ITS_OWN,
     NONE,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
-_SOLO = np.int8(Mode.SOLO)
+_SOLO, _OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.SOLO), np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
+_KOL, _RING = np.int8(Source.KOL), np.int8(Source.RING)
 _PAID, _WAITING = np.int8(OrderStatus.PAID), np.int8(OrderStatus.WAITING)
 WORTH_THREADS = 1024  # visits: fewer are done sooner than threads start
 
@@ -50,29 +52,33 @@ def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:
             scheme.offer(offers)
             if scheme.config.merchant_share > 0 or scheme.assignment is not None:
                 _withdraw(shop, scheme, offers, width)
-    _keep_to_errand(offers)
-    _endorse(shop, offers)
+    _keep_to_errand(visits.source, visits.team, offers.product, offers.mode, offers.ref)
+    sharing, kols = shop.config.sharing, shop.config.kols
+    _endorse(
+        visits.person, visits.source, visits.product, shop.people.trust, np.float32(sharing.interest),
+        np.float32(sharing.endorsement), np.float32(kols.endorsement), offers.product, offers.appeal,
+    )  # fmt: skip
     shop.shocks.tempt_away(offers)
     return offers
 
 
-def _keep_to_errand(offers: Offers) -> None:
-    """Leave accounts that were sent to buy the way they were sent for: alone, in a new team, or in a certain one."""
-    sent = (offers.visits.source == Source.RING).nonzero()[0]
-    if sent.size == 0:
-        return
-    team = offers.visits.team[sent]
-    way = np.where(team >= 0, Mode.JOIN_TEAM, np.where(team == A_TEAM_OF_ITS_OWN, Mode.OPEN_TEAM, Mode.SOLO))
-    _keep_to(sent, way, team, offers.product, offers.mode, offers.ref)
-
-
 @nb.njit(cache=True)
-def _keep_to(rows, way, team, product, mode, ref):  # type: ignore[no-untyped-def]
-    """Leave each of some rows the options of one way of buying, and of one team if its number is not negative."""
-    for n in range(rows.size):
-        v = rows[n]
+def _keep_to_errand(source, team, product, mode, ref):  # type: ignore[no-untyped-def]
+    """Leave accounts that were sent to buy the way they were sent for: alone, in a new team, or in a certain one.
+
+    Parameters
+    ----------
+    source, team : ndarray, shape (V,)
+        Columns of :class:`sim.offers.Visits`.
+    product, mode, ref : ndarray, shape (V, W)
+        Of :class:`sim.offers.Offers`; ``product`` is changed in place.
+    """
+    for v in range(source.size):
+        if source[v] != _RING:
+            continue
+        way = _JOIN_TEAM if team[v] >= 0 else _OPEN_TEAM if team[v] == A_TEAM_OF_ITS_OWN else _SOLO
         for w in range(product.shape[1]):
-            if mode[v, w] != way[n] or (team[n] >= 0 and ref[v, w] != team[n]):
+            if mode[v, w] != way or (team[v] >= 0 and ref[v, w] != team[v]):
                 product[v, w] = NONE
 
 
@@ -96,25 +102,27 @@ def _withdraw(shop: Shop, scheme: Scheme, offers: Offers, width: int) -> None:
     offers.product[:, width:][barred[:, width:]] = NONE
 
 
-def _endorse(shop: Shop, offers: Offers) -> None:
-    """Make what a visitor clicked on more appealing: they want it, and trust who recommended it."""
-    visits = offers.visits
-    rows = np.flatnonzero((visits.product >= 0) & (visits.source != Source.RING))
-    if rows.size:
-        sharing = shop.config.sharing
-        by_friend = sharing.endorsement * shop.people.trust[visits.person[rows]]
-        appeal = sharing.interest + np.where(visits.source[rows] == Source.KOL, shop.config.kols.endorsement, by_friend)
-        _add_appeal(offers.appeal, offers.product, rows, visits.product[rows], appeal.astype(np.float32))
-
-
 @nb.njit(cache=True)
-def _add_appeal(appeal, product, rows, wanted, more):  # type: ignore[no-untyped-def]
-    """Add to the appeal of the options that are of the product wanted, one product a row."""
-    for n in range(rows.size):
-        v = rows[n]
+def _endorse(person, source, wanted, trust, interest, by_friend, by_kol, product, appeal):  # type: ignore[no-untyped-def]
+    """Make what a visitor clicked on more appealing: they want it, and trust who recommended it.
+
+    Parameters
+    ----------
+    person, source, wanted : ndarray, shape (V,)
+        Of the visits; the last is the product clicked on, -1: none.
+    trust : float32 ndarray, shape (persons,)
+    interest, by_friend, by_kol : float32
+        Logits for wanting it, for the word of a friend who is trusted fully, and for that of a KOL.
+    product, appeal : ndarray, shape (V, W)
+        Of :class:`sim.offers.Offers`; ``appeal`` is changed in place.
+    """
+    for v in range(person.size):
+        if wanted[v] < 0 or source[v] == _RING:
+            continue
+        more = interest + (by_kol if source[v] == _KOL else by_friend * trust[person[v]])
         for w in range(product.shape[1]):
-            if product[v, w] == wanted[n]:
-                appeal[v, w] += more[n]
+            if product[v, w] == wanted[v]:
+                appeal[v, w] += more
 
 
 def choose(shop: Shop, offers: Offers) -> Orders:
@@ -126,8 +134,7 @@ def choose(shop: Shop, offers: Offers) -> Orders:
     at = rows * offers.product.shape[1] + column
     discount = np.zeros((rows.size, max(1, len(shop.schemes))), np.int64)
     for number, taken in offers.discounts.items():
-        within = column < taken.shape[1]
-        discount[within, number - 1] = taken[rows[within], column[within]]
+        _note_discount(taken, rows, column, discount[:, number - 1])
     orders = Orders(
         visits.person[rows], offers.product.take(at), visits.quantity[rows], offers.mode.take(at), offers.ref.take(at),
         offers.worth.take(at), offers.pay.take(at), discount, visits.source[rows], visits.sharer[rows],
@@ -137,6 +144,14 @@ def choose(shop: Shop, offers: Offers) -> Orders:
         for scheme in shop._offer_order:
             scheme.check_out(orders)
     return orders
+
+
+@nb.njit(cache=True)
+def _note_discount(taken, rows, column, discount):  # type: ignore[no-untyped-def]
+    """Write down what a scheme took off the options picked; it took nothing off columns that came after it."""
+    for n in range(rows.size):
+        if column[n] < taken.shape[1]:
+            discount[n] = taken[rows[n], column[n]]
 
 
 def _pick(shop: Shop, offers: Offers) -> Array:
@@ -200,27 +215,19 @@ def settle(shop: Shop, orders: Orders) -> None:
     if len(orders) == 0:
         return
     people, products, who = shop.people, shop.products, orders.person
-    units = orders.quantity.astype(np.int64)
-    merchant_part = paid_by_merchants(shop, orders.discount)
-    status = np.where(orders.mode == Mode.SOLO, _PAID, _WAITING)
-    shop.book.record(
-        orders, shop.clock.tick, products.merchant[orders.product], products.cost[orders.product] * units,
-        status, merchant_part.sum(axis=1),
-    )  # fmt: skip
+    merchant, cost, status = _bought(orders.product, orders.quantity, orders.mode, products.merchant, products.cost)
+    shop.book.record(orders, shop.clock.tick, merchant, cost, status, paid_by_merchants(shop, orders.discount))
     shop.risk.note_orders(orders)
     shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
     for scheme in shop.schemes:
-        column = scheme.number - 1
-        if used := int(np.count_nonzero(orders.discount[:, column])):
-            discount, by_merchants = orders.discount[:, column], merchant_part[:, column]
+        discount = orders.discount[:, scheme.number - 1]
+        if used := int(np.count_nonzero(discount)):
             scheme.used += used
-            scheme.pay(Account.ESCROW, discount - by_merchants, who)
-            if scheme.config.merchant_share > 0:
-                scheme.pay(Account.ESCROW, by_merchants, who, source=Account.MERCHANTS)
-            shop.benefit(who, discount, scheme.number)
-    add_each(products.stock, orders.product, -units)
-    add_each(products.sold, orders.product, units)
-    _note_buyers(who, orders.pay, shop.clock.tick, people.orders, people.spend, people.first_order, people.last_order)
+            scheme.fund_discounts(discount, who)
+    _note_sales(
+        who, orders.product, orders.quantity, orders.pay, shop.clock.tick, people.orders, people.spend,
+        people.first_order, people.last_order, products.stock, products.sold,
+    )  # fmt: skip
     shop.count("orders", len(orders))
     shop.count("gmv", float(orders.pay.sum()))
     shop.merchant_books.sell(orders.row)
@@ -231,22 +238,61 @@ def settle(shop: Shop, orders: Orders) -> None:
 
 
 @nb.njit(cache=True)
-def _note_buyers(person, pay, tick, orders, spend, first_order, last_order):  # type: ignore[no-untyped-def]
-    """Note what persons, each at most once, bought now."""
+def _bought(product, quantity, mode, merchant, cost):  # type: ignore[no-untyped-def]
+    """Return whose goods orders are of, what these cost, and whether the orders are paid or wait for their team.
+
+    Parameters
+    ----------
+    product, quantity, mode : ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    merchant, cost : ndarray, shape (products,)
+        Columns of :class:`sim.catalog.Products`; cost in fen a unit.
+    """
+    whose, fen = np.empty(product.size, np.int32), np.empty(product.size, np.int64)
+    status = np.empty(product.size, np.int8)
+    for n in range(product.size):
+        whose[n], fen[n] = merchant[product[n]], cost[product[n]] * quantity[n]
+        status[n] = _PAID if mode[n] == _SOLO else _WAITING
+    return whose, fen, status
+
+
+@nb.njit(cache=True)
+def _note_sales(  # type: ignore[no-untyped-def]
+    person, product, quantity, pay, tick, orders, spend, first_order, last_order, stock, sold
+):
+    """Note what persons, each at most once, bought now, and what was sold.
+
+    Parameters
+    ----------
+    person, product, quantity, pay : ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    tick : int
+    orders, spend, first_order, last_order : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`, changed in place.
+    stock, sold : int64 ndarray, shape (products,)
+        Changed in place.
+    """
     for n in range(person.size):
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+        prefetch(orders, later)
+        prefetch(spend, later)
+        prefetch(last_order, later)
         i = np.uint32(person[n])
         orders[i] += 1
         spend[i] += pay[n]
         last_order[i] = tick
         if orders[i] == 1:
             first_order[i] = tick
+        stock[product[n]] -= quantity[n]
+        sold[product[n]] += quantity[n]
 
 
 def paid_by_merchants(shop: Shop, discount: Array) -> Array:
-    """Return the part of each order's discounts, by scheme, that its merchant pays; fen."""
+    """Return what merchants pay of the discounts of orders, fen; ``discount`` has a row an order, a column a scheme."""
     if not shop._merchant_share.any():
-        return np.zeros(discount.shape, np.int64)
-    return share_of(discount, shop._merchant_share)
+        return np.zeros(len(discount), np.int64)
+    part: Array = share_of(discount, shop._merchant_share).sum(axis=1)
+    return part
 
 
 @functools.cache

@@ -32,10 +32,11 @@ import numpy.typing as npt
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
-from sim.people import NEVER, Status
+from sim.people import Status
 from sim.risk import scoring
 from sim.risk.casework import Casework
 from sim.risk.policy import Policy
+from sim.risk.rules import NO_LIMIT, discounts_allowed, judge, rewards_allowed, suspects
 
 if TYPE_CHECKING:
     from sim.offers import Orders, Signups
@@ -94,13 +95,13 @@ class Tally:
         np.add.at(self.accounts, devices, np.int64(1))
 
     def overrun(self, devices: Array) -> Array:
-        """Return a mask of the devices that were tried for more accounts than are allowed: not of those on which
-        nobody has signed up since the limit holds, however many accounts they carry.
+        """Return a mask over all devices up to the last of those given: which were tried for more accounts than are
+        allowed. Not those on which nobody has signed up since the limit holds, however many accounts they carry.
         """
-        if self.limit is None:
-            return np.zeros(devices.size, bool)
         self._fit(devices)
-        over: Array = (self.tried[devices] > 0) & (self.known[devices] + self.tried[devices] > self.limit)
+        if self.limit is None:
+            return np.zeros(self.tried.size, bool)
+        over: Array = (self.tried > 0) & (self.known + self.tried > self.limit)
         return over
 
     def _fit(self, devices: Array) -> None:
@@ -182,25 +183,26 @@ class RiskControl:
         if not self.is_active or len(orders) == 0:
             return np.ones(len(orders), bool)
         self._fit()
-        flagged = self.cases.flagged[orders.person]
-        discounted = orders.discount.any(axis=1)
-        passed: Array = ~(discounted & (flagged | self._is_too_young(orders.person)))
-        passed &= self._may_pay(orders.person, discounted & passed)
-        passed |= self.is_out
-        if self.policy is not None and not self.is_out:
-            passed &= self.policy.screen(orders, flagged)
+        flagged, joined = self.cases.flagged, self.shop.people.joined
+        passed: Array
+        discounted, passed = discounts_allowed(orders.person, orders.discount, flagged, joined, self._latest)
+        if self.payments.limit is not None:
+            passed &= self._may_pay(orders.person, discounted & passed)
+        if self.is_out:
+            passed[:] = True
+        elif self.policy is not None:
+            passed &= self.policy.screen(orders, flagged[orders.person])
         self._judge(orders.person, passed, "orders_refused_by_risk")
         return passed
 
-    def _is_too_young(self, persons: Array) -> Array:
-        young: Array = self.shop.people.joined[persons] > self.shop.clock.tick - self._age
-        return young
+    @property
+    def _latest(self) -> int:
+        """The last tick in which accounts were opened that are old enough now."""
+        return self.shop.clock.tick - self._age
 
     def _may_pay(self, persons: Array, discounted: Array) -> Array:
         """Return a mask of those who may pay from where they do: all but discounted ones of too many accounts."""
         passed = np.ones(persons.size, bool)
-        if self.payments.limit is None:
-            return passed
         rows = np.flatnonzero(discounted & ~self.cases.paid[persons])
         passed[rows] = self.payments.admit(self.shop.people.payment[persons[rows]], rows)
         self.cases.must_pay_otherwise[persons[~passed]] = True
@@ -233,13 +235,14 @@ class RiskControl:
             return np.ones(len(inviters), bool)
         self._fit()
         cases = self.cases
-        allowed = ~(cases.flagged[inviters] | cases.flagged[invitees] | self._is_too_young(inviters))
+        allowed: Array = rewards_allowed(inviters, invitees, cases.flagged, self.shop.people.joined, self._latest)
         if self.config.invites_per_day is not None:
             uid, tick = self.shop.people.uid[invitees], self.shop.clock.tick
             precedence = draws.uniform(self.shop.seed, Stream.RISK, uid, 0, tick, 1)
             allowed &= cases.invited_today[inviters] + rank_within(inviters, precedence) < self.config.invites_per_day
             np.add.at(cases.invited_today, inviters, np.int32(1))
-        allowed |= self.is_out
+        if self.is_out:
+            allowed[:] = True
         if self.policy is not None:
             self.policy.note_benefits(np.concatenate([inviters[allowed], invitees[allowed]]))
         self._judge(inviters, allowed, "rewards_refused")
@@ -284,11 +287,12 @@ class RiskControl:
             return
         self._fit()
         people, cases = self.shop.people, self.cases
-        suspect = self.devices.overrun(people.device) | self.addresses.overrun(people.address)
-        suspect &= people.joined >= 0  # members from before the run signed up when nobody counted
-        if self.config.invites_per_day is not None:
-            suspect |= cases.invited_today > self.config.invites_per_day
-        rows = np.flatnonzero(suspect & ~cases.flagged & (people.joined > NEVER) & (not self.is_out))
+        most_invited = NO_LIMIT if self.config.invites_per_day is None else self.config.invites_per_day
+        rows: Array = suspects(
+            people.joined, cases.flagged, cases.invited_today, most_invited,
+            people.device, self.devices.overrun(people.device), people.address, self.addresses.overrun(people.address),
+        )  # fmt: skip
+        rows = rows[:0] if self.is_out else rows
         cases.flagged[rows] = True
         if self.casework is not None:
             self.casework.hurt(rows)
@@ -304,12 +308,10 @@ class RiskControl:
         return scoring.score(self.shop, self) | totals | (self.casework.metrics() if self.casework is not None else {})
 
     def _judge(self, person: Array, passed: Array, name: str) -> None:
-        refused = person[~passed]
-        np.add.at(self.cases.attempts, person, np.int32(1))
+        refused = judge(person, passed, self.cases.attempts, self.cases.refused)
         self._total(name, refused.size)
         if refused.size:
-            np.add.at(self.cases.refused, refused, np.int32(1))
-            self.shop.disappoint(np.unique(refused))
+            self.shop.disappoint(refused)
 
     def _catch(self, person: Array) -> None:
         if person.size == 0:

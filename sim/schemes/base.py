@@ -34,7 +34,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from sim.core.config import Section, assume
-from sim.core.ledger import Account
+from sim.core.ledger import Account, share_of
 from sim.core.units import Fen, Hours, Share
 
 if TYPE_CHECKING:
@@ -146,6 +146,25 @@ class Scheme:
             self.spent -= moved
         return moved
 
+    def fund_discounts(self, discounts: Array, persons: Array) -> None:
+        """Put into escrow what this scheme takes off the orders of persons, fen each, and note their benefit."""
+        for payer, part in self._payers(discounts):
+            self.pay(Account.ESCROW, part, persons, source=payer)
+        self.shop.benefit(persons, discounts, self.number)
+
+    def take_back_discounts(self, discounts: Array, persons: Array) -> None:
+        """Undo :meth:`fund_discounts`."""
+        for payer, part in self._payers(discounts):
+            self.pay(payer, part, persons, source=Account.ESCROW)
+        self.shop.benefit(persons, -discounts, self.number)
+
+    def _payers(self, amounts: Array) -> list[tuple[Account, Array]]:
+        """Return who pays which part of amounts, fen: the platform, and merchants if they have a share in it."""
+        if self.config.merchant_share == 0:
+            return [(Account.PLATFORM, amounts)]
+        by_merchants = share_of(amounts, self.config.merchant_share)
+        return [(Account.PLATFORM, amounts - by_merchants), (Account.MERCHANTS, by_merchants)]
+
     # Hooks, in the order of a day. The defaults do nothing.
 
     def on_signup(self, signups: Signups) -> None:
@@ -166,7 +185,7 @@ class Scheme:
 
         By default, orders from which it takes nothing off may have any number of units, and the others no other.
         """
-        discount: Array = np.where(orders.discount[:, self.number - 1] > 0, -1, 0)
+        discount: Array = -(orders.discount[:, self.number - 1] > 0).astype(np.int64)
         return discount
 
     def screen(self, orders: Orders) -> Array | None:

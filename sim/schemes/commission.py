@@ -1,7 +1,7 @@
 """Rewards that persons earn: booked frozen, released to a wallet, withdrawn, and taken back.
 
-Read in this order: :class:`Rewards` and :class:`Purses` (the tables), :class:`Earnings` (what a scheme would reward),
-then :class:`Payouts`, which moves the money::
+Read :mod:`sim.schemes.earnings` (what is earned) and :mod:`sim.schemes.rewards` (the tables) first, then
+:class:`Payouts`, which moves the money::
 
     granted       PLATFORM, MERCHANTS -> FROZEN_COMMISSION    within the scheme's budget, in addressed order
     released      FROZEN_COMMISSION -> WALLETS                after the freeze; commissions once the order is final
@@ -18,11 +18,8 @@ risk.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -32,94 +29,31 @@ from sim.core.config import Section, assume
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
 from sim.core.scatter import add_each
-from sim.core.table import Column, Table, column
 from sim.core.units import Fen, Hours, PositiveFen, Share
-from sim.offers import NONE, Batch
-from sim.orders import OrderStatus
+from sim.schemes.earnings import Earnings, RewardKind
 from sim.schemes.promoters import Purpose
+from sim.schemes.rewards import (
+    ByOrder,
+    Purses,
+    Rewards,
+    RewardState,
+    end,
+    of_orders,
+    release,
+    sorted_out,
+    still_frozen,
+)
 
 if TYPE_CHECKING:
     from sim.schemes.base import Scheme
 
 Array = npt.NDArray[Any]
-_NO_ROWS = np.zeros(0, np.int64)
-
-
-class RewardKind(IntEnum):
-    """What a reward is for."""
-
-    INVITER_BONUS = 0
-    INVITEE_BONUS = 1
-    COMMISSION = 2  # for the order of somebody below
-    REBATE = 3  # for one's own order
-
-
-class RewardState(IntEnum):
-    """Where a reward stands."""
-
-    FROZEN = 0
-    RELEASED = 1
-    CANCELLED = 2  # by risk control, while frozen
-    CLAWED_BACK = 3  # its order was refunded
-
-
 BONUSES = (RewardKind.INVITER_BONUS, RewardKind.INVITEE_BONUS)
-IS_BONUS = np.isin(np.arange(len(RewardKind)), BONUSES)  # by kind
 FOR_ORDERS = (RewardKind.COMMISSION, RewardKind.REBATE)
 KEPT = (RewardState.FROZEN, RewardState.RELEASED)
-_INVITER_BONUS, _INVITEE_BONUS = np.int8(RewardKind.INVITER_BONUS), np.int8(RewardKind.INVITEE_BONUS)
-_WAITING, _CONFIRMED = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.CONFIRMED)
-
-
-class Rewards(Table):
-    """Rewards in the order in which they were granted; money in fen, moments in ticks.
-
-    All rewards of one scheme are frozen equally long, so ``due`` is in order too.
-    """
-
-    person: Column = column(np.int32)
-    origin: Column = column(np.int32)  # whose sign-up or order earned it
-    kind: Column = column(np.int8)
-    level: Column = column(np.int8)  # of a commission: 1 for the promoter of the buyer; 0 for other kinds
-    order: Column = column(np.int64, fill=NONE)  # row of the order book
-    amount: Column = column(np.int64)
-    merchant_part: Column = column(np.int64)
-    accrued: Column = column(np.int32)
-    due: Column = column(np.int32)
-    state: Column = column(np.int8)
-
-
-class Purses(Table):
-    """What each person has and owes, in fen; one row a person."""
-
-    wallet: Column = column(np.int64)  # released, not yet withdrawn
-    debt: Column = column(np.int64)  # to be set against later rewards
-
-
-class _ByOrder(Table):
-    """Rewards by order row, in order."""
-
-    order: Column = column(np.int64)
-    reward: Column = column(np.int64)
-
-
-@dataclass(slots=True)
-class Earnings(Batch):
-    """Rewards that a scheme would grant, one row each; columns as in :class:`Rewards`."""
-
-    person: Array
-    origin: Array
-    kind: Array
-    level: Array
-    order: Array
-    amount: Array
-
-    @classmethod
-    def of(cls, person: Array, **values: Any) -> Self:
-        """Return one earning a person; other columns hold one value or one each; level 0, order -1 by default."""
-        given = {"level": 0, "order": NONE, **values}
-        columns = {name: x if isinstance(x, np.ndarray) else np.full(person.size, int(x)) for name, x in given.items()}
-        return cls(person=person, **columns)
+_NO_ROWS = np.zeros(0, np.int64)
+_ANY_TIME = int(np.iinfo(np.int32).max)
+__all__ = ["BONUSES", "FOR_ORDERS", "KEPT", "Payouts", "RewardState", "Withdrawal"]
 
 
 class Withdrawal(Section):
@@ -130,23 +64,6 @@ class Withdrawal(Section):
     maximum: PositiveFen | None = assume(None, source="no limit unless the scenario says so", unit="largest withdrawal")
     fee: Share = assume(0.0, source="no fee unless the scenario says so", unit="of what is withdrawn")
     fixed_fee: Fen = assume(0, source="no fee unless the scenario says so", unit="a withdrawal, beside the share")
-
-
-@nb.njit(cache=True)
-def _belonging(orders, rewards, wanted):  # type: ignore[no-untyped-def]
-    """Return the rewards, in their order, that stand beside each wanted order; ``orders`` are sorted."""
-    first = np.searchsorted(orders, wanted)
-    found = np.empty(16, np.int64)
-    size = 0
-    for i in range(wanted.size):
-        at = first[i]
-        while at < orders.size and orders[at] == wanted[i]:
-            if size == found.size:
-                found = np.append(found, found)
-            found[size] = rewards[at]
-            size += 1
-            at += 1
-    return found[:size].copy()
 
 
 class Payouts:
@@ -178,7 +95,7 @@ class Payouts:
         self.rewards = Rewards()
         self.purses = Purses(len(self.shop.people))
         self.withdrawn = self.fees = self.debts_repaid = 0
-        self._by_order = _ByOrder()
+        self._by_order = ByOrder()
         self._next_due = 0  # rewards before this row have been due
         self._held = _NO_ROWS  # due bonuses whose order still waits for its team
 
@@ -190,35 +107,34 @@ class Payouts:
         Parameters
         ----------
         earned : Earnings
-            Rewards for orders must come in the order of the book: none for an order older than any of an earlier call.
+            None of zero fen; none for an order older than any of an earlier call.
 
         Returns
         -------
         Earnings
             Those that were granted.
         """
-        earned = self._affordable(earned.keep(earned.amount > 0))
+        earned = self._affordable(earned)
         if len(earned) == 0:
             return earned
-        shop, book, tick = self.shop, self.shop.book, self.shop.clock.tick
-        earned = earned.take(np.argsort(earned.order, kind="stable"))
-        ordered = earned.order >= 0
-        merchant_part = np.zeros(len(earned), np.int64)
-        if self.scheme.config.merchant_share > 0:
-            merchant_part[ordered] = share_of(earned.amount[ordered], self.scheme.config.merchant_share)
+        shop, person, share = self.shop, earned.person, self.scheme.config.merchant_share
+        of_orders = slice(int(earned.order.searchsorted(0)), None)  # those of sign-ups stand before them
+        order, amount = earned.order[of_orders], earned.amount[of_orders]
         self._grow()
         rows = self.rewards.append(
-            len(earned), **{f.name: getattr(earned, f.name) for f in fields(earned)},
-            merchant_part=merchant_part, accrued=tick, due=tick + self._freeze, state=RewardState.FROZEN,
+            len(earned), person=person, origin=earned.origin, kind=earned.kind, level=earned.level, order=earned.order,
+            amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
         )  # fmt: skip
-        self._by_order.append(int(ordered.sum()), order=earned.order[ordered], reward=rows[ordered])
-        pay, person = self.scheme.pay, earned.person
+        self._by_order.append(order.size, order=order, reward=rows[of_orders])
+        pay, merchant_part = self.scheme.pay, self.rewards.merchant_part[rows[0] :]  # a view: none yet
+        if share > 0:
+            merchant_part[of_orders] = share_of(amount, share)
         pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
-        if self.scheme.config.merchant_share > 0:
+        if share > 0:
             pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
-            shop.merchant_books.charge(book.merchant[earned.order[ordered]], merchant_part[ordered])
+            shop.merchant_books.charge(shop.book.merchant[order], merchant_part[of_orders])
         shop.benefit(person, earned.amount, self.scheme.number, earned.origin)
-        add_each(book.rewards, earned.order[ordered], earned.amount[ordered])
+        add_each(shop.book.rewards, order, amount)
         self.scheme.used += len(earned)
         return earned
 
@@ -246,43 +162,57 @@ class Payouts:
 
     def claw_back(self, orders: Array) -> Array:
         """Take back the rewards of refunded orders (rows of the book) and return the rows of these rewards."""
-        rows = self._of_orders(orders)
-        if rows.size == 0:
-            return rows
-        state = self.rewards.state[rows]
-        frozen, released = rows[state == RewardState.FROZEN], rows[state == RewardState.RELEASED]
+        frozen, released = self._of_orders(orders, _ANY_TIME)
         self._undo(frozen, RewardState.CLAWED_BACK)
         if released.size:
             self._recover(released)
         return np.concatenate([frozen, released])
 
-    def _of_orders(self, orders: Array) -> Array:
-        """Return the rows of the rewards for the given orders."""
-        rows: Array = _belonging(self._by_order.order, self._by_order.reward, orders)
-        return rows
+    def _of_orders(self, orders: Array, latest: int) -> tuple[Array, Array]:
+        """Return the rewards (rows) for the given orders: the frozen ones that are due by ``latest``, and the released
+        ones.
+        """
+        rewards, by_order = self.rewards, self._by_order
+        found: tuple[Array, Array] = of_orders(
+            by_order.order, by_order.reward, orders, rewards.state, rewards.due, latest
+        )
+        return found
 
     def _undo(self, rows: Array, state: RewardState) -> None:
         """Give frozen rewards back to who paid for them."""
         if rows.size == 0:
             return
-        rewards = self.rewards
-        person, amount, part = rewards.person[rows], rewards.amount[rows], rewards.merchant_part[rows]
-        rewards.state[rows] = state
+        person, origin, amount, part = self._end(rows, state)
         self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
-        self.scheme.pay(Account.MERCHANTS, part, person, source=Account.FROZEN_COMMISSION)
-        self.shop.benefit(person, -amount, self.scheme.number, rewards.origin[rows])
-        self._take_off_orders(rows)
+        if part.any():
+            self.scheme.pay(Account.MERCHANTS, part, person, source=Account.FROZEN_COMMISSION)
+        self.shop.benefit(person, -amount, self.scheme.number, origin)
 
     def _recover(self, rows: Array) -> None:
         """Take released rewards from their earners' wallets, or make them debts."""
-        rewards, purses = self.rewards, self.purses
-        rewards.state[rows] = RewardState.CLAWED_BACK
-        persons, first, at = np.unique(rewards.person[rows], return_index=True, return_inverse=True)
+        purses = self.purses
+        person, origin, amount, part = self._end(rows, RewardState.CLAWED_BACK)
+        persons, first, at = np.unique(person, return_index=True, return_inverse=True)
         wanted = np.zeros(persons.size, np.int64)
-        add_each(wanted, at, rewards.amount[rows])
-        purses.debt[persons] += wanted - self._collect(persons, wanted, rewards.origin[rows[first]])
-        self.scheme.pay(Account.MERCHANTS, rewards.merchant_part[rows], rewards.person[rows], source=Account.PLATFORM)
-        self._take_off_orders(rows)
+        add_each(wanted, at, amount)
+        purses.debt[persons] += wanted - self._collect(persons, wanted, origin[first])
+        if part.any():
+            self.scheme.pay(Account.MERCHANTS, part, person, source=Account.PLATFORM)
+
+    def _end(self, rows: Array, state: RewardState) -> tuple[Array, Array, Array, Array]:
+        """Let rewards end: they are taken off the accounts of the orders that caused them, and of these orders'
+        merchants; return who had earned them, by whom, and fen, the merchants' part last.
+        """
+        rewards, book = self.rewards, self.shop.book
+        ended: tuple[Array, Array, Array, Array] = end(
+            rows, np.int8(state), rewards.person, rewards.origin, rewards.order, rewards.amount, rewards.merchant_part,
+            rewards.state, book.rewards,
+        )  # fmt: skip
+        part = ended[-1]
+        if part.any():
+            by_merchants = part > 0
+            self.shop.merchant_books.charge(book.merchant[rewards.order[rows[by_merchants]]], -part[by_merchants])
+        return ended
 
     def _collect(self, persons: Array, wanted: Array, origins: Array | None = None) -> Array:
         """Take up to the wanted fen from each wallet (each person once) and return what was there.
@@ -295,22 +225,13 @@ class Payouts:
         self.shop.benefit(persons, -got, self.scheme.number, origins)
         return got
 
-    def _take_off_orders(self, rows: Array) -> None:
-        """Take rewards off the accounts of the orders that caused them, and of these orders' merchants."""
-        rewards, book = self.rewards, self.shop.book
-        rows = rows[rewards.order[rows] >= 0]
-        order = rewards.order[rows]
-        add_each(book.rewards, order, -rewards.amount[rows])
-        self.shop.merchant_books.charge(book.merchant[order], -rewards.merchant_part[rows])
-
     # Releasing and paying out.
 
     def confirm(self, orders: Array) -> None:
         """Release the rewards of final orders (rows of the book) whose freeze is over."""
-        rows = self._of_orders(orders)
+        rows, _ = self._of_orders(orders, self.shop.clock.tick)
         if rows.size == 0:
             return
-        rows = rows[self._is_frozen(rows) & (self.rewards.due[rows] <= self.shop.clock.tick)]
         withheld = self._is_withheld(rows)
         self._held = np.concatenate([self._held, rows[withheld]])
         self._release(rows[~withheld])
@@ -318,17 +239,14 @@ class Payouts:
     def close(self) -> None:
         """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
         rewards, clock = self.rewards, self.shop.clock
-        end = int(rewards.due.searchsorted(np.int32(clock.tick), side="right"))
-        rows = _NO_ROWS
-        if self._held.size or end > self._next_due:
-            rows = np.concatenate([self._held, np.arange(self._next_due, end)])
-            rows = rows[self._is_frozen(rows)]
-        self._next_due, self._held = end, _NO_ROWS
-        if rows.size:
-            free, self._held = _sorted_out(
+        due = int(rewards.due.searchsorted(np.int32(clock.tick), side="right"))  # those before this row are
+        if self._held.size or due > self._next_due:
+            rows = still_frozen(self._held, self._next_due, due, rewards.state)
+            free, self._held = sorted_out(
                 rows, self._is_withheld(rows), rewards.kind, rewards.order, self.shop.book.status
             )
             self._release(free)
+        self._next_due = due
         if clock.ends_day and (clock.day + 1) % self._payout_days == 0:
             self._withdraw()
 
@@ -340,27 +258,23 @@ class Payouts:
         withheld: Array = risk.withholds(rewards.person[rows]) | risk.withholds(rewards.origin[rows])
         return withheld
 
-    def _is_frozen(self, rows: Array) -> Array:
-        frozen: Array = self.rewards.state[rows] == RewardState.FROZEN
-        return frozen
-
     def _release(self, rows: Array) -> None:
         rewards, purses, risk = self.rewards, self.purses, self.shop.risk
         if rows.size and self.shop.config.risk.freeze_check:
             caught = risk.caught(rewards.person[rows]) | risk.caught(rewards.origin[rows])
-            self._undo(rows[caught], RewardState.CANCELLED)
-            rows = rows[~caught]
+            if caught.any():
+                self._undo(rows[caught], RewardState.CANCELLED)
+                rows = rows[~caught]
         if rows.size == 0:
             return
-        person, amount = rewards.person[rows], rewards.amount[rows]
-        rewards.state[rows] = RewardState.RELEASED
+        person, amount, owes = release(rows, rewards.person, rewards.amount, rewards.state, purses.wallet, purses.debt)
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
-        add_each(purses.wallet, person, amount)
+        if not owes:
+            return
         debtors = np.unique(person[purses.debt[person] > 0])
-        if debtors.size:
-            repaid = self._collect(debtors, purses.debt[debtors])
-            purses.debt[debtors] -= repaid
-            self.debts_repaid += int(repaid.sum())
+        repaid = self._collect(debtors, purses.debt[debtors])
+        purses.debt[debtors] -= repaid
+        self.debts_repaid += int(repaid.sum())
 
     def _withdraw(self) -> None:
         rule, wallet = self.withdrawal, self.purses.wallet
@@ -393,36 +307,3 @@ class Payouts:
     def kept(self) -> Array:
         """Return the rows of rewards that were not taken back or cancelled."""
         return np.flatnonzero(np.isin(self.rewards.state, KEPT))
-
-
-@nb.njit(cache=True)
-def _sorted_out(rows, withheld, kind, order, status):  # type: ignore[no-untyped-def]
-    """Split rewards that are due into those to be released now, and those that must wait; others wait to be confirmed.
-
-    What is for an order that may still be returned is released by :meth:`Payouts.confirm`; bonuses do not wait for
-    that, but for the order's team.
-
-    Parameters
-    ----------
-    rows : int64 ndarray, shape (n,)
-        Of the rewards.
-    withheld : bool ndarray, shape (n,)
-        Which wait for the review desk.
-    kind, order : ndarray
-        Columns of :class:`Rewards`.
-    status : int8 ndarray
-        Of the order book.
-    """
-    free, held = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
-    f = h = 0
-    for n in range(rows.size):
-        row = rows[n]
-        is_bonus = kind[row] == _INVITER_BONUS or kind[row] == _INVITEE_BONUS
-        stands = status[order[row]] if order[row] >= 0 else _CONFIRMED
-        if withheld[n] or (is_bonus and stands == _WAITING):
-            held[h] = row
-            h += 1
-        elif is_bonus or stands == _CONFIRMED:
-            free[f] = row
-            f += 1
-    return free[:f].copy(), held[:h].copy()

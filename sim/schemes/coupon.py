@@ -295,33 +295,40 @@ class Coupon(Scheme):
             self._claim(offers.visits)
         if persons.size == 0 or wallets.live == 0:
             return
-        discount, any_better, rivals = self.reckon(persons, offers)
+        discount, any_better, rivals = self.take_off(persons, offers.product, offers.mode, offers.pay, offers.discounts)
         if any_better:
             for number in rivals:
-                _give_way(offers, number, discount > 0)
-            offers.take_off(self.number, discount)
+                gives_way = offers.discounts[number]
+                gives_way[discount[:, : gives_way.shape[1]] > 0] = 0
+            offers.discounts[self.number] = discount
 
-    def reckon(self, persons: Array, offers: Offers) -> tuple[Array, bool, list[int]]:
-        """Return what the best coupon of each person takes off each option, and which schemes give way to it.
+    def take_off(
+        self, persons: Array, product: Array, mode: Array, pay: Array, discounts: dict[int, Array]
+    ) -> tuple[Array, bool, list[int]]:
+        """Take the best coupon of each person off what they would pay for each option.
 
         Parameters
         ----------
         persons : int32 ndarray, shape (V,)
-        offers : Offers
-            Of V rows and W columns; not changed.
+        product, mode, pay : ndarray, shape (V, W)
+            Options as :class:`sim.offers.Offers` has them; ``pay`` is changed in place.
+        discounts : dict
+            Scheme number -> int64 (V, W'): what other schemes took off.
 
         Returns
         -------
         tuple
-            Fen, int64 (V, W); whether any is not zero; the numbers of the schemes whose discount gives way where it is
-            not.
+            What was taken off, fen, int64 (V, W); whether any is not zero; the numbers of the schemes whose discount
+            gives way where it is not.
         """
         config, wallets = self.config, self.wallets
-        rivals, barred = self._taken_by_others(offers)
-        discount, any_better = take_best(
+        rivals, barred = self._taken_by_others(discounts)
+        discount = np.zeros(pay.shape, np.int64)
+        any_better = take_best(
             self.shop.clock.tick, persons, wallets.purses.best, wallets.claims.begins, wallets.claims.face,
-            offers.product, offers.mode, offers.pay, _sum(offers, rivals), _sum(offers, barred), self._fundable(),
-            self._open_modes, config.threshold, config.percent or 0.0, config.cap or PLENTY, self.budget_left,
+            product, mode, _sum(pay.shape, discounts, rivals), _sum(pay.shape, discounts, barred),
+            self._fundable(), self._open_modes, config.threshold, config.percent or 0.0, config.cap or PLENTY,
+            self.budget_left, pay, discount,
         )  # fmt: skip
         return discount, any_better, rivals
 
@@ -330,10 +337,10 @@ class Coupon(Scheme):
         if self.config.threshold > 0 and self.wallets.live > 0:
             self.filled_up += fill_up(self, orders)
 
-    def _taken_by_others(self, offers: Offers) -> tuple[list[int], list[int]]:
+    def _taken_by_others(self, discounts: dict[int, Array]) -> tuple[list[int], list[int]]:
         """Return the numbers of coupon schemes that this one competes with, and of schemes it may not fall on."""
         rivals, barred = [], []
-        for number in offers.discounts:
+        for number in discounts:
             other = self.shop.schemes[number - 1]
             if isinstance(other, Coupon):
                 if not (self.combines(self.kind) and other.combines(self.kind)):
@@ -346,10 +353,10 @@ class Coupon(Scheme):
         """Return a mask of the products in scope whose merchant pays its part, if it has one, and is in an experiment,
         if there is one.
         """
-        funds, scope, merchant = self.shop.merchant_books.funds, self._scope, self.shop.products.merchant
+        scope, merchant = self._scope, self.shop.products.merchant
         if self.assignment is not None and self.assignment.merchants is not None:
             scope = scope & self.assignment.merchants[merchant]
-        return scope if self.config.merchant_share == 0 or funds.all() else scope & funds[merchant]
+        return scope if self.config.merchant_share == 0 else scope & self.shop.merchant_books.funds[merchant]
 
     def settle(self, orders: Orders) -> None:
         """Take coupons that were used out of wallets; let orders earn new ones."""
@@ -425,20 +432,12 @@ class Coupon(Scheme):
         return facts
 
 
-def _sum(offers: Offers, numbers: list[int]) -> Array:
-    """Return what some schemes take off together, fen, shape (V, W), or (0, 0) for no scheme."""
+def _sum(shape: tuple[int, ...], discounts: dict[int, Array], numbers: list[int]) -> Array:
+    """Return what some schemes take off together, fen, of the shape of all options, or (0, 0) for no scheme."""
     if not numbers:
         return np.zeros((0, 0), np.int64)
-    whole = np.zeros(offers.pay.shape, np.int64)
+    whole = np.zeros(shape, np.int64)
     for number in numbers:
-        taken = offers.discounts[number]
+        taken = discounts[number]
         whole[:, : taken.shape[1]] += taken
     return whole
-
-
-def _give_way(offers: Offers, number: int, cells: Array) -> None:
-    """Undo what a scheme took off in some cells."""
-    taken = offers.discounts[number]
-    back = np.where(cells[:, : taken.shape[1]], taken, 0)
-    offers.pay[:, : taken.shape[1]] += back
-    taken -= back

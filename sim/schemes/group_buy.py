@@ -22,10 +22,11 @@ import numpy.typing as npt
 
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
-from sim.core.scatter import add_each, add_to_all
-from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind, Source
+from sim.core.scatter import add_each
+from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
+from sim.schemes.team_orders import at_deadline, give_back_orders, heard_of, own_orders, seat, to_refund
 from sim.schemes.team_terms import GroupBuyConfig, Terms
 from sim.schemes.teams import Buyers, TeamBook, TeamState, in_open_teams, lay_out, within
 
@@ -153,11 +154,9 @@ class GroupBuy(Scheme):
         own = (numbers >= self._base) & (numbers < self._base + len(self.teams))
         return np.where(own, numbers - self._base, NONE)
 
-    def _own(self, orders: Orders) -> Array:
-        """Return the positions of this scheme's orders in a batch."""
-        opens = (orders.mode == Mode.OPEN_TEAM) & (orders.ref == NONE - self.rank)
-        joins = (orders.mode == Mode.JOIN_TEAM) & (self._rows(orders.ref) >= 0)
-        own: Array = (opens | joins).nonzero()[0]
+    def _own(self, orders: Orders) -> tuple[Array, Array]:
+        """Return the positions of this scheme's orders in a batch, and the team (row) each joins, -1: a new one."""
+        own: tuple[Array, Array] = own_orders(orders.mode, orders.ref, self.rank, self._base, len(self.teams))
         return own
 
     def _own_rows(self, rows: Array) -> tuple[Array, Array]:
@@ -170,7 +169,9 @@ class GroupBuy(Scheme):
     def discount_for_units(self, orders: Orders, units: Array) -> Array:
         """Return the same discount a unit, for as many units as an order may have."""
         discount: Array = orders.discount[:, self.number - 1] // orders.quantity * units
-        own = self._own(orders)
+        if self.config.units_per_order is None and not self._keeps_stock:
+            return discount
+        own, _ = self._own(orders)
         too_many = np.zeros(own.size, bool)
         if self.config.units_per_order is not None:
             too_many |= units[own] > self.config.units_per_order
@@ -185,10 +186,11 @@ class GroupBuy(Scheme):
         The orders come in order of precedence.
         """
         config = self.config
-        every = own = self._own(orders)
+        every, team = self._own(orders)
         self._make_room()
-        own = own[self._may_buy(orders.person[own], orders.quantity[own])]
-        own = own[self._has_place(orders.mode[own], orders.ref[own], orders.person[own])]
+        fits = self._may_buy(orders.person[every], orders.quantity[every])
+        own, team = every[fits], team[fits]
+        own = own[self.book.finds_place(team, orders.person[own])]
         if self._keeps_stock:
             own = own[within(self._kept, orders.product[own], orders.quantity[own])]
         if config.orders_in_all is not None:
@@ -202,36 +204,32 @@ class GroupBuy(Scheme):
         allowed[own] = True
         return allowed
 
-    def _has_place(self, mode: Array, ref: Array, person: Array) -> Array:
-        """Return a mask of orders that open a team, or find a free place in one that they are not yet in."""
-        fits: Array = mode == Mode.OPEN_TEAM
-        joins = (~fits).nonzero()[0]
-        fits[joins] = self.book.finds_place(self._rows(ref[joins]), person[joins])
-        return fits
-
     def settle(self, orders: Orders) -> None:
         """Open teams, take places, and see which teams are full."""
-        own = self._own(orders)
+        own, team = self._own(orders)
         if own.size == 0:
             return
-        person, row = orders.person[own], orders.row[own]
-        opens = orders.mode[own] == Mode.OPEN_TEAM
-        team = self._rows(orders.ref[own])
+        person = orders.person[own]
+        opens = team < 0
         team[opens] = self._open_teams(orders, own[opens])
-        orders.ref[own] = self.shop.book.team[row] = team + self._base
         self._make_room()
-        self.buyers.place[person] = self.book.take_places(team, person, row)
-        add_to_all(self.buyers.orders, person, 1)
+        self.buyers.place[person] = self.book.take_places(team, person, orders.row[own])
+        full = seat(
+            own, team, self._base, orders.person, orders.row, orders.ref, self.shop.book.team, self.buyers.orders,
+            self.teams.filled, self.teams.size,
+        )  # fmt: skip
         self.orders += own.size
         if self._keeps_stock:
             self._draw_on_stock(orders.product[own], orders.quantity[own])
-        self._fill(np.unique(team[self.teams.filled[team] >= self.teams.size[team]]))
+        self._fill(full)
 
     def _open_teams(self, orders: Orders, at: Array) -> Array:
         """Open a team for each order at some positions of a batch; return the teams."""
         clock, config = self.shop.clock, self.config
-        promised = self.terms.promise(orders.pay[at])
-        self.promised += int(promised.sum())
+        promised: Array | int = 0
+        if config.leader in PAID_LATER:
+            promised = self.terms.promise(orders.pay[at])
+            self.promised += int(promised.sum())
         deadline = clock.tick + clock.ticks(config.window)
         return self.book.open(
             rows=at.size,
@@ -250,12 +248,10 @@ class GroupBuy(Scheme):
         teams, tick = self.teams, self.shop.clock.tick
         due = self.book.due(teams.deadline, tick)
         if due.size:
-            due = due[teams.state[due] == TeamState.OPEN]
-            missing = teams.size[due] - teams.filled[due]
-            helped = missing <= self.config.virtual_places
-            teams.virtual[due[helped]] = missing[helped]
-            self._fill(due[helped])
-            self.book.close(due[~helped], TeamState.FAILED, tick, self._heard_of(due[~helped]))
+            virtual_places = self.config.virtual_places
+            helped, failed = at_deadline(due, virtual_places, teams.state, teams.size, teams.filled, teams.virtual)
+            self._fill(helped)
+            self.book.close(failed, TeamState.FAILED, tick, self._heard_of(failed))
         self._refund(self.book.due(teams.refund_due, tick))
         if not self.is_open:
             self._release_stock()
@@ -270,17 +266,15 @@ class GroupBuy(Scheme):
             self._rebate(teams)
 
     def _heard_of(self, teams: Array) -> int:
-        """Return how many of some teams people hear of: not those that rings open for their own accounts."""
-        return int((self.shop.book.source[self.teams.order[teams]] != Source.RING).sum())
+        """Return how many of some teams people hear of."""
+        return int(heard_of(teams, self.teams.order, self.shop.book.source))
 
     def _refund(self, teams: Array) -> None:
         """Give each member of the failed ones among some teams the money of their own order."""
-        if teams.size == 0:
-            return
-        failed = teams[self.teams.state[teams] == TeamState.FAILED]
-        rows = self._orders_of(failed)
-        self.teams.state[failed] = TeamState.REFUNDED
-        self.shop.refund(rows[self.shop.book.status[rows] == OrderStatus.WAITING], OrderStatus.REFUNDED)
+        if teams.size:
+            own, places, status = self.teams, self.places, self.shop.book.status
+            rows = to_refund(teams, own.state, own.latest, places.previous, places.person, places.order, status)
+            self.shop.refund(rows, OrderStatus.REFUNDED)
 
     def _orders_of(self, teams: Array) -> Array:
         """Return the rows in the order book of all members of teams, in order."""
@@ -289,18 +283,19 @@ class GroupBuy(Scheme):
 
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""
-        rows, teams = self._own_rows(rows)
+        book = self.shop.book
+        rows, teams, running = give_back_orders(
+            rows, self._base, book.team, book.person, self.buyers.orders, self.teams.state
+        )
         if rows.size == 0:
             return
-        book = self.shop.book
-        add_to_all(self.buyers.orders, book.person[rows], -1)
         self.orders -= rows.size
         if self._keeps_stock:
             self._draw_on_stock(book.product[rows], -book.quantity[rows])
-        running = self.teams.state[teams] == TeamState.OPEN
         if running.any():
             self.book.give_up_places(teams[running], rows[running])
-        self._claw_back(teams[self.teams.order[teams] == rows])
+        if self.config.leader in PAID_LATER:
+            self._claw_back(teams[self.teams.order[teams] == rows])
 
     def on_confirm(self, rows: Array) -> None:
         """Pay the rebates of openers who keep what they bought."""
@@ -318,8 +313,6 @@ class GroupBuy(Scheme):
 
     def _claw_back(self, teams: Array) -> None:
         """Take back what openers were promised and got: they do not keep what they bought."""
-        if self.config.leader not in PAID_LATER:
-            return
         self._forget_promises(teams)
         self._move_rebates(teams, -1)
         self.teams.rebated[teams] = 0

@@ -101,6 +101,8 @@ class Promoters:
     Attributes
     ----------
     standing : Standing
+    factors : float64 ndarray, shape (1 + grades,)
+        What each grade multiplies commissions by; the first is for no grade.
     self_bindings, cycles : int
         Bindings that were refused.
     """
@@ -111,7 +113,7 @@ class Promoters:
         self.config = config
         self.standing = Standing(len(shop.people))
         self.self_bindings = self.cycles = 0
-        self._factors = np.array([1.0, *(grade.factor for grade in config.grades)])
+        self.factors = np.array([1.0, *(grade.factor for grade in config.grades)])
         expires = config.binding_expires
         self._expires = None if expires is None else shop.clock.ticks(expires)
         self._bindings = _Bindings()
@@ -218,25 +220,22 @@ class Promoters:
         current = (standing.bound_tick[person] == log.tick[rows]) & (standing.bound_to[person] == log.promoter[rows])
         standing.bound_to[person[current]] = NONE
 
-    def above(self, persons: Array) -> Array:
-        """Return whom each person (-1: nobody) is bound to."""
-        return np.where(persons >= 0, self.standing.bound_to[persons], NONE)
-
     # What they have achieved.
 
-    def count_invitations(self, inviters: Array) -> None:
-        """Count a sign-up for each inviter named (again for each)."""
-        np.add.at(self.standing.invites, inviters, np.int32(1))
+    def note_invitations(self, persons: Array, inviters: Array) -> Array:
+        """Write down who invited whom and count it for each inviter; return who was not invited by themselves."""
+        standing = self.standing
+        invited: Array = _note_invitations(persons, inviters, standing.invited_by, standing.invites)
         if self.config.grades:
-            self._promote(inviters)
+            self._promote(inviters[persons != inviters])
+        return invited
 
     def count_sales(self, buyers: Array, fen: Array) -> None:
-        """Count final orders for those whom the buyers are bound to."""
-        if self.config.grades:
-            promoters = self.above(buyers)
-            bound = promoters >= 0
-            np.add.at(self.standing.sales, promoters[bound], fen[bound])
-            self._promote(promoters[bound])
+        """Count final orders for those whom the buyers are bound to, who may reach a grade by it."""
+        promoters = self.standing.bound_to[buyers]
+        bound = promoters >= 0
+        np.add.at(self.standing.sales, promoters[bound], fen[bound])
+        self._promote(promoters[bound])
 
     def _promote(self, promoters: Array) -> None:
         """Give promoters the grades whose tasks they have done."""
@@ -244,11 +243,6 @@ class Promoters:
         for grade in self.config.grades:
             reached += (standing.invites[promoters] >= grade.invites) & (standing.sales[promoters] >= grade.sales)
         standing.grade[promoters] = np.maximum(standing.grade[promoters], reached)
-
-    def factor(self, promoters: Array) -> Array:
-        """Return the factor that each promoter's grade puts on commissions."""
-        result: Array = self._factors[self.standing.grade[promoters]]
-        return result
 
     def within_daily_cap(self, inviters: Array, invitees: Array) -> Array:
         """Return a mask of the invitations that the inviter is rewarded for today, and count these.
@@ -276,6 +270,27 @@ def _are_customers(status, persons):  # type: ignore[no-untyped-def]
     for n in range(persons.size):
         result[n] = persons[n] >= 0 and status[persons[n]] != _PROSPECT
     return result
+
+
+@nb.njit(cache=True)
+def _note_invitations(persons, inviters, invited_by, invites):  # type: ignore[no-untyped-def]
+    """Write down who invited whom and count it, but for those who invited themselves; return the others.
+
+    Parameters
+    ----------
+    persons, inviters : int32 ndarray, shape (n,)
+    invited_by, invites : int32 ndarray, shape (persons,)
+        Columns of :class:`Standing`, changed in place.
+    """
+    invited = np.empty(persons.size, np.int32)
+    size = 0
+    for n in range(persons.size):
+        if persons[n] != inviters[n]:
+            invited_by[persons[n]] = inviters[n]
+            invites[inviters[n]] += 1
+            invited[size] = persons[n]
+            size += 1
+    return invited[:size].copy()
 
 
 @nb.njit(cache=True)

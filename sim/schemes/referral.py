@@ -28,13 +28,14 @@ from pydantic import Field, model_validator
 
 from sim import law
 from sim.core.config import FEN_PER_YUAN, Section, assume
-from sim.core.ledger import share_of
 from sim.core.units import Fen, Hours, PerDay, PositiveCount, PositiveFen, PositiveHours, Share, show_share
-from sim.offers import NONE, ShareKind, Source, first_of_each
+from sim.offers import NONE, ShareKind
 from sim.people import Status
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.commission import BONUSES, FOR_ORDERS, IS_BONUS, Earnings, Payouts, RewardKind, RewardState, Withdrawal
+from sim.schemes.commission import BONUSES, FOR_ORDERS, Payouts, RewardState, Withdrawal
+from sim.schemes.earnings import Earnings, by_messages, chains, earned, first_orders
 from sim.schemes.promoters import Appointed, Grade, Promoters, chain_size
+from sim.schemes.rewards import may_be_earned_again
 
 if TYPE_CHECKING:
     from sim.offers import Orders, Shares, Signups
@@ -175,18 +176,19 @@ class Referral(Scheme):
         promoters, standing = self.promoters, self.promoters.standing
         promoters.grow()
         invited = np.flatnonzero(promoters.may_promote(signups.inviter))
+        if invited.size == 0:
+            return
         persons, inviters = signups.person[invited], signups.inviter[invited]
         promoters.bind(persons, inviters)
-        honest = persons != inviters
-        persons, inviters = persons[honest], inviters[honest]
-        if persons.size == 0:
-            return
-        standing.invited_by[persons] = inviters
-        promoters.count_invitations(inviters)
+        persons = promoters.note_invitations(persons, inviters)
         if self.config.bonus.on == "first_order":
             standing.bonus_pending[persons] = True
-        else:
-            self._grant([self._bonuses(persons, np.full(persons.size, NONE))])
+        elif persons.size:
+            alone, none = persons[:, None], np.zeros(0, np.int32)  # no order, so nothing for those above
+            self._grant(
+                persons, np.full(persons.size, NONE), np.arange(persons.size), alone, np.zeros(alone.shape, bool),
+                np.zeros(0, np.int64), none, none,
+            )  # fmt: skip
 
     def on_click(self, shares: Shares) -> None:
         """Bind members by the promoters' messages that they clicked on, where the rules allow it."""
@@ -203,74 +205,39 @@ class Referral(Scheme):
         """Grant first-order bonuses, commissions up the chain, and rebates."""
         if self.is_open and len(orders):
             self.promoters.grow()
-            self._grant([*self._first_order_bonuses(orders), *self._commissions(orders), *self._rebates(orders)])
+            person, standing = orders.person, self.promoters.standing
+            at = first_orders(person, orders.pay, self.config.bonus.min_order, standing.bonus_pending)
+            chain = chains(person, standing.bound_to, self.config.levels)
+            earns = self.promoters.may_promote(chain.reshape(-1)).reshape(chain.shape)
+            base = self.order_base(orders.row)
+            self._grant(person, orders.row, at, chain, earns, base, orders.product, orders.quantity)
 
-    def _grant(self, parts: list[Earnings]) -> None:
-        """Grant what was earned, and let sharers learn from what messages earned: a ring's accounts needed none."""
-        if not parts:
-            return
-        granted = self.payouts.grant(Earnings.join(parts))
-        by_message = self.shop.people.source[granted.origin] != Source.RING
-        self._bonuses_earned += int((by_message & (granted.kind == RewardKind.INVITER_BONUS)).sum())
-        direct = (granted.level == 1).nonzero()[0]
-        by_link = direct[self.shop.book.sharer[granted.order[direct]] == granted.person[direct]]
-        self._earned_by_link += int(granted.amount[by_link].sum())
+    def _grant(
+        self, origin: Array, order: Array, at: Array, chain: Array, earns: Array, base: Array, product: Array,
+        units: Array,
+    ) -> None:  # fmt: skip
+        """Grant what orders or sign-ups earn, and let sharers learn from what messages earned.
 
-    def _bonuses(self, invitees: Array, orders: Array) -> Earnings:
-        """Return both sides' bonuses for invited persons, each once; ``orders`` are book rows or -1."""
-        inviters = self.promoters.standing.invited_by[invitees]
-        allowed = self.shop.risk.reward_allowed(inviters, invitees)
-        invitees, inviters, orders = invitees[allowed], inviters[allowed], orders[allowed]
-        bonus = self.config.bonus
-        both = {"origin": invitees, "order": orders}
-        senders = Earnings.of(inviters, kind=RewardKind.INVITER_BONUS, amount=bonus.inviter, **both)
-        receivers = Earnings.of(invitees, kind=RewardKind.INVITEE_BONUS, amount=bonus.invitee, **both)
-        return Earnings.join([senders.keep(self.promoters.within_daily_cap(inviters, invitees)), receivers])
-
-    def _first_order_bonuses(self, orders: Orders) -> list[Earnings]:
-        pending = self.promoters.standing.bonus_pending
-        rows = (pending[orders.person] & (orders.pay >= self.config.bonus.min_order)).nonzero()[0]
-        if rows.size == 0:
-            return []
-        rows = rows[first_of_each(orders.person[rows])]
-        persons = orders.person[rows]
-        pending[persons] = False
-        return [self._bonuses(persons, orders.row[rows])]
-
-    def _commissions(self, orders: Orders) -> list[Earnings]:
-        """Return commissions, one part a level."""
-        promoters, parts = self.promoters, []
-        bound, up = np.arange(len(orders)), orders.person  # at each level: orders with somebody there, and whom
-        for level in range(self.config.levels):
-            up = promoters.above(up)
-            is_bound = up >= 0
-            bound, up = bound[is_bound], up[is_bound]
-            earns = promoters.may_promote(up)
-            rows, earner = bound[earns], up[earns]
-            if rows.size == 0:
-                continue
-            factor, row = promoters.factor(earner), orders.row[rows]
-            amount = share_of(self.order_base(row), self._rates[level] * factor)
-            if self.config.fixed:
-                product = orders.product[rows]
-                by_unit = share_of(self._fixed[product, level] * orders.quantity[rows], factor)
-                amount = np.where(self._is_fixed[product], by_unit, amount)
-            parts.append(
-                Earnings.of(
-                    earner, origin=orders.person[rows], kind=RewardKind.COMMISSION, level=level + 1, order=row,
-                    amount=amount,
-                )
-            )  # fmt: skip
-        return parts
-
-    def _rebates(self, orders: Orders) -> list[Earnings]:
-        share = self.config.own_purchase_rebate
-        if share == 0:
-            return []
-        rows = np.flatnonzero(self.promoters.may_promote(orders.person))
-        buyer = orders.person[rows]
-        amount = share_of(self.order_base(orders.row[rows]), share * self.promoters.factor(buyer))
-        return [Earnings.of(buyer, origin=buyer, kind=RewardKind.REBATE, order=orders.row[rows], amount=amount)]
+        ``at`` are the positions of those that earn a bonus if risk control allows it; all else is as
+        :func:`sim.schemes.earnings.earned` has it.
+        """
+        promoters, bonus, shop = self.promoters, self.config.bonus, self.shop
+        inviters = promoters.standing.invited_by[origin[at]]
+        if at.size:
+            allowed = shop.risk.reward_allowed(inviters, origin[at])
+            at, inviters = at[allowed], inviters[allowed]
+        columns = earned(
+            origin, order, chain, earns, at, inviters, promoters.within_daily_cap(inviters, origin[at]),
+            bonus.inviter, bonus.invitee, base, product, units, promoters.standing.grade,
+            promoters.factors, self._rates, self._fixed, self._is_fixed, self.config.own_purchase_rebate,
+        )  # fmt: skip
+        granted = self.payouts.grant(Earnings(*columns))
+        bonuses, fen = by_messages(
+            granted.person, granted.origin, granted.kind, granted.level, granted.order, granted.amount,
+            shop.people.source, shop.book.sharer,
+        )  # fmt: skip
+        self._bonuses_earned += bonuses
+        self._earned_by_link += fen
 
     def order_base(self, rows: Array) -> Array:
         """Return what rates are reckoned on, for orders (rows of the book), in fen."""
@@ -289,17 +256,15 @@ class Referral(Scheme):
         """Take back what refunded orders earned; a bonus among it may be earned again."""
         rewards = self.payouts.rewards
         taken = self.payouts.claw_back(rows)
-        if taken.size == 0:
-            return
-        bonuses = taken[IS_BONUS[rewards.kind[taken]]]
-        self.promoters.standing.bonus_pending[rewards.origin[bonuses]] = True
+        may_be_earned_again(taken, rewards.kind, rewards.origin, self.promoters.standing.bonus_pending)
 
     def on_confirm(self, rows: Array) -> None:
         """Release commissions on final orders, and count these orders as sales."""
         self.payouts.confirm(rows)
-        book = self.shop.book
-        self.promoters.grow()
-        self.promoters.count_sales(book.person[rows], book.pay[rows])
+        if self.config.grades:
+            book = self.shop.book
+            self.promoters.grow()
+            self.promoters.count_sales(book.person[rows], book.pay[rows])
 
     def close(self) -> None:
         """Release, pay out, unbind and enrol whatever falls due."""
@@ -338,7 +303,7 @@ class Referral(Scheme):
             return np.zeros(sharers.shape)
         config, sharing, weight = self.config, self.shop.config.sharing, self.config.belief_weight
         guess = weight * sharing.click.base * sharing.sign_up
-        expected = config.bonus.inviter * (guess + self._bonuses_earned) / (weight + int(self._messages.sum()))
+        expected = config.bonus.inviter * (guess + self._bonuses_earned) / (weight + sum(self._messages.tolist()))
         if kind != ShareKind.INVITE:
             messages = int(self._messages[ShareKind.PRODUCT] + self._messages[ShareKind.TEAM])
             guess = weight * sharing.click.base * self.shop.config.demand.conversion * self._usual_commission

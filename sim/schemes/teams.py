@@ -119,7 +119,7 @@ class TeamBook:
 
     def finds_place(self, teams: Array, persons: Array) -> Array:
         """Return a mask of the persons who find a free place in the team (row) named beside them, where they are not
-        yet: the first come first.
+        yet: the first come first. In a team of their own (-1) everybody does.
         """
         book, places = self.teams, self.places
         found: Array = _find_places(
@@ -230,12 +230,15 @@ def _find_places(teams, persons, state, size, filled, latest, previous, holder):
     found = np.zeros(teams.size, np.bool_)
     for i in range(teams.size):
         team = teams[i]
+        if team < 0:
+            found[i] = True
+            continue
         is_free = state[team] == _OPEN and filled[team] < size[team]
         if is_free and not _holds_place(persons[i], team, latest, previous, holder):
             filled[team] += 1
             found[i] = True
     for i in range(teams.size):
-        if found[i]:
+        if found[i] and teams[i] >= 0:
             filled[teams[i]] -= 1
     return found
 

@@ -8,18 +8,19 @@ their list price, drawn for each person and occasion from the power distribution
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.offers import Mode, Offers, Orders, Source, Visits
+from sim.offers import Mode, Orders, Source
 
 if TYPE_CHECKING:
     from sim.schemes.coupon import Coupon
 
 Array = npt.NDArray[Any]
+_SOLO, _RING = np.int8(Mode.SOLO), np.int8(Source.RING)
 
 
 def fill_up(coupon: Coupon, orders: Orders) -> int:
@@ -31,53 +32,82 @@ def fill_up(coupon: Coupon, orders: Orders) -> int:
     orders : Orders
         As proposed; those that rings send are left as they are.
     """
-    short = np.flatnonzero(
-        (coupon.wallets.purses.best[orders.person] >= 0)
-        & (orders.pay > 0)
-        & (orders.pay < coupon.config.threshold)
-        & (orders.source != Source.RING)
-    )
+    shop, products = coupon.shop, coupon.shop.products
+    short, units = _fall_short(
+        orders.person, orders.product, orders.quantity, orders.mode, orders.pay, orders.source,
+        coupon.wallets.purses.best, products.stock, products.set_aside, coupon.config.threshold,
+    )  # fmt: skip
     if short.size == 0:
         return 0
     before = orders.take(short)
-    longer, possible = _with_more_units(coupon, before)
-    off, _, _ = coupon.reckon(longer.person, _as_offers(longer))
-    units = longer.quantity - before.quantity
-    on_top = longer.pay - off[:, 0] - before.pay
-    spare = units * coupon.shop.products.price[before.product] * _spare_worth(coupon, before.person)
-    takes = np.flatnonzero(possible & (off[:, 0] > 0) & (spare > on_top))
+    discount = np.zeros_like(before.discount)  # what each scheme would take off, -1: it would not allow it
+    for scheme in shop.schemes:
+        discount[:, scheme.number - 1] = scheme.discount_for_units(before, units)
+    worth, pay, possible = _as_many(units, before.product, products.price, discount)
+    taken = {n + 1: discount[:, n, None] for n in np.flatnonzero(discount.any(axis=0)).tolist()}
+    off, _, _ = coupon.take_off(before.person, before.product[:, None], before.mode[:, None], pay[:, None], taken)
+    more = units - before.quantity
+    spare = more * products.price[before.product] * _spare_worth(coupon, before.person)
+    takes = np.flatnonzero(possible & (off[:, 0] > 0) & (spare > pay - before.pay))
     if takes.size == 0:
         return 0
-    rows, longer, off = short[takes], longer.take(takes), off[takes, 0]
-    orders.quantity[rows], orders.worth[rows], orders.pay[rows] = longer.quantity, longer.worth, longer.pay - off
-    orders.discount[rows] = longer.discount
-    orders.discount[rows, coupon.number - 1] = off
+    rows, discount = short[takes], discount[takes]
+    discount[:, coupon.number - 1] = off[takes, 0]
+    orders.quantity[rows], orders.worth[rows], orders.pay[rows] = units[takes], worth[takes], pay[takes]
+    orders.discount[rows] = discount
     return int(takes.size)
 
 
-def _with_more_units(coupon: Coupon, orders: Orders) -> tuple[Orders, Array]:
-    """Return orders with as many units as reach the threshold, before the coupon, and which of them can be had."""
-    shop, threshold = coupon.shop, coupon.config.threshold
-    units = -(-threshold * orders.quantity.astype(np.int64) // orders.pay)
-    kept = np.where(orders.mode == Mode.SOLO, shop.products.set_aside[orders.product], 0)
-    possible = units <= shop.products.stock[orders.product] - kept
-    discount = np.zeros_like(orders.discount)
-    for scheme in shop.schemes:
-        taken = scheme.discount_for_units(orders, units)
-        possible &= taken >= 0
-        discount[:, scheme.number - 1] = taken
-    worth = shop.products.price[orders.product] * units
-    pay = worth - discount.sum(axis=1)
-    return replace(orders, quantity=units.astype(np.int32), worth=worth, discount=discount, pay=pay), possible
+@nb.njit(cache=True)
+def _fall_short(person, product, quantity, mode, pay, source, best, stock, set_aside, threshold):  # type: ignore[no-untyped-def]
+    """Return the positions of orders that fall short of a threshold although a coupon is at hand, with the units at
+    which they would reach it; only those that the stock covers.
+
+    Parameters
+    ----------
+    person ... source : ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    best : int32 ndarray, shape (persons,)
+        Each person's best live claim, -1: none.
+    stock, set_aside : int64 ndarray, shape (products,)
+        Units; what is set aside is not for solo buyers.
+    threshold : int
+        Fen.
+    """
+    short, units = np.empty(person.size, np.int64), np.empty(person.size, np.int64)
+    size = 0
+    for n in range(person.size):
+        if best[person[n]] < 0 or not 0 < pay[n] < threshold or source[n] == _RING:
+            continue
+        needed = -(-threshold * quantity[n] // pay[n])
+        kept = set_aside[product[n]] if mode[n] == _SOLO else 0
+        if needed <= stock[product[n]] - kept:
+            short[size], units[size] = n, needed
+            size += 1
+    return short[:size].copy(), units[:size].copy()
 
 
-def _as_offers(orders: Orders) -> Offers:
-    """Return orders as offers of one option each."""
-    taken = {n + 1: orders.discount[:, n, None] for n in np.flatnonzero(orders.discount.any(axis=0)).tolist()}
-    return Offers(
-        Visits.of(orders.person, orders.source), orders.product[:, None], orders.mode[:, None], orders.ref[:, None],
-        orders.worth[:, None], orders.pay[:, None], np.zeros((len(orders), 1), np.float32), taken,
-    )  # fmt: skip
+@nb.njit(cache=True)
+def _as_many(units, product, price, discount):  # type: ignore[no-untyped-def]
+    """Return what so many units of products are worth, what is paid for them, and whether all schemes allow it.
+
+    Parameters
+    ----------
+    units : int64 ndarray, shape (n,)
+    product : int32 ndarray, shape (n,)
+    price : int64 ndarray, shape (products,)
+        Fen a unit.
+    discount : int64 ndarray, shape (n, schemes)
+        Fen; -1 where a scheme does not allow it.
+    """
+    worth, pay = np.empty(units.size, np.int64), np.empty(units.size, np.int64)
+    possible = np.ones(units.size, np.bool_)
+    for n in range(units.size):
+        worth[n] = pay[n] = units[n] * price[product[n]]
+        for scheme in range(discount.shape[1]):
+            pay[n] -= discount[n, scheme]
+            possible[n] &= discount[n, scheme] >= 0
+    return worth, pay, possible
 
 
 def _spare_worth(coupon: Coupon, persons: Array) -> Array:

@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.scatter import add_to_all
 from sim.core.table import Column, Table, column
 
 Array = npt.NDArray[Any]
@@ -108,10 +109,9 @@ class Wallets:
         rows = self.claims.append(
             len(person), person=person, face=face, issued=now, begins=begins, expires=expires, origin=origin
         )
-        _link(rows, self.claims.person, self.claims.face, self.claims.expires, self.claims.next, self.purses.best)
-        np.add.at(self.purses.received, person, np.int32(1))
+        self.live_face += self._enter(rows)
+        add_to_all(self.purses.received, person, 1)
         self.issued += len(rows)
-        self.live_face += int(self.claims.face[rows].sum())
         return rows
 
     def use(self, person: Array, order: Array) -> Array:
@@ -119,28 +119,31 @@ class Wallets:
         rows = self.purses.best[person].astype(np.int64)
         self._leave(rows, ClaimState.USED)
         self.claims.order[rows] = order
-        self._uses.append(order=order, claim=rows)
+        self._uses.append(len(rows), order=order, claim=rows)
         self.used += len(rows)
         return rows
 
     def used_in(self, order: Array) -> Array:
         """Return the claims that were used in the given orders."""
-        return self._uses.claim[matches(self._uses.order, order)].astype(np.int64)
+        claims: Array = self._uses.claim[matches(self._uses.order, order)].astype(np.int64)
+        return claims
 
     def earned_by(self, order: Array) -> Array:
         """Return the claims that the given orders earned their buyers."""
-        return matches(self.claims.origin, order)
+        earned: Array = matches(self.claims.origin, order)
+        return earned
 
     def give_back(self, rows: Array) -> int:
         """Make used claims live again, or expired if their time is over; return how many live."""
+        if rows.size == 0:
+            return 0
         alive = rows[rows >= self._swept]
         self.claims.state[rows] = ClaimState.EXPIRED
         self.claims.state[alive] = ClaimState.LIVE
         self.claims.order[rows] = NONE
-        _link(alive, self.claims.person, self.claims.face, self.claims.expires, self.claims.next, self.purses.best)
+        self.live_face += self._enter(alive)
         self.used -= len(rows)
         self.expired += len(rows) - len(alive)
-        self.live_face += int(self.claims.face[alive].sum())
         return len(alive)
 
     def withdraw(self, rows: Array) -> int:
@@ -158,31 +161,42 @@ class Wallets:
             return 0
         return self.withdraw(np.arange(first, self._swept))
 
+    def _enter(self, rows: Array) -> int:
+        """Put claims into their owners' lists and return what they are worth together, fen."""
+        claims = self.claims
+        return int(_link(rows, claims.person, claims.face, claims.expires, claims.next, self.purses.best))
+
     def _leave(self, rows: Array, state: ClaimState) -> None:
-        self.claims.state[rows] = state
-        _unlink(rows, self.claims.person, self.claims.next, self.purses.best)
-        self.live_face -= int(self.claims.face[rows].sum())
+        claims = self.claims
+        self.live_face -= int(
+            _unlink(rows, np.int8(state), claims.person, claims.face, claims.state, claims.next, self.purses.best)
+        )
 
 
 def count_up_to(sorted_values: Array, limit: int) -> int:
     """Return how many values of a sorted column do not exceed a limit."""
-    return int(np.searchsorted(sorted_values, sorted_values.dtype.type(limit), side="right"))
+    return int(sorted_values.searchsorted(sorted_values.dtype.type(limit), side="right"))
 
 
-def matches(sorted_values: Array, wanted: Array) -> Array:
-    """Return where values of a sorted column are that equal one of ``wanted``; those occur once each."""
-    wanted = np.asarray(wanted, sorted_values.dtype)  # of another type, numpy would convert the whole column
-    found = np.searchsorted(sorted_values, wanted)
-    inside = found < len(sorted_values)
-    found, wanted = found[inside], wanted[inside]
-    result: Array = found[sorted_values[found] == wanted]
-    return result
+@nb.njit(cache=True)
+def matches(sorted_values, wanted):  # type: ignore[no-untyped-def]
+    """Return where values of a sorted column are that equal one of ``wanted``, int64; values occur once each."""
+    found = np.empty(wanted.size, np.int64)
+    size = 0
+    for value in wanted:
+        at = np.searchsorted(sorted_values, value)
+        if at < sorted_values.size and sorted_values[at] == value:
+            found[size] = at
+            size += 1
+    return found[:size].copy()
 
 
 @nb.njit(cache=True)
 def _link(rows, person, face, expires, following, best):  # type: ignore[no-untyped-def]
-    """Insert claims into their owners' lists: dearest first, then the one that expires first."""
+    """Insert claims into their owners' lists: dearest first, then the one that expires first; return their worth."""
+    worth = 0
     for row in rows:
+        worth += face[row]
         owner = person[row]
         before, after = -1, best[owner]
         while after >= 0 and (face[after] > face[row] or (face[after] == face[row] and expires[after] <= expires[row])):
@@ -192,12 +206,16 @@ def _link(rows, person, face, expires, following, best):  # type: ignore[no-unty
             best[owner] = row
         else:
             following[before] = row
+    return worth
 
 
 @nb.njit(cache=True)
-def _unlink(rows, person, following, best):  # type: ignore[no-untyped-def]
-    """Take claims out of their owners' lists."""
+def _unlink(rows, becomes, person, face, state, following, best):  # type: ignore[no-untyped-def]
+    """Take claims, which get another state, out of their owners' lists; return their worth."""
+    worth = 0
     for row in rows:
+        worth += face[row]
+        state[row] = becomes
         owner = person[row]
         before, here = -1, best[owner]
         while here != row:
@@ -207,14 +225,15 @@ def _unlink(rows, person, following, best):  # type: ignore[no-untyped-def]
         else:
             following[before] = following[row]
         following[row] = -1
+    return worth
 
 
 @nb.njit(cache=True)
 def take_best(  # type: ignore[no-untyped-def]
-    tick, person, best, begins, face, product, mode, pay,
-    rivals, barred, in_scope, open_modes, threshold, percent, cap, most,
+    tick, person, best, begins, face, product, mode,
+    rivals, barred, in_scope, open_modes, threshold, percent, cap, most, pay, discount,
 ):  # fmt: skip
-    """Reckon what each visitor's coupon takes off each option.
+    """Take each visitor's coupon off each option, unless a rival takes off as much; return whether any was.
 
     Parameters
     ----------
@@ -224,7 +243,7 @@ def take_best(  # type: ignore[no-untyped-def]
         Each person's best live claim, -1 for none.
     begins, face : ndarray, shape (claims,)
         First tick of use, and fen off.
-    product, mode, pay : ndarray, shape (V, W)
+    product, mode : ndarray, shape (V, W)
         The options (:class:`sim.offers.Offers`).
     rivals, barred : int64 ndarray, shape (V, W) or (0, 0)
         Fen that coupons took off which give way to a better one; fen that schemes took off which rule a coupon out.
@@ -237,14 +256,10 @@ def take_best(  # type: ignore[no-untyped-def]
         Of the price before coupons, rounded like :func:`sim.core.ledger.share_of`; 0: the claim's face instead.
     cap, most : int
         Fen that a percentage takes off at most; fen that the budget still covers.
-
-    Returns
-    -------
-    tuple
-        Discount int64 (V, W), zero where a rival takes off as much; and whether any is not zero.
+    pay, discount : int64 ndarray, shape (V, W)
+        What the options cost, and what is taken off them, zero before; fen, changed in place.
     """
     visits, width = product.shape
-    discount = np.zeros((visits, width), np.int64)
     any_better = False
     has_rivals, has_barred, is_share = rivals.size > 0, barred.size > 0, percent > 0.0
     for v in range(visits):
@@ -264,6 +279,6 @@ def take_best(  # type: ignore[no-untyped-def]
             off = min(cap, int(price * percent + 0.5 + 1e-9)) if is_share else amount
             off = min(off, price)
             if rival < off <= most:
-                discount[v, w] = off
+                pay[v, w], discount[v, w] = price - off, off
                 any_better = True
-    return discount, any_better
+    return any_better

@@ -1,0 +1,100 @@
+"""The rules of risk control as kernels: who gets a discount or a reward, and who is suspect by yesterday's logs."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from sim.people import NEVER
+
+NO_LIMIT = int(np.iinfo(np.int64).max)
+
+
+@nb.njit(cache=True)
+def discounts_allowed(person, discount, flagged, joined, latest):  # type: ignore[no-untyped-def]
+    """Return which orders have a discount, and which pass: without one, or by accounts that may have one.
+
+    Parameters
+    ----------
+    person : int32 ndarray, shape (n,)
+    discount : int64 ndarray, shape (n, schemes)
+        Fen.
+    flagged : bool ndarray, shape (persons,)
+    joined : int32 ndarray, shape (persons,)
+        Ticks.
+    latest : int
+        Tick; accounts that were opened later are too young.
+    """
+    discounted, passed = np.zeros(person.size, np.bool_), np.ones(person.size, np.bool_)
+    for n in range(person.size):
+        for scheme in range(discount.shape[1]):
+            discounted[n] |= discount[n, scheme] != 0
+        if discounted[n]:
+            passed[n] = not flagged[person[n]] and joined[person[n]] <= latest
+    return discounted, passed
+
+
+@nb.njit(cache=True)
+def rewards_allowed(inviter, invitee, flagged, joined, latest):  # type: ignore[no-untyped-def]
+    """Return which rewards for invitations pass: neither side is flagged, and the inviter not too young.
+
+    Parameters
+    ----------
+    inviter, invitee : int32 ndarray, shape (n,)
+    flagged ... latest
+        As of :func:`discounts_allowed`.
+    """
+    allowed = np.empty(inviter.size, np.bool_)
+    for n in range(inviter.size):
+        i = inviter[n]
+        allowed[n] = not (flagged[i] or flagged[invitee[n]]) and joined[i] <= latest
+    return allowed
+
+
+@nb.njit(cache=True)
+def judge(person, passed, attempts, refused):  # type: ignore[no-untyped-def]
+    """Count what persons tried, and return those who were refused.
+
+    Parameters
+    ----------
+    person : int32 ndarray, shape (n,)
+    passed : bool ndarray, shape (n,)
+    attempts, refused : int32 ndarray, shape (persons,)
+        Columns of :class:`sim.risk.controls.Cases`, changed in place.
+    """
+    rejected = np.empty(person.size, person.dtype)
+    size = 0
+    for n in range(person.size):
+        attempts[person[n]] += 1
+        if not passed[n]:
+            refused[person[n]] += 1
+            rejected[size] = person[n]
+            size += 1
+    return rejected[:size].copy()
+
+
+@nb.njit(cache=True)
+def suspects(joined, flagged, invited_today, most_invited, device, overrun_device, address, overrun_address):  # type: ignore[no-untyped-def]
+    """Return the accounts to be flagged: not yet flagged, on an overrun device or at an overrun address, or by whom too
+    many were invited today.
+
+    Parameters
+    ----------
+    joined, device, address : int32 ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`. Accounts from before the run are no suspects for where they are: they
+        signed up when nobody counted.
+    flagged, invited_today : ndarray, shape (persons,)
+        Columns of :class:`sim.risk.controls.Cases`.
+    most_invited : int
+        Invitations a day.
+    overrun_device, overrun_address : bool ndarray
+        By device and by address.
+    """
+    found = np.empty(joined.size, np.int64)
+    size = 0
+    for i in range(joined.size):  # without branches, which would be guessed wrong half of the time
+        found[size] = i
+        is_overrun = overrun_device[np.uint32(device[i])] | overrun_address[np.uint32(address[i])]
+        is_suspect = (is_overrun & (joined[i] >= 0)) | (invited_today[i] > most_invited)
+        size += is_suspect & (joined[i] > NEVER) & (not flagged[i])
+    return found[:size].copy()

@@ -1,0 +1,221 @@
+"""The rewards of one scheme as tables, and kernels that go through them; what is done with them is in
+:mod:`sim.schemes.commission`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numba as nb
+import numpy as np
+
+from sim.core.table import Column, Table, column
+from sim.offers import NONE
+from sim.orders import OrderStatus
+from sim.schemes.earnings import RewardKind
+
+
+class RewardState(IntEnum):
+    """Where a reward stands."""
+
+    FROZEN = 0
+    RELEASED = 1
+    CANCELLED = 2  # by risk control, while frozen
+    CLAWED_BACK = 3  # its order was refunded
+
+
+_FROZEN, _RELEASED = np.int8(RewardState.FROZEN), np.int8(RewardState.RELEASED)
+_INVITER_BONUS, _INVITEE_BONUS = np.int8(RewardKind.INVITER_BONUS), np.int8(RewardKind.INVITEE_BONUS)
+_WAITING, _CONFIRMED = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.CONFIRMED)
+
+
+class Rewards(Table):
+    """Rewards in the order in which they were granted; money in fen, moments in ticks.
+
+    All rewards of one scheme are frozen equally long, so ``due`` is in order too.
+    """
+
+    person: Column = column(np.int32)
+    origin: Column = column(np.int32)  # whose sign-up or order earned it
+    kind: Column = column(np.int8)
+    level: Column = column(np.int8)  # of a commission: 1 for the promoter of the buyer; 0 for other kinds
+    order: Column = column(np.int64, fill=NONE)  # row of the order book
+    amount: Column = column(np.int64)
+    merchant_part: Column = column(np.int64)
+    accrued: Column = column(np.int32)
+    due: Column = column(np.int32)
+    state: Column = column(np.int8)
+
+
+class Purses(Table):
+    """What each person has and owes, in fen; one row a person."""
+
+    wallet: Column = column(np.int64)  # released, not yet withdrawn
+    debt: Column = column(np.int64)  # to be set against later rewards
+
+
+class ByOrder(Table):
+    """Rewards by order row, in order."""
+
+    order: Column = column(np.int64)
+    reward: Column = column(np.int64)
+
+
+@nb.njit(cache=True)
+def of_orders(orders, rewards, wanted, state, due, latest):  # type: ignore[no-untyped-def]
+    """Return the rewards for some orders: those that are frozen, but due by a tick, and those that are released.
+
+    Parameters
+    ----------
+    orders, rewards : int64 ndarray
+        Columns of :class:`ByOrder`.
+    wanted : int64 ndarray
+        Rows of the order book.
+    state, due : ndarray
+        Columns of :class:`Rewards`.
+    latest : int
+        Tick.
+    """
+    frozen, released = np.empty(16, np.int64), np.empty(16, np.int64)
+    f = r = 0
+    for order in wanted:
+        at = np.searchsorted(orders, order)
+        while at < orders.size and orders[at] == order:
+            row = rewards[at]
+            if state[row] == _FROZEN and due[row] <= latest:
+                if f == frozen.size:
+                    frozen = np.append(frozen, frozen)
+                frozen[f] = row
+                f += 1
+            elif state[row] == _RELEASED:
+                if r == released.size:
+                    released = np.append(released, released)
+                released[r] = row
+                r += 1
+            at += 1
+    return frozen[:f].copy(), released[:r].copy()
+
+
+@nb.njit(cache=True)
+def still_frozen(held, first, end, state):  # type: ignore[no-untyped-def]
+    """Return the frozen ones among some rewards (rows), and among those from row ``first`` to before row ``end``."""
+    rows = np.empty(held.size + end - first, np.int64)
+    size = 0
+    for n in range(rows.size):
+        row = held[n] if n < held.size else first + n - held.size
+        if state[row] == _FROZEN:
+            rows[size] = row
+            size += 1
+    return rows[:size].copy()
+
+
+@nb.njit(cache=True)
+def sorted_out(rows, withheld, kind, order, status):  # type: ignore[no-untyped-def]
+    """Split rewards that are due into those to be released now, and those that must wait; others wait to be confirmed.
+
+    What is for an order that may still be returned is released when it is confirmed; bonuses do not wait for that, but
+    for the order's team.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+        Of the rewards.
+    withheld : bool ndarray, shape (n,)
+        Which wait for the review desk.
+    kind, order : ndarray
+        Columns of :class:`Rewards`.
+    status : int8 ndarray
+        Of the order book.
+    """
+    free, held = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    f = h = 0
+    for n in range(rows.size):
+        row = rows[n]
+        is_bonus = kind[row] == _INVITER_BONUS or kind[row] == _INVITEE_BONUS
+        stands = status[order[row]] if order[row] >= 0 else _CONFIRMED
+        if withheld[n] or (is_bonus and stands == _WAITING):
+            held[h] = row
+            h += 1
+        elif is_bonus or stands == _CONFIRMED:
+            free[f] = row
+            f += 1
+    return free[:f].copy(), held[:h].copy()
+
+
+@nb.njit(cache=True)
+def release(rows, person, amount, state, wallet, debt):  # type: ignore[no-untyped-def]
+    """Put frozen rewards into their earners' wallets.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+    person, amount, state : ndarray
+        Columns of :class:`Rewards`; ``state`` is changed in place.
+    wallet, debt : int64 ndarray
+        Columns of :class:`Purses`; ``wallet`` is changed in place.
+
+    Returns
+    -------
+    earner : int32 ndarray, shape (n,)
+    fen : int64 ndarray, shape (n,)
+    owes : bool
+        Whether any of the earners has debts.
+    """
+    earner, fen = np.empty(rows.size, np.int32), np.empty(rows.size, np.int64)
+    owes = False
+    for n in range(rows.size):
+        row = rows[n]
+        earner[n], fen[n] = person[row], amount[row]
+        state[row] = _RELEASED
+        wallet[earner[n]] += fen[n]
+        owes |= debt[earner[n]] > 0
+    return earner, fen, owes
+
+
+@nb.njit(cache=True)
+def end(rows, becomes, person, origin, order, amount, merchant_part, state, of_order):  # type: ignore[no-untyped-def]
+    """Let rewards end, and take them off the accounts of the orders that caused them.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+    becomes : int8
+        The state that they get.
+    person ... state : ndarray
+        Columns of :class:`Rewards`; ``state`` is changed in place.
+    of_order : int64 ndarray
+        The column rewards of :class:`sim.orders.OrderBook`, changed in place.
+
+    Returns
+    -------
+    earner, cause : int32 ndarray, shape (n,)
+        Who had earned them, and by whose sign-up or order.
+    fen, by_merchants : int64 ndarray, shape (n,)
+        What they were, and the merchants' part in it.
+    """
+    earner, cause = np.empty(rows.size, np.int32), np.empty(rows.size, np.int32)
+    fen, by_merchants = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    for n in range(rows.size):
+        row = rows[n]
+        earner[n], cause[n], fen[n], by_merchants[n] = person[row], origin[row], amount[row], merchant_part[row]
+        state[row] = becomes
+        if order[row] >= 0:
+            of_order[order[row]] -= fen[n]
+    return earner, cause, fen, by_merchants
+
+
+@nb.njit(cache=True)
+def may_be_earned_again(rows, kind, origin, pending):  # type: ignore[no-untyped-def]
+    """Let those who had earned the bonuses among some rewards (rows) wait for an order again.
+
+    Parameters
+    ----------
+    rows : int64 ndarray
+    kind, origin : ndarray
+        Columns of :class:`Rewards`.
+    pending : bool ndarray, shape (persons,)
+        Changed in place.
+    """
+    for row in rows:
+        if kind[row] == _INVITER_BONUS or kind[row] == _INVITEE_BONUS:
+            pending[origin[row]] = True
