@@ -67,7 +67,7 @@ def with_an_occasion(buyers, visitors, talkers, people):  # type: ignore[no-unty
     return found[:n], idle
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def occasions(  # type: ignore[no-untyped-def]
     seed, tick, person, idle, calls, team, invitation, uid, joined, reward_weight,
     after_team, after_order, after_sign_up, after_visit,
@@ -125,9 +125,9 @@ def occasions(  # type: ignore[no-untyped-def]
     return kind, chance
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def takers(  # type: ignore[no-untyped-def]
-    seed, tick, person, kind, reward, chance,
+    seed, tick, person, kind, reward, chance, most,
     uid, social_cost, shares, talk_rate, last_share, activity, reward_weight, days, cap, cooldown,
 ):  # fmt: skip
     """Decide who takes an occasion to share; for the rule see :meth:`sim.feed.Feed.takers`.
@@ -137,6 +137,8 @@ def takers(  # type: ignore[no-untyped-def]
     seed, tick : uint32
     person, kind, reward, chance : ndarray, shape (n,)
         The occasions. The chance is NaN for those who may talk unprompted.
+    most : float
+        That anybody expects of theirs, yuan.
     uid ... activity : ndarray
         Columns of :class:`sim.people.People`.
     reward_weight, days, cap, cooldown : float
@@ -151,9 +153,6 @@ def takers(  # type: ignore[no-untyped-def]
     """
     takes = np.empty(person.size, np.int64)
     count = 0
-    most = 0.0
-    for n in range(person.size):
-        most = max(most, reward[n])
     keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
     for n in range(person.size):
         later = np.uint32(person[min(n + AHEAD, person.size - 1)])
@@ -316,7 +315,7 @@ def tire(exposures, recipient):  # type: ignore[no-untyped-def]
         exposures[r] += np.float32(1)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def respond(  # type: ignore[no-untyped-def]
     seed, tick, sharer, recipient, kind, product, kol, tie, gift,
     uid, status, taste, trust, exposures, topic, kol_click,

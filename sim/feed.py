@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agents import sharers
 from sim.assignment import withhold
-from sim.core import draws
+from sim.core import draws, lanes
 from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
 from sim.offers import NONE, ShareKind, Shares, Signups, Source
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+WORTH_A_THREAD = 512  # messages that are read, or persons who may share
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
 
 
@@ -153,12 +154,19 @@ class Feed:
         ``1 - exp(-rate dt exp(keenness) / TALK_CAP)``.
         """
         people, shop = self.shop.people, self.shop
-        taken: Array = sharers.takers(
-            np.uint32(shop.seed), shop.clock.tick, persons, kind, reward, chance,
-            people.uid, people.social_cost, people.shares, people.talk_rate, people.last_share,
-            people.activity, shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP,
-            self._cooldown,
-        )  # fmt: skip
+        keenest = float(reward.max(initial=0.0))
+
+        def take(part: slice) -> Array:
+            taken = sharers.takers(
+                np.uint32(shop.seed), shop.clock.tick, persons[part], kind[part], reward[part], chance[part], keenest,
+                people.uid, people.social_cost, people.shares, people.talk_rate, people.last_share,
+                people.activity, shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP,
+                self._cooldown,
+            )  # fmt: skip
+            chosen: Array = taken + part.start
+            return chosen
+
+        taken: Array = lanes.collect(take, persons.size, WORTH_A_THREAD)
         return taken
 
     def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:
@@ -298,14 +306,20 @@ class Feed:
         shop, people = self.shop, self.shop.people
         click = shop.config.sharing.click
         base = math.log(click.base) - math.log1p(-click.base) if 0 < click.base < 1 else (80.0 if click.base else -80.0)
-        outcome: Array = sharers.respond(
-            np.uint32(shop.seed), np.uint32(shop.clock.tick),
-            seen.sharer, seen.recipient, seen.kind, seen.product, seen.kol, seen.strength, seen.gift,
-            people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic,
-            shop.kol_click,
-            base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue,
-            click.gift, shop.config.sharing.win_back,
-        )  # fmt: skip
+
+        def respond(part: slice) -> Array:
+            outcome: Array = sharers.respond(
+                np.uint32(shop.seed), np.uint32(shop.clock.tick),
+                seen.sharer[part], seen.recipient[part], seen.kind[part], seen.product[part], seen.kol[part],
+                seen.strength[part], seen.gift[part],
+                people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic,
+                shop.kol_click,
+                base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue,
+                click.gift, shop.config.sharing.win_back,
+            )  # fmt: skip
+            return outcome
+
+        outcome: Array = lanes.collect(respond, len(seen), WORTH_A_THREAD)
         if shop.config.sharing.response == "threshold":
             prospect = people.status[seen.recipient] == Status.PROSPECT
             rows = np.flatnonzero(prospect & (seen.kind != ShareKind.POST))

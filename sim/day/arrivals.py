@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import waking
+from sim.core import lanes
 from sim.core.draws import Stream, u01
 from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import (
@@ -36,16 +37,22 @@ _OF_THEIR_OWN, _BY_SHARE, _BY_KOL, _SENT = (
     np.int8(source) for source in (Source.OWN, Source.SHARE, Source.KOL, Source.RING)
 )
 _LAST = np.int32(np.iinfo(np.int32).max)
+WORTH_A_THREAD = 16_384  # persons who may wake
 
 
 def wake(shop: Shop) -> tuple[Array, Array, Array]:
     """Return who comes, who may talk and who signs up of their own will in this tick."""
     people, clock = shop.people, shop.clock
-    woken: tuple[Array, Array, Array] = waking.scan(
-        np.uint32(shop.seed), np.uint32(clock.tick), people.status, people.uid, people.visit_rate,
-        people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
-        clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
-    )  # fmt: skip
+    factor, organic = shop.operations.demand * shop.shocks.visits, clock.probability(shop.config.sharing.organic)
+
+    def scan(part: slice) -> tuple[Array, ...]:
+        woken = waking.scan(
+            np.uint32(shop.seed), np.uint32(clock.tick), people.status[part], people.uid[part], people.visit_rate[part],
+            people.talk_rate[part], clock.days_a_tick, factor, organic, np.uint32(FAKE_UID),
+        )  # fmt: skip
+        return tuple(rows + np.int32(part.start) for rows in woken)
+
+    woken: tuple[Array, Array, Array] = lanes.collect(scan, len(people), WORTH_A_THREAD)
     return woken
 
 
