@@ -167,6 +167,7 @@ def choose(  # type: ignore[no-untyped-def]
     visits, width = product.shape
     slate = min(slate, width)
     picked = np.full(visits, -1, np.int32)
+    friendliest = math.log1p(heard.shape[1])
     softer = 1.0 / max(1.0, way_noise)  # what the loudest of the shocks is divided by
     dimensions = taste.shape[1]
     topics = np.zeros((topic.shape[0], -(-dimensions // _LANES) * _LANES), np.float32)
@@ -199,7 +200,7 @@ def choose(  # type: ignore[no-untyped-def]
         known = np.uint64(0)  # what friends bought, one bit for 64 products: most products nobody bought
         for r in range(heard.shape[1]):
             known |= np.uint64(1) << np.uint64(heard[i, r] & 63)
-        friendly = drive * math.log1p(heard.shape[1])
+        friendly = drive * friendliest
         for w in range(slate):
             at_most[w] = _at_most(normal, likes, friendly, known, topics, quality, taste_weight, product[v, w])
             left[w] = 1.0 - unit(words[w])

@@ -284,7 +284,7 @@ def enqueue(  # type: ignore[no-untyped-def]
     return rows[:n], vacant
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def chain(messages, first, records):  # type: ignore[no-untyped-def]
     """Return the messages of a chain as columns of :class:`sim.offers.Shares`.
 

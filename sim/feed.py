@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
-WORTH_A_THREAD = 512  # messages that are read, or persons who may share
+WORTH_A_THREAD = 2048  # messages that are read, or persons who may share
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
 
 

@@ -1,6 +1,7 @@
 """Lanes: batches shared out over threads."""
 
 import sys
+import threading
 
 import numba
 import numpy as np
@@ -41,6 +42,23 @@ def test_a_failure_in_any_part_is_raised_when_all_parts_have_ended(three, bad):
     with pytest.raises(ValueError, match="of this part"):
         lanes.share_out(work, 3, worth=1)
     assert sorted(ended) == [n for n in range(3) if n != bad]
+
+
+def test_what_is_begun_goes_on_beside_us_only_if_it_is_worth_a_thread(three):
+    here = threading.get_ident()
+    assert lanes.start(threading.get_ident, rows=1, worth=2).result() == here
+    later = lanes.start(threading.get_ident, rows=2, worth=2)
+    assert later.result() != here
+    assert later.result() == later.result()
+
+
+def test_who_is_at_work_is_not_asked_for_more(three):
+    goes_on = threading.Event()
+    busy = [lanes.start(goes_on.wait, rows=1, worth=1) for _ in range(2)]
+    assert len(lanes.share_out(lambda part: part, 100, worth=1)) == 1
+    goes_on.set()
+    assert all(later.result() for later in busy)
+    assert len(lanes.share_out(lambda part: part, 100, worth=1)) == 3
 
 
 def test_a_run_does_not_depend_on_threads(monkeypatch):

@@ -5,6 +5,7 @@ Each function is a stage of :meth:`sim.shop.Shop.step`, which binds them as meth
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -40,25 +41,22 @@ _LAST = np.int32(np.iinfo(np.int32).max)
 WORTH_A_THREAD = 16_384  # persons who may wake
 
 
-def wake(shop: Shop) -> tuple[Array, Array, Array]:
-    """Return who comes, who may talk and who signs up of their own will in this tick."""
+def wake(shop: Shop) -> lanes.Later[tuple[Array, Array, Array]]:
+    """Find who comes, who may talk and who signs up of their own will in this tick, while messages are read."""
     people, clock = shop.people, shop.clock
-    factor, organic = shop.operations.demand * shop.shocks.visits, clock.probability(shop.config.sharing.organic)
-
-    def scan(part: slice) -> tuple[Array, ...]:
-        woken = waking.scan(
-            np.uint32(shop.seed), np.uint32(clock.tick), people.status[part], people.uid[part], people.visit_rate[part],
-            people.talk_rate[part], clock.days_a_tick, factor, organic, np.uint32(FAKE_UID),
-        )  # fmt: skip
-        return tuple(rows + np.int32(part.start) for rows in woken)
-
-    woken: tuple[Array, Array, Array] = lanes.collect(scan, len(people), WORTH_A_THREAD)
-    return woken
+    woken = functools.partial(
+        waking.scan,
+        np.uint32(shop.seed), np.uint32(clock.tick), people.status, people.uid, people.visit_rate,
+        people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
+        clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
+    )  # fmt: skip
+    return lanes.start(woken, len(people), WORTH_A_THREAD)
 
 
-def read(shop: Shop, joiners: Array) -> tuple[Shares, Signups]:
+def read(shop: Shop, woken: lanes.Later[tuple[Array, Array, Array]]) -> tuple[Shares, Signups]:
     """Let messages be read; admit those who sign up: on a click, as they were queued to, or unprompted."""
     clicks, signups = shop.feed.read()
+    _, _, joiners = woken.result()
     queued, shop._queued_signups = shop._queued_signups, []
     unprompted = Signups(joiners, one_each(NONE, joiners, np.int32), one_each(Source.OWN, joiners, np.int8))
     wanting = Signups.join([signups, *queued, unprompted])

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _SOLO = np.int8(Mode.SOLO)
 _PAID, _WAITING = np.int8(OrderStatus.PAID), np.int8(OrderStatus.WAITING)
-WORTH_A_THREAD = 256  # visitors who pick
+WORTH_A_THREAD = 512  # visitors who pick
 
 
 def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 UNKNOWN = -2  # in the first place of a stored slate: not yet made
 _BLOCK = 1 << 18  # scores that are ranked at a time: they should fit a processor's cache
-WORTH_A_THREAD = 1024  # visitors whose slates are looked up
+WORTH_A_THREAD = 2048  # visitors whose slates are looked up
 _TO_SPARE = 128  # one part of so many of the stored slates is for persons yet to come
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 EXPECTED_WEIGHT = 20.0  # teams that must be over before what was seen weighs as much as what was expected
 PAID_LATER = ("free", "rebate")  # benefits that the opener gets once the team has filled
-WORTH_A_THREAD = 512  # visitors who are offered teams
+WORTH_A_THREAD = 1024  # visitors who are offered teams
 TEAMS_A_SCHEME = 1 << 24  # a team's number is its row, plus this for each earlier group-buy of the scenario
 
 
