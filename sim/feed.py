@@ -44,7 +44,7 @@ class Pending(Table):
 
 
 class Messages(Table):
-    """Messages that wait, and vacant rows; those that are read in the same tick are a chain.
+    """Messages that wait, and vacant rows; those that are read in the same tick are chains (:class:`Moments`).
 
     Each is one record, half a line of the cache: messages of a tick are anywhere in memory.
     """
@@ -64,13 +64,18 @@ class Messages(Table):
             ]
         )
     )
+    vacant: Column = column(np.int32)  # a stack of the rows in which no message waits
 
 
 class Moments(Table):
-    """Ticks of the run: where the chain of the messages that are read in each begins and ends, and how many it has."""
+    """Ticks of the run: how many messages are read in each, and where their chains begin and end.
 
-    first: Column = column(np.int32, fill=NONE)
-    last: Column = column(np.int32, fill=NONE)
+    There are several chains, to which messages come in turn. So the next one is on its way from memory while others
+    are read.
+    """
+
+    first: Column = column(np.int32, width=sharers.CHAINS)
+    last: Column = column(np.int32, width=sharers.CHAINS)
     messages: Column = column(np.int32)
 
 
@@ -115,7 +120,6 @@ class Feed:
         self.sent = Sent() if shop.config.record.events else None
         self.messages, self.moments = Messages(), Moments(shop.clock.horizon)
         self.under_way = 0
-        self._vacant = NONE  # where the chain of vacant rows begins
         if sharing.response == "threshold":
             whole = np.bincount(shop.graph.indices, shop.graph.strength, shop.graph.persons)
             self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
@@ -236,10 +240,11 @@ class Feed:
         """
         shop, moments = self.shop, self.moments
         self._make_room(wait.size)
-        rows, self._vacant = sharers.enqueue(
+        rows = sharers.enqueue(
             shop.clock.tick, shop.clock.horizon, kol, wait, share, recipient, strength,
             sharer, kind, product, team, gift,
-            self.messages.record, moments.first, moments.last, moments.messages, self._vacant,
+            self.messages.record, self.messages.vacant[: self._vacancies],
+            moments.first, moments.last, moments.messages,
         )  # fmt: skip
         self.under_way += rows.size
         if any(scheme.assignment is not None for scheme in shop.schemes):
@@ -250,11 +255,10 @@ class Feed:
 
     def _make_room(self, messages: int) -> None:
         """See to it that so many rows are vacant, and that there are moments up to the horizon."""
-        missing = messages - (len(self.messages) - self.under_way)
-        if missing > 0:
-            fresh = self.messages.append(max(missing, len(self.messages)))
-            self.messages.record["following"][fresh] = np.append(fresh[1:], self._vacant)
-            self._vacant = int(fresh[0])
+        vacancies = self._vacancies
+        if messages > vacancies:
+            fresh = self.messages.append(max(messages - vacancies, len(self.messages)))
+            self.messages.vacant[vacancies : vacancies + fresh.size] = fresh
         if len(self.moments) < self.shop.clock.horizon:  # a fork may last longer
             self.moments.append(self.shop.clock.horizon - len(self.moments))
 
@@ -294,13 +298,11 @@ class Feed:
         number = int(moments.messages[tick]) if tick < len(moments) else 0
         if number == 0:
             return _NO_SHARES
-        first, records = int(moments.first[tick]), self.messages.record
-        due = Shares(*sharers.chain(number, first, records))
-        records["following"][moments.last[tick]] = self._vacant
-        self._vacant = first
+        *columns, rows = sharers.follow(number, moments.first[tick], self.messages.record)
+        self.messages.vacant[self._vacancies : self._vacancies + number] = rows
         moments.messages[tick] = 0
         self.under_way -= number
-        return due
+        return Shares(*columns)
 
     def _respond(self, seen: Shares) -> Array:
         shop, people = self.shop, self.shop.people
@@ -338,6 +340,10 @@ class Feed:
         return Signups(clicks.recipient[rows], clicks.sharer[rows], source)
 
     @property
+    def _vacancies(self) -> int:
+        return len(self.messages) - self.under_way
+
+    @property
     def is_busy(self) -> bool:
         """Whether any message is under way."""
         return self.under_way > 0
@@ -347,6 +353,6 @@ class Feed:
         moments, pending = self.moments, Pending()
         for tick in np.flatnonzero(moments.messages).tolist():
             number = int(moments.messages[tick])
-            columns = sharers.chain(number, int(moments.first[tick]), self.messages.record)
+            *columns, _ = sharers.follow(number, moments.first[tick], self.messages.record)
             pending.append(number, due=tick, **dict(zip(Shares.__slots__, columns, strict=True)))
         return pending

@@ -38,7 +38,7 @@ _OF_THEIR_OWN, _BY_SHARE, _BY_KOL, _SENT = (
     np.int8(source) for source in (Source.OWN, Source.SHARE, Source.KOL, Source.RING)
 )
 _LAST = np.int32(np.iinfo(np.int32).max)
-WORTH_A_THREAD = 16_384  # persons who may wake
+WORTH_A_THREAD = 40_000  # persons who may wake
 
 
 def wake(shop: Shop) -> lanes.Later[tuple[Array, Array, Array]]:
