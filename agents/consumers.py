@@ -182,10 +182,7 @@ def choose(  # type: ignore[no-untyped-def]
         later = np.uint32(person[min(v + AHEAD, visits - 1)])
         prefetch(uid, later)
         prefetch(taste, later)
-        prefetch(intercept, later)
-        prefetch(price_sensitivity, later)
-        prefetch(conformity, later)
-        prefetch(reference, later)
+        prefetch(intercept, later)  # and what is kept beside it
         prefetch(heard, later)
         i = np.uint32(person[v])
         who, sensitivity, drive = uid[i], nb.float64(price_sensitivity[i]), nb.float64(conformity[i])

@@ -158,8 +158,7 @@ def takers(  # type: ignore[no-untyped-def]
     for n in range(person.size):
         later = np.uint32(person[min(n + AHEAD, person.size - 1)])
         prefetch(uid, later)
-        prefetch(activity, later)
-        prefetch(last_share, later)
+        prefetch(activity, later)  # and what is kept beside it
         i = np.uint32(person[n])
         if tick - last_share[i] < cooldown:
             continue
@@ -358,8 +357,7 @@ def respond(  # type: ignore[no-untyped-def]
         later = np.uint32(recipient[min(e + AHEAD, sharer.size - 1)])
         prefetch(status, later)
         prefetch(uid, later)
-        prefetch(trust, later)
-        prefetch(exposures, later)
+        prefetch(trust, later)  # and exposures, kept beside it
         prefetch(taste, later)
         r, j = np.uint32(recipient[e]), product[e]
         stands = status[r]

@@ -223,10 +223,7 @@ def _note_visits(who, tick, ticks_a_day, fake, joined, last_visit, active_weeks,
     real = first_today = 0
     for n in range(who.size):
         later = np.uint32(who[min(n + AHEAD, who.size - 1)])
-        prefetch(fake, later)
-        prefetch(joined, later)
-        prefetch(last_visit, later)
-        prefetch(active_weeks, later)
+        prefetch(last_visit, later)  # and the other columns, kept beside it
         i = np.uint32(who[n])
         real += not fake[i]
         first_today += last_visit[i] < day * ticks_a_day
