@@ -178,17 +178,22 @@ def choose(  # type: ignore[no-untyped-def]
     left = np.empty(width)  # one less the uniforms of shock and whim, multiplied
     ratios = np.empty(width)  # of what is paid to the list price
     may_win = np.empty(width, np.bool_)
+    subject, outside = np.empty(visits, np.uint32), np.empty(visits, np.uint32)
+    for v in range(visits):
+        prefetch(uid, np.uint32(person[min(v + AHEAD, visits - 1)]))
+        subject[v] = uid[np.uint32(person[v])]
+    for v in range(visits):
+        outside[v] = philox(seed, _CHOICE, subject[v], _OUTSIDE, tick, nb.uint32(0))[0]
     for v in range(visits):
         later = np.uint32(person[min(v + AHEAD, visits - 1)])
-        prefetch(uid, later)
         prefetch(taste, later)
         prefetch(intercept, later)  # and what is kept beside it
         prefetch(heard, later)
         i = np.uint32(person[v])
-        who, sensitivity, drive = uid[i], nb.float64(price_sensitivity[i]), nb.float64(conformity[i])
+        who, sensitivity, drive = subject[v], nb.float64(price_sensitivity[i]), nb.float64(conformity[i])
         for w in range(width):
             words[w] = philox(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))[0]
-        best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, nb.uint32(0))[0])
+        best = gumbel_of(outside[v])
         normal = intercept[i] + sensitivity * math.log(nb.float64(reference[i]))
 
         # What each option may be worth at most.

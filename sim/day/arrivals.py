@@ -145,6 +145,7 @@ def _gather(  # type: ignore[no-untyped-def]
     person, source = np.empty(most, np.int32), np.empty(most, np.int8)
     sharer, product = np.empty(most, np.int32), np.empty(most, np.int32)
     team, kol, quantity = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    subject, u = np.empty(most, np.uint32), np.empty(most)
     s = c = n = v = count = 0
     last = np.int32(-1)
     while s + c + n + v < most:
@@ -174,13 +175,8 @@ def _gather(  # type: ignore[no-untyped-def]
             else:
                 source[count] = _OF_THEIR_OWN
                 sharer[count] = product[count] = team[count] = kol[count] = -1
-            quantity[count] = 1
-            if source[count] == _SENT:
-                quantity[count] = sent_quantity[s]
-            else:
-                u = u01(seed, _QUANTITY, uid[i], 0, tick, 0)
-                while quantity[count] <= extra_units.size and extra_units[quantity[count] - 1] < u:
-                    quantity[count] += 1
+            quantity[count] = sent_quantity[s] if was_sent else 0
+            subject[count] = uid[i]
             count += 1
         last = i
         if was_sent:
@@ -191,6 +187,13 @@ def _gather(  # type: ignore[no-untyped-def]
             n += 1
         else:
             v += 1
+    for n in range(count):
+        u[n] = u01(seed, _QUANTITY, subject[n], 0, tick, 0)
+    for n in range(count):
+        if source[n] != _SENT:
+            quantity[n] = 1
+            while quantity[n] <= extra_units.size and extra_units[quantity[n] - 1] < u[n]:
+                quantity[n] += 1
     return person[:count], source[:count], sharer[:count], product[:count], team[:count], kol[:count], quantity[:count]
 
 
