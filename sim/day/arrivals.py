@@ -44,9 +44,10 @@ WORTH_A_THREAD = 40_000  # persons who may wake
 def wake(shop: Shop) -> lanes.Later[tuple[Array, Array, Array]]:
     """Find who comes, who may talk and who signs up of their own will in this tick, while messages are read."""
     people, clock = shop.people, shop.clock
+    status = people.status.copy()  # as it is now, whatever reading does to it
     woken = functools.partial(
         waking.scan,
-        np.uint32(shop.seed), np.uint32(clock.tick), people.status, people.uid, people.visit_rate,
+        np.uint32(shop.seed), np.uint32(clock.tick), status, people.uid, people.visit_rate,
         people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
         clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
     )  # fmt: skip
