@@ -167,6 +167,7 @@ def choose(  # type: ignore[no-untyped-def]
     visits, width = product.shape
     slate = min(slate, width)
     picked = np.full(visits, -1, np.int32)
+    friendliest = math.log1p(heard.shape[1])
     softer = 1.0 / max(1.0, way_noise)  # what the loudest of the shocks is divided by
     dimensions = taste.shape[1]
     topics = np.zeros((topic.shape[0], -(-dimensions // _LANES) * _LANES), np.float32)
@@ -177,20 +178,22 @@ def choose(  # type: ignore[no-untyped-def]
     left = np.empty(width)  # one less the uniforms of shock and whim, multiplied
     ratios = np.empty(width)  # of what is paid to the list price
     may_win = np.empty(width, np.bool_)
+    subject, outside = np.empty(visits, np.uint32), np.empty(visits, np.uint32)
+    for v in range(visits):
+        prefetch(uid, np.uint32(person[min(v + AHEAD, visits - 1)]))
+        subject[v] = uid[np.uint32(person[v])]
+    for v in range(visits):
+        outside[v] = philox(seed, _CHOICE, subject[v], _OUTSIDE, tick, nb.uint32(0))[0]
     for v in range(visits):
         later = np.uint32(person[min(v + AHEAD, visits - 1)])
-        prefetch(uid, later)
         prefetch(taste, later)
-        prefetch(intercept, later)
-        prefetch(price_sensitivity, later)
-        prefetch(conformity, later)
-        prefetch(reference, later)
+        prefetch(intercept, later)  # and what is kept beside it
         prefetch(heard, later)
         i = np.uint32(person[v])
-        who, sensitivity, drive = uid[i], nb.float64(price_sensitivity[i]), nb.float64(conformity[i])
+        who, sensitivity, drive = subject[v], nb.float64(price_sensitivity[i]), nb.float64(conformity[i])
         for w in range(width):
             words[w] = philox(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))[0]
-        best = gumbel_of(philox(seed, _CHOICE, who, _OUTSIDE, tick, nb.uint32(0))[0])
+        best = gumbel_of(outside[v])
         normal = intercept[i] + sensitivity * math.log(nb.float64(reference[i]))
 
         # What each option may be worth at most.
@@ -199,7 +202,7 @@ def choose(  # type: ignore[no-untyped-def]
         known = np.uint64(0)  # what friends bought, one bit for 64 products: most products nobody bought
         for r in range(heard.shape[1]):
             known |= np.uint64(1) << np.uint64(heard[i, r] & 63)
-        friendly = drive * math.log1p(heard.shape[1])
+        friendly = drive * friendliest
         for w in range(slate):
             at_most[w] = _at_most(normal, likes, friendly, known, topics, quality, taste_weight, product[v, w])
             left[w] = 1.0 - unit(words[w])

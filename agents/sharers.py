@@ -28,6 +28,7 @@ _SHARE = np.uint32(Stream.SHARE)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
 PROSPECT, MEMBER, CHURNED = 0, 1, 2
 PRODUCT, TEAM, INVITE, POST = 0, 1, 2, 3
+CHAINS = 8  # into which the messages of a tick are put in turn: so many are fetched at once
 
 
 @nb.njit(cache=True)
@@ -67,7 +68,7 @@ def with_an_occasion(buyers, visitors, talkers, people):  # type: ignore[no-unty
     return found[:n], idle
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def occasions(  # type: ignore[no-untyped-def]
     seed, tick, person, idle, calls, team, invitation, uid, joined, reward_weight,
     after_team, after_order, after_sign_up, after_visit,
@@ -125,9 +126,9 @@ def occasions(  # type: ignore[no-untyped-def]
     return kind, chance
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def takers(  # type: ignore[no-untyped-def]
-    seed, tick, person, kind, reward, chance,
+    seed, tick, person, kind, reward, chance, most,
     uid, social_cost, shares, talk_rate, last_share, activity, reward_weight, days, cap, cooldown,
 ):  # fmt: skip
     """Decide who takes an occasion to share; for the rule see :meth:`sim.feed.Feed.takers`.
@@ -137,6 +138,8 @@ def takers(  # type: ignore[no-untyped-def]
     seed, tick : uint32
     person, kind, reward, chance : ndarray, shape (n,)
         The occasions. The chance is NaN for those who may talk unprompted.
+    most : float
+        That anybody expects of theirs, yuan.
     uid ... activity : ndarray
         Columns of :class:`sim.people.People`.
     reward_weight, days, cap, cooldown : float
@@ -151,15 +154,11 @@ def takers(  # type: ignore[no-untyped-def]
     """
     takes = np.empty(person.size, np.int64)
     count = 0
-    most = 0.0
-    for n in range(person.size):
-        most = max(most, reward[n])
     keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
     for n in range(person.size):
         later = np.uint32(person[min(n + AHEAD, person.size - 1)])
         prefetch(uid, later)
-        prefetch(activity, later)
-        prefetch(last_share, later)
+        prefetch(activity, later)  # and what is kept beside it
         i = np.uint32(person[n])
         if tick - last_share[i] < cooldown:
             continue
@@ -239,9 +238,9 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
 @nb.njit(cache=True)
 def enqueue(  # type: ignore[no-untyped-def]
     tick, horizon, kol, wait, share, recipient, strength, sharer, kind, product, team, gift,
-    records, first, last, messages, vacant,
+    records, vacant, first, last, messages,
 ):  # fmt: skip
-    """Put messages that will be read before the horizon into vacant rows, at the end of their tick's chain.
+    """Put messages that will be read before the horizon into vacant rows, at the ends of their tick's chains.
 
     Parameters
     ----------
@@ -250,17 +249,16 @@ def enqueue(  # type: ignore[no-untyped-def]
         Ticks until each is read, its share, who reads it, and the tie's strength.
     sharer, kind, product, team, gift : ndarray, shape (shares,)
     records : ndarray
-        Of :class:`sim.feed.Messages`, changed in place; with as many vacant rows as there are messages.
-    first, last, messages : int32 ndarray, shape (ticks,)
+        Of :class:`sim.feed.Messages`, changed in place.
+    vacant : int32 ndarray
+        Vacant rows, at least as many as there are messages; the last are used first.
+    first, last, messages : int32 ndarray, shape (ticks, CHAINS), (ticks, CHAINS) and (ticks,)
         Columns of :class:`sim.feed.Moments`, changed in place.
-    vacant : int
-        The first vacant row, -1: none.
 
     Returns
     -------
-    rows : int32 ndarray
-        Where the messages are.
-    vacant : int
+    int32 ndarray
+        The rows in which the messages are.
     """
     rows = np.empty(wait.size, np.int32)
     n = 0
@@ -268,45 +266,55 @@ def enqueue(  # type: ignore[no-untyped-def]
         due = tick + wait[m]
         if due >= horizon:
             continue
-        row, s = vacant, share[m]
+        prefetch(records, np.uint32(vacant[max(vacant.size - 1 - n - AHEAD, 0)]))
+        row, s = vacant[vacant.size - 1 - n], share[m]
         record = records[row]
-        vacant = record.following
         record.sharer, record.recipient, record.kind, record.kol = sharer[s], recipient[m], kind[s], kol
         record.product, record.team, record.strength, record.gift = product[s], team[s], strength[m], gift[s]
         record.following = -1
-        if messages[due] == 0:
-            first[due] = row
+        chain = messages[due] % CHAINS
+        if messages[due] < CHAINS:
+            first[due, chain] = row
         else:
-            records[last[due]].following = row
-        last[due] = row
+            records[last[due, chain]].following = row
+        last[due, chain] = row
         messages[due] += 1
         rows[n] = row
         n += 1
-    return rows[:n], vacant
+    return rows[:n]
 
 
-@nb.njit(cache=True)
-def chain(messages, first, records):  # type: ignore[no-untyped-def]
-    """Return the messages of a chain as columns of :class:`sim.offers.Shares`.
+@nb.njit(cache=True, nogil=True)
+def follow(messages, first, records):  # type: ignore[no-untyped-def]
+    """Return the messages of a tick, in the order in which they were sent, as columns of :class:`sim.offers.Shares`.
 
     Parameters
     ----------
-    messages, first : int
-        How many there are, and where the chain begins.
+    messages : int
+        How many there are.
+    first : int32 ndarray, shape (CHAINS,)
+        Where their chains begin.
     records : ndarray
         Of :class:`sim.feed.Messages`.
+
+    Returns
+    -------
+    tuple of ndarray
+        The columns, and after them the rows of ``records``, int32.
     """
     sharer, recipient = np.empty(messages, np.int32), np.empty(messages, np.int32)
     kind, kol = np.empty(messages, np.int8), np.empty(messages, np.int16)
     product, team = np.empty(messages, np.int32), np.empty(messages, np.int32)
     strength, gift = np.empty(messages, np.float32), np.empty(messages, np.float32)
-    row = first
+    rows, turn = np.empty(messages, np.int32), first.copy()
     for m in range(messages):
-        record = records[row]
+        rows[m] = turn[m % CHAINS]
+        record = records[rows[m]]
+        turn[m % CHAINS] = record.following
+        prefetch(records, np.uint32(max(record.following, 0)))
         sharer[m], recipient[m], kind[m], kol[m] = record.sharer, record.recipient, record.kind, record.kol
         product[m], team[m], strength[m], gift[m] = record.product, record.team, record.strength, record.gift
-        row = record.following
-    return sharer, recipient, kind, product, team, kol, strength, gift
+    return sharer, recipient, kind, product, team, kol, strength, gift, rows
 
 
 @nb.njit(cache=True)
@@ -316,7 +324,7 @@ def tire(exposures, recipient):  # type: ignore[no-untyped-def]
         exposures[r] += np.float32(1)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def respond(  # type: ignore[no-untyped-def]
     seed, tick, sharer, recipient, kind, product, kol, tie, gift,
     uid, status, taste, trust, exposures, topic, kol_click,
@@ -349,8 +357,7 @@ def respond(  # type: ignore[no-untyped-def]
         later = np.uint32(recipient[min(e + AHEAD, sharer.size - 1)])
         prefetch(status, later)
         prefetch(uid, later)
-        prefetch(trust, later)
-        prefetch(exposures, later)
+        prefetch(trust, later)  # and exposures, kept beside it
         prefetch(taste, later)
         r, j = np.uint32(recipient[e]), product[e]
         stands = status[r]

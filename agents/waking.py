@@ -21,7 +21,7 @@ MEMBER = 1
 PROSPECT = 0
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def scan(seed, tick, status, uid, visit_rate, talk_rate, days, factor, organic, first_fake):  # type: ignore[no-untyped-def]
     """Return who visits, who may talk about the shop and who signs up unprompted in this tick.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agents import sharers
 from sim.assignment import withhold
-from sim.core import draws
+from sim.core import draws, lanes
 from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
 from sim.offers import NONE, ShareKind, Shares, Signups, Source
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+WORTH_A_THREAD = 2048  # messages that are read, or persons who may share
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
 
 
@@ -43,7 +44,7 @@ class Pending(Table):
 
 
 class Messages(Table):
-    """Messages that wait, and vacant rows; those that are read in the same tick are a chain.
+    """Messages that wait, and vacant rows; those that are read in the same tick are chains (:class:`Moments`).
 
     Each is one record, half a line of the cache: messages of a tick are anywhere in memory.
     """
@@ -63,13 +64,18 @@ class Messages(Table):
             ]
         )
     )
+    vacant: Column = column(np.int32)  # a stack of the rows in which no message waits
 
 
 class Moments(Table):
-    """Ticks of the run: where the chain of the messages that are read in each begins and ends, and how many it has."""
+    """Ticks of the run: how many messages are read in each, and where their chains begin and end.
 
-    first: Column = column(np.int32, fill=NONE)
-    last: Column = column(np.int32, fill=NONE)
+    There are several chains, to which messages come in turn. So the next one is on its way from memory while others
+    are read.
+    """
+
+    first: Column = column(np.int32, width=sharers.CHAINS)
+    last: Column = column(np.int32, width=sharers.CHAINS)
     messages: Column = column(np.int32)
 
 
@@ -114,7 +120,6 @@ class Feed:
         self.sent = Sent() if shop.config.record.events else None
         self.messages, self.moments = Messages(), Moments(shop.clock.horizon)
         self.under_way = 0
-        self._vacant = NONE  # where the chain of vacant rows begins
         if sharing.response == "threshold":
             whole = np.bincount(shop.graph.indices, shop.graph.strength, shop.graph.persons)
             self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
@@ -153,12 +158,19 @@ class Feed:
         ``1 - exp(-rate dt exp(keenness) / TALK_CAP)``.
         """
         people, shop = self.shop.people, self.shop
-        taken: Array = sharers.takers(
-            np.uint32(shop.seed), shop.clock.tick, persons, kind, reward, chance,
-            people.uid, people.social_cost, people.shares, people.talk_rate, people.last_share,
-            people.activity, shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP,
-            self._cooldown,
-        )  # fmt: skip
+        keenest = float(reward.max(initial=0.0))
+
+        def take(part: slice) -> Array:
+            taken = sharers.takers(
+                np.uint32(shop.seed), shop.clock.tick, persons[part], kind[part], reward[part], chance[part], keenest,
+                people.uid, people.social_cost, people.shares, people.talk_rate, people.last_share,
+                people.activity, shop.config.sharing.reward_weight, shop.clock.days_a_tick, TALK_CAP,
+                self._cooldown,
+            )  # fmt: skip
+            chosen: Array = taken + part.start
+            return chosen
+
+        taken: Array = lanes.collect(take, persons.size, WORTH_A_THREAD)
         return taken
 
     def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:
@@ -232,10 +244,11 @@ class Feed:
         """
         shop, moments = self.shop, self.moments
         self._make_room(wait.size)
-        rows, self._vacant = sharers.enqueue(
+        rows = sharers.enqueue(
             shop.clock.tick, shop.clock.horizon, kol, wait, share, recipient, strength,
             sharer, kind, product, team, gift,
-            self.messages.record, moments.first, moments.last, moments.messages, self._vacant,
+            self.messages.record, self.messages.vacant[: self._vacancies],
+            moments.first, moments.last, moments.messages,
         )  # fmt: skip
         self.under_way += rows.size
         if any(scheme.assignment is not None for scheme in shop.schemes):
@@ -246,11 +259,10 @@ class Feed:
 
     def _make_room(self, messages: int) -> None:
         """See to it that so many rows are vacant, and that there are moments up to the horizon."""
-        missing = messages - (len(self.messages) - self.under_way)
-        if missing > 0:
-            fresh = self.messages.append(max(missing, len(self.messages)))
-            self.messages.record["following"][fresh] = np.append(fresh[1:], self._vacant)
-            self._vacant = int(fresh[0])
+        vacancies = self._vacancies
+        if messages > vacancies:
+            fresh = self.messages.append(max(messages - vacancies, len(self.messages)))
+            self.messages.vacant[vacancies : vacancies + fresh.size] = fresh
         if len(self.moments) < self.shop.clock.horizon:  # a fork may last longer
             self.moments.append(self.shop.clock.horizon - len(self.moments))
 
@@ -290,26 +302,30 @@ class Feed:
         number = int(moments.messages[tick]) if tick < len(moments) else 0
         if number == 0:
             return _NO_SHARES
-        first, records = int(moments.first[tick]), self.messages.record
-        due = Shares(*sharers.chain(number, first, records))
-        records["following"][moments.last[tick]] = self._vacant
-        self._vacant = first
+        *columns, rows = sharers.follow(number, moments.first[tick], self.messages.record)
+        self.messages.vacant[self._vacancies : self._vacancies + number] = rows
         moments.messages[tick] = 0
         self.under_way -= number
-        return due
+        return Shares(*columns)
 
     def _respond(self, seen: Shares) -> Array:
         shop, people = self.shop, self.shop.people
         click = shop.config.sharing.click
         base = math.log(click.base) - math.log1p(-click.base) if 0 < click.base < 1 else (80.0 if click.base else -80.0)
-        outcome: Array = sharers.respond(
-            np.uint32(shop.seed), np.uint32(shop.clock.tick),
-            seen.sharer, seen.recipient, seen.kind, seen.product, seen.kol, seen.strength, seen.gift,
-            people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic,
-            shop.kol_click,
-            base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue,
-            click.gift, shop.config.sharing.win_back,
-        )  # fmt: skip
+
+        def respond(part: slice) -> Array:
+            outcome: Array = sharers.respond(
+                np.uint32(shop.seed), np.uint32(shop.clock.tick),
+                seen.sharer[part], seen.recipient[part], seen.kind[part], seen.product[part], seen.kol[part],
+                seen.strength[part], seen.gift[part],
+                people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic,
+                shop.kol_click,
+                base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue,
+                click.gift, shop.config.sharing.win_back,
+            )  # fmt: skip
+            return outcome
+
+        outcome: Array = lanes.collect(respond, len(seen), WORTH_A_THREAD)
         if shop.config.sharing.response == "threshold":
             prospect = people.status[seen.recipient] == Status.PROSPECT
             rows = np.flatnonzero(prospect & (seen.kind != ShareKind.POST))
@@ -328,6 +344,10 @@ class Feed:
         return Signups(clicks.recipient[rows], clicks.sharer[rows], source)
 
     @property
+    def _vacancies(self) -> int:
+        return len(self.messages) - self.under_way
+
+    @property
     def is_busy(self) -> bool:
         """Whether any message is under way."""
         return self.under_way > 0
@@ -337,6 +357,6 @@ class Feed:
         moments, pending = self.moments, Pending()
         for tick in np.flatnonzero(moments.messages).tolist():
             number = int(moments.messages[tick])
-            columns = sharers.chain(number, int(moments.first[tick]), self.messages.record)
+            *columns, _ = sharers.follow(number, moments.first[tick], self.messages.record)
             pending.append(number, due=tick, **dict(zip(Shares.__slots__, columns, strict=True)))
         return pending

@@ -14,8 +14,11 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core import lanes
+
 Array = npt.NDArray[Any]
 NONE = -1
+WORTH_A_THREAD = 4096  # visitors to whom something is offered
 A_TEAM_OF_ITS_OWN = -2  # in the place of a team: what an account is sent to open
 
 
@@ -173,6 +176,10 @@ class Signups(Batch):
     source: Array
 
 
+_OPTION_TYPES = (np.int32, np.int8, np.int32, np.int64, np.int64, np.float32)  # product ... appeal, see below
+_SOLO = np.int8(Mode.SOLO)
+
+
 @dataclass(slots=True)
 class Offers:
     """What each visitor can buy: one row a visit, one column an option.
@@ -209,22 +216,27 @@ class Offers:
     @classmethod
     def solo(cls, visits: Visits, slates: Array, price: Array) -> Offers:
         """Return the slates' products at list price."""
-        worth = _worth_of(slates, visits.quantity, price)
-        return cls(
-            visits,
-            slates,
-            np.full(slates.shape, Mode.SOLO, np.int8),
-            np.full(slates.shape, NONE, np.int32),
-            worth,
-            worth.copy(),
-            np.zeros(slates.shape, np.float32),
-        )
+        mode, ref, worth, pay, appeal = (np.empty(slates.shape, dtype) for dtype in _OPTION_TYPES[1:])
+
+        def fill_in(part: slice) -> None:
+            _sell_alone(
+                slates[part], visits.quantity[part], price, mode[part], ref[part], worth[part], pay[part], appeal[part]
+            )
+
+        lanes.share_out(fill_in, len(visits), WORTH_A_THREAD)
+        return cls(visits, slates, mode, ref, worth, pay, appeal)
 
     def widen(self, more: int, mode: Mode) -> slice:
         """Append columns for a way of buying, yet without options, to be filled in place; return where they stand."""
-        start = self.product.shape[1]
-        for name, value in (("product", NONE), ("mode", mode), ("ref", NONE), ("worth", 0), ("pay", 0), ("appeal", 0)):
-            setattr(self, name, _widened(getattr(self, name), more, int(value)))
+        visits, start = self.product.shape
+        narrow = (self.product, self.mode, self.ref, self.worth, self.pay, self.appeal)
+        wide = [np.empty((visits, start + more), dtype) for dtype in _OPTION_TYPES]
+
+        def fill_in(part: slice) -> None:
+            _widen(np.int8(mode), *(values[part] for values in (*narrow, *wide)))
+
+        lanes.share_out(fill_in, visits, WORTH_A_THREAD)
+        self.product, self.mode, self.ref, self.worth, self.pay, self.appeal = wide
         return slice(start, start + more)
 
     def discount(self, scheme: int) -> Array:
@@ -262,28 +274,29 @@ class Offers:
         _take_off(discount, self.pay[:, columns], self.discount(scheme)[:, columns])
 
 
-@nb.njit(cache=True)
-def _worth_of(slates, units, price):  # type: ignore[no-untyped-def]
-    """Return what so many units of each product cost at list price; 0 for no product."""
-    worth = np.zeros(slates.shape, np.int64)
+@nb.njit(cache=True, nogil=True)
+def _sell_alone(slates, units, price, mode, ref, worth, pay, appeal):  # type: ignore[no-untyped-def]
+    """Fill in what slates mean as options, all of shape (V, K): so many units of each product, alone, at list price."""
     for v in range(slates.shape[0]):
         for k in range(slates.shape[1]):
-            if slates[v, k] >= 0:
-                worth[v, k] = units[v] * price[np.uint32(slates[v, k])]
-    return worth
+            mode[v, k], ref[v, k], appeal[v, k] = _SOLO, NONE, 0.0
+            worth[v, k] = units[v] * price[np.uint32(max(slates[v, k], 0))] if slates[v, k] >= 0 else 0
+            pay[v, k] = worth[v, k]
 
 
-@nb.njit(cache=True)
-def _widened(options, more, value):  # type: ignore[no-untyped-def]
-    """Return a copy of options, shape (V, W), with more columns of a value."""
-    visits, width = options.shape
-    wide = np.empty((visits, width + more), options.dtype)
+@nb.njit(cache=True, nogil=True)
+def _widen(  # type: ignore[no-untyped-def]
+    way, product, mode, ref, worth, pay, appeal, product_, mode_, ref_, worth_, pay_, appeal_
+):
+    """Copy options, shape (V, W), into the first columns of wider arrays, and fill those up with no options."""
+    visits, width = product.shape
     for v in range(visits):
         for w in range(width):
-            wide[v, w] = options[v, w]
-        for w in range(width, width + more):
-            wide[v, w] = value
-    return wide
+            product_[v, w], mode_[v, w], ref_[v, w] = product[v, w], mode[v, w], ref[v, w]
+            worth_[v, w], pay_[v, w], appeal_[v, w] = worth[v, w], pay[v, w], appeal[v, w]
+        for w in range(width, product_.shape[1]):
+            product_[v, w], mode_[v, w], ref_[v, w] = NONE, way, NONE
+            worth_[v, w], pay_[v, w], appeal_[v, w] = 0, 0, 0.0
 
 
 @nb.njit(cache=True)

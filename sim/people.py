@@ -35,6 +35,7 @@ SECOND_UID = FAKE_UID + (1 << 30)  # and of real persons' second accounts here
 RECENT = 4  # how many of a person's last purchases are kept
 HEARD = 16  # how many of their friends' last purchases a person has noticed
 NEVER = np.iinfo(np.int32).min // 2
+VISITOR = "visitor"  # the columns that are read of whoever comes: together a line of the cache, 64 bytes
 
 
 class Status(IntEnum):
@@ -53,14 +54,14 @@ class People(Table):
     taste: Column = column(np.float32, width=1)  # position in taste space, standard normal
     visit_rate: Column = column(np.float32)  # visits a day of their own will
     dropout: Column = column(np.float32)  # chance to leave after a repeat purchase, fully satisfied
-    intercept: Column = column(np.float32)  # logits, calibrated so that the conversion is the scenario's
-    price_sensitivity: Column = column(np.float32)
-    conformity: Column = column(np.float32)
-    trust: Column = column(np.float32)
-    hassle: Column = column(np.float32)
-    activity: Column = column(np.float32)  # inclination to share, mean one
+    intercept: Column = column(np.float32, record=VISITOR)  # logits, calibrated to the scenario's conversion
+    price_sensitivity: Column = column(np.float32, record=VISITOR)
+    conformity: Column = column(np.float32, record=VISITOR)
+    trust: Column = column(np.float32, record=VISITOR)
+    hassle: Column = column(np.float32, record=VISITOR)
+    activity: Column = column(np.float32, record=VISITOR)  # inclination to share, mean one
     talk_rate: Column = column(np.float32)  # occasions a day to talk about the shop unprompted, before thinning
-    social_cost: Column = column(np.float32)
+    social_cost: Column = column(np.float32, record=VISITOR)
     threshold: Column = column(np.float32)
     device: Column = column(np.int32)
     address: Column = column(np.int32)
@@ -68,18 +69,18 @@ class People(Table):
     credible: Column = column(np.float32, fill=1.0)  # chance to prove who they are, if they care to
     # State.
     status: Column = column(np.int8)
-    joined: Column = column(np.int32, fill=NEVER)
+    joined: Column = column(np.int32, fill=NEVER, record=VISITOR)
     inviter: Column = column(np.int32, fill=-1)
     source: Column = column(np.int8, fill=-1)
     pressure: Column = column(np.float32)
-    reference: Column = column(np.float32, fill=1.0)  # share of the list price that seems normal
+    reference: Column = column(np.float32, fill=1.0, record=VISITOR)  # share of the list price that seems normal
     satisfaction: Column = column(np.float32, fill=1.0)
-    exposures: Column = column(np.float32)  # recent messages read, fading
-    shares: Column = column(np.float32)  # recent own shares, fading
-    last_share: Column = column(np.int32, fill=NEVER)
-    last_visit: Column = column(np.int32, fill=NEVER)
-    visit_days: Column = column(np.uint8)  # bits 0, 1, 2: came on day 1, 7, 30 after joining
-    active_weeks: Column = column(np.uint64)  # bit w: came in week w of the run (the first 64)
+    exposures: Column = column(np.float32, record=VISITOR)  # recent messages read, fading
+    shares: Column = column(np.float32, record=VISITOR)  # recent own shares, fading
+    last_share: Column = column(np.int32, fill=NEVER, record=VISITOR)
+    last_visit: Column = column(np.int32, fill=NEVER, record=VISITOR)
+    visit_days: Column = column(np.uint8, record=VISITOR)  # bits 0, 1, 2: came on day 1, 7, 30 after joining
+    active_weeks: Column = column(np.uint64, record=VISITOR)  # bit w: came in week w of the run (the first 64)
     orders: Column = column(np.int32)  # accepted, history included, undone ones taken off
     purchases: Column = column(np.int32)  # orders that were not undone before they shipped, history included
     first_order: Column = column(np.int32, fill=NEVER)
@@ -88,9 +89,9 @@ class People(Table):
     benefit: Column = column(np.int64)  # discounts and rewards received during the run, claw-backs taken off
     recent: Column = column(np.int32, fill=-1, width=RECENT)  # products last bought, newest first
     heard: Column = column(np.int32, fill=-1, width=HEARD)  # products that friends bought last, a ring
-    heard_next: Column = column(np.uint8)
+    heard_next: Column = column(np.uint8, record=VISITOR)
     # Ground truth, for scoring only: no recommender and no control reads these.
-    fake: Column = column(np.bool_)
+    fake: Column = column(np.bool_, record=VISITOR)
     fraud: Column = column(np.int8)  # of what kind (sim.labels.Fraud); 0: none
     ring: Column = column(np.int16, fill=-1)  # whose, -1: none's
 

@@ -196,8 +196,9 @@ class Shop(mesa.Model):
             return
         self.shocks.strike()
         self.clock.run_processes()
-        visitors, talkers, joiners = self._wake()
-        clicks, joined = self._read(joiners)
+        woken = self._wake()  # goes on while messages are read
+        clicks, joined = self._read(woken)
+        visitors, talkers, _ = woken.result()
         visits = self._visit(clicks, joined, visitors)
         slates = self._recommend(visits)
         offers = self._offer(visits, slates)

@@ -82,7 +82,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     Policy: ("watched", "judgements", "taught", "trained", "_to_hold"),
     Tally: ("accounts", "known", "tried"),
     ReviewDesk: ("cases",),
-    Feed: ("sent", "messages", "moments", "under_way", "_vacant"),
+    Feed: ("sent", "messages", "moments", "under_way"),
     Kol: ("_posts", "claimed", "bought", "spent", "audits", "_risked", "_banned_until"),
     Ring: (
         "devices", "accounts", "groups", "errands", "beliefs", "spent", "is_active", "_orders", "_book_read",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sim.core.clock import Clock
 from sim.core.ledger import Account, Ledger, share_of
 from sim.core.table import Table, column
+from sim.people import People
 
 
 class Pets(Table):
@@ -29,6 +30,33 @@ def test_a_table_fills_what_is_not_said_and_refuses_what_it_does_not_know():
     assert pets.age.tolist() == [-1, -1, -1]
     with pytest.raises(KeyError, match="no column"):
         pets.append(weight=[1])
+
+
+def test_columns_of_one_record_are_side_by_side_and_else_like_others():
+    class Neighbours(Table):
+        small = column(np.int8, fill=3, record="house")
+        alone = column(np.int16, fill=5)
+        large = column(np.float64, fill=7, record="house")
+
+    neighbours = Neighbours()
+    neighbours.append(small=np.arange(100), large=1.5)
+    neighbours.append(2, alone=9)
+    assert neighbours.small.tolist() == [*range(100), 3, 3]
+    assert neighbours.alone.tolist() == [5] * 100 + [9, 9]
+    assert neighbours.large.tolist() == [1.5] * 100 + [7, 7]
+    assert neighbours.small.strides == neighbours.large.strides == (16,)
+    assert neighbours.small.ctypes.data - neighbours.large.ctypes.data == 8
+    assert neighbours.alone.flags.c_contiguous
+    again = Neighbours()
+    again.restore(neighbours.arrays())
+    assert all((again[name] == neighbours[name]).all() for name in neighbours)
+
+
+def test_what_is_read_of_a_visitor_is_one_line_of_the_cache():
+    people = People(10, taste=8)
+    record = [name for name, spec in People.columns.items() if spec.record is not None]
+    lines = {people[name][3:].ctypes.data // 64 for name in record}
+    assert len(lines) == 1
 
 
 def test_a_table_is_restored_from_its_arrays():

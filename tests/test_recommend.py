@@ -163,7 +163,7 @@ def test_slates_do_not_depend_on_the_threads_of_linear_algebra(algorithm):
 
 def test_slates_do_not_depend_on_how_many_threads_make_them(monkeypatch):
     alone = fitted(small_shop(model="hybrid")).stored(EVERYONE)
-    monkeypatch.setattr(hybrid, "WORTH_THREADS", 100)
+    monkeypatch.setattr(hybrid, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 3)
     np.testing.assert_array_equal(fitted(small_shop(model="hybrid")).stored(EVERYONE), alone)
 

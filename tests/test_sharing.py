@@ -48,19 +48,24 @@ def test_a_bonus_of_a_fen_hardly_moves_the_shop() -> None:
 
 
 def test_messages_are_read_in_the_order_in_which_they_were_sent_and_their_rows_are_used_again() -> None:
-    messages, moments = Messages(4), Moments(10)
-    messages.record["following"] = [1, 2, 3, -1]
-    vacant, read = 0, []
-    for tick in range(6):
-        share = np.zeros(2, np.int32)
-        rows, vacant = sharers.enqueue(
-            tick, 7, -1, np.array([2, 9], np.int32), share, np.array([tick, 99], np.int32), np.ones(2, np.float32),
+    horizon, each = 12, sharers.CHAINS + 3
+    messages, moments = Messages(3 * each), Moments(horizon)
+    vacant, sent, read = list(range(3 * each)), 0, []
+    for tick in range(horizon):
+        rows = sharers.enqueue(
+            tick, horizon, -1, np.array([2] * each + [horizon], np.int32), np.zeros(each + 1, np.int32),
+            np.append(sent + np.arange(each), 99).astype(np.int32), np.ones(each + 1, np.float32),
             *(np.zeros(1, dtype) for dtype in (np.int32, np.int8, np.int32, np.int32, np.float32)),
-            messages.record, moments.first, moments.last, moments.messages, vacant,
+            messages.record, np.array(vacant, np.int32), moments.first, moments.last, moments.messages,
         )  # fmt: skip
-        assert rows.size == (tick + 2 < 7), "what would be read after the horizon is not kept"
+        assert rows.size == each * (tick + 2 < horizon), "what would be read after the horizon is not kept"
+        assert rows.tolist() == vacant[len(vacant) - rows.size :][::-1]
+        del vacant[len(vacant) - rows.size :]
+        sent += rows.size
         if moments.messages[tick]:
-            read += sharers.chain(int(moments.messages[tick]), int(moments.first[tick]), messages.record)[1].tolist()
-            messages.record["following"][moments.last[tick]] = vacant
-            vacant = int(moments.first[tick])
-    assert read == [0, 1, 2, 3]
+            columns = sharers.follow(int(moments.messages[tick]), moments.first[tick], messages.record)
+            read += columns[1].tolist()
+            vacant += columns[-1].tolist()
+            moments.messages[tick] = 0
+    assert read == list(range(sent))
+    assert sorted(vacant) == list(range(3 * each))

@@ -18,9 +18,8 @@ keep a column across an append.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,14 +31,15 @@ _ALIGNMENT = 64  # bytes: a line of the cache
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """Declaration of one column: dtype, fill value for rows that do not say, and width (1: a vector)."""
+    """Declaration of one column: dtype, fill value for rows that do not say, width (1: a vector), and record."""
 
     dtype: np.dtype[Any]
     fill: Any = 0
     width: int | None = None
+    record: str | None = None
 
 
-def column(dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None) -> Any:
+def column(dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None, record: str | None = None) -> Any:
     """Declare a column of a :class:`Table`.
 
     Parameters
@@ -50,8 +50,11 @@ def column(dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None) -> Any
         Value of rows that are appended without one.
     width : int, optional
         Make the column a matrix of shape (rows, width).
+    record : str, optional
+        Keep the values of a row beside those of all columns with the same word here: for columns of which rows are
+        read together and at random, and that no loop goes through from end to end. Not for matrices.
     """
-    return ColumnSpec(np.dtype(dtype), fill, width)
+    return ColumnSpec(np.dtype(dtype), fill, width, record)
 
 
 class Table:
@@ -74,7 +77,7 @@ class Table:
         cls.columns = {**cls.columns, **own}
 
     def __init__(self, rows: int = 0, **widths: int) -> None:
-        self._specs = {name: ColumnSpec(s.dtype, s.fill, widths.get(name, s.width)) for name, s in self.columns.items()}
+        self._specs = {name: replace(s, width=widths.get(name, s.width)) for name, s in self.columns.items()}
         self._length = 0
         self._buffers: dict[str, Column] = {}
         self._allocate(max(rows, 16))
@@ -145,19 +148,29 @@ class Table:
         Rows are read by the column and at random: with a page of 4 kB for every thousand rows of each column, most
         accesses would wait for the address and not for the value.
         """
-        shapes = {name: (capacity,) if s.width is None else (capacity, s.width) for name, s in self._specs.items()}
-        sizes = [math.prod(shapes[name]) * spec.dtype.itemsize for name, spec in self._specs.items()]
+        kinds = self._pieces()
+        sizes = [capacity * kind.itemsize for kind in kinds]
         starts = np.cumsum([0, *(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)])
         memory = np.empty(starts[-1] + _ALIGNMENT, np.uint8)
         memory = memory[-memory.ctypes.data % _ALIGNMENT :]
-        for (name, spec), start, size in zip(self._specs.items(), starts, sizes, strict=False):
-            fresh = memory[start : start + size].view(spec.dtype).reshape(shapes[name])
-            if self._length:
-                fresh[: self._length] = self._buffers[name][: self._length]
-            fresh[self._length :] = spec.fill
-            self._buffers[name] = fresh
+        for kind, start, size in zip(kinds, starts, sizes, strict=False):
+            piece = memory[start : start + size].view(kind)
+            for name in kind.names or ():
+                fresh = piece[name]
+                if self._length:
+                    fresh[: self._length] = self._buffers[name][: self._length]
+                fresh[self._length :] = self._specs[name].fill
+                self._buffers[name] = fresh
         self._capacity = capacity
         self._refresh()
+
+    def _pieces(self) -> list[np.dtype[Any]]:
+        """Return the columns as records, each a piece of memory: most are alone in theirs."""
+        together: dict[str, list[tuple[Any, ...]]] = {}
+        for name, spec in sorted(self._specs.items(), key=lambda item: -item[1].dtype.itemsize):  # none across a line
+            field = (name, spec.dtype) if spec.width is None else (name, spec.dtype, (spec.width,))
+            together.setdefault(spec.record or name, []).append(field)
+        return [np.dtype(fields, align=True) for fields in together.values()]
 
     def _refresh(self) -> None:
         length = self._length

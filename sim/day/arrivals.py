@@ -5,6 +5,7 @@ Each function is a stage of :meth:`sim.shop.Shop.step`, which binds them as meth
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import waking
+from sim.core import lanes
 from sim.core.draws import Stream, u01
 from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import (
@@ -36,22 +38,26 @@ _OF_THEIR_OWN, _BY_SHARE, _BY_KOL, _SENT = (
     np.int8(source) for source in (Source.OWN, Source.SHARE, Source.KOL, Source.RING)
 )
 _LAST = np.int32(np.iinfo(np.int32).max)
+WORTH_A_THREAD = 40_000  # persons who may wake
 
 
-def wake(shop: Shop) -> tuple[Array, Array, Array]:
-    """Return who comes, who may talk and who signs up of their own will in this tick."""
+def wake(shop: Shop) -> lanes.Later[tuple[Array, Array, Array]]:
+    """Find who comes, who may talk and who signs up of their own will in this tick, while messages are read."""
     people, clock = shop.people, shop.clock
-    woken: tuple[Array, Array, Array] = waking.scan(
-        np.uint32(shop.seed), np.uint32(clock.tick), people.status, people.uid, people.visit_rate,
+    status = people.status.copy()  # as it is now, whatever reading does to it
+    woken = functools.partial(
+        waking.scan,
+        np.uint32(shop.seed), np.uint32(clock.tick), status, people.uid, people.visit_rate,
         people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
         clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
     )  # fmt: skip
-    return woken
+    return lanes.start(woken, len(people), WORTH_A_THREAD)
 
 
-def read(shop: Shop, joiners: Array) -> tuple[Shares, Signups]:
+def read(shop: Shop, woken: lanes.Later[tuple[Array, Array, Array]]) -> tuple[Shares, Signups]:
     """Let messages be read; admit those who sign up: on a click, as they were queued to, or unprompted."""
     clicks, signups = shop.feed.read()
+    _, _, joiners = woken.result()
     queued, shop._queued_signups = shop._queued_signups, []
     unprompted = Signups(joiners, one_each(NONE, joiners, np.int32), one_each(Source.OWN, joiners, np.int8))
     wanting = Signups.join([signups, *queued, unprompted])
@@ -140,6 +146,7 @@ def _gather(  # type: ignore[no-untyped-def]
     person, source = np.empty(most, np.int32), np.empty(most, np.int8)
     sharer, product = np.empty(most, np.int32), np.empty(most, np.int32)
     team, kol, quantity = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    subject, u = np.empty(most, np.uint32), np.empty(most)
     s = c = n = v = count = 0
     last = np.int32(-1)
     while s + c + n + v < most:
@@ -169,13 +176,8 @@ def _gather(  # type: ignore[no-untyped-def]
             else:
                 source[count] = _OF_THEIR_OWN
                 sharer[count] = product[count] = team[count] = kol[count] = -1
-            quantity[count] = 1
-            if source[count] == _SENT:
-                quantity[count] = sent_quantity[s]
-            else:
-                u = u01(seed, _QUANTITY, uid[i], 0, tick, 0)
-                while quantity[count] <= extra_units.size and extra_units[quantity[count] - 1] < u:
-                    quantity[count] += 1
+            quantity[count] = sent_quantity[s] if was_sent else 0
+            subject[count] = uid[i]
             count += 1
         last = i
         if was_sent:
@@ -186,6 +188,13 @@ def _gather(  # type: ignore[no-untyped-def]
             n += 1
         else:
             v += 1
+    for n in range(count):
+        u[n] = u01(seed, _QUANTITY, subject[n], 0, tick, 0)
+    for n in range(count):
+        if source[n] != _SENT:
+            quantity[n] = 1
+            while quantity[n] <= extra_units.size and extra_units[quantity[n] - 1] < u[n]:
+                quantity[n] += 1
     return person[:count], source[:count], sharer[:count], product[:count], team[:count], kol[:count], quantity[:count]
 
 
@@ -218,10 +227,7 @@ def _note_visits(who, tick, ticks_a_day, fake, joined, last_visit, active_weeks,
     real = first_today = 0
     for n in range(who.size):
         later = np.uint32(who[min(n + AHEAD, who.size - 1)])
-        prefetch(fake, later)
-        prefetch(joined, later)
-        prefetch(last_visit, later)
-        prefetch(active_weeks, later)
+        prefetch(last_visit, later)  # and the other columns, kept beside it
         i = np.uint32(who[n])
         real += not fake[i]
         first_today += last_visit[i] < day * ticks_a_day

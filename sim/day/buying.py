@@ -5,9 +5,6 @@ Each function is a stage of :meth:`sim.shop.Shop.step`, which binds them as meth
 
 from __future__ import annotations
 
-import functools
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -15,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import consumers
-from sim.core import draws
+from sim.core import draws, lanes
 from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
 from sim.core.prefetch import AHEAD, prefetch
@@ -40,7 +37,7 @@ Array = npt.NDArray[Any]
 _SOLO, _OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.SOLO), np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 _KOL, _RING = np.int8(Source.KOL), np.int8(Source.RING)
 _PAID, _WAITING = np.int8(OrderStatus.PAID), np.int8(OrderStatus.WAITING)
-WORTH_THREADS = 1024  # visits: fewer are done sooner than threads start
+WORTH_A_THREAD = 512  # visitors who pick
 
 
 def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:
@@ -155,27 +152,23 @@ def _note_discount(taken, rows, column, discount):  # type: ignore[no-untyped-de
 
 
 def _pick(shop: Shop, offers: Offers) -> Array:
-    """Return each visitor's pick; large batches in threads, on which no bit depends."""
-    visits = len(offers.visits)
+    """Return the column of each visitor's pick, or -1."""
+    people, products, config = shop.people, shop.products, shop.config
     if shop.keeps_utilities:
         shop.last_utilities = np.empty(offers.product.shape, np.float32)
-    if visits < WORTH_THREADS or nb.config.NUMBA_NUM_THREADS == 1:
-        return _pick_part(shop, offers, slice(0, visits))
-    bounds = np.linspace(0, visits, nb.config.NUMBA_NUM_THREADS + 1).astype(int)
-    parts = [slice(*ends) for ends in itertools.pairwise(bounds)]
-    return np.concatenate(list(_threads().map(functools.partial(_pick_part, shop), itertools.repeat(offers), parts)))
 
+    def pick(part: slice) -> Array:
+        picked: Array = consumers.choose(
+            np.uint32(shop.seed), np.uint32(shop.clock.tick), config.recommendation.slate, offers.visits.person[part],
+            offers.product[part], offers.mode[part], offers.pay[part], offers.worth[part], offers.appeal[part],
+            people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
+            people.heard, products.topic, products.quality,
+            config.people.taste_weight, config.people.way_noise, config.people.reference_memory,
+            shop.last_utilities[part] if shop.keeps_utilities else shop.last_utilities,
+        )  # fmt: skip
+        return picked
 
-def _pick_part(shop: Shop, offers: Offers, part: slice) -> Array:
-    people, products, config = shop.people, shop.products, shop.config
-    picked: Array = consumers.choose(
-        np.uint32(shop.seed), np.uint32(shop.clock.tick), config.recommendation.slate, offers.visits.person[part],
-        offers.product[part], offers.mode[part], offers.pay[part], offers.worth[part], offers.appeal[part],
-        people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
-        people.heard, products.topic, products.quality,
-        config.people.taste_weight, config.people.way_noise, config.people.reference_memory,
-        shop.last_utilities[part] if shop.keeps_utilities else shop.last_utilities,
-    )  # fmt: skip
+    picked: Array = lanes.collect(pick, len(offers.visits), WORTH_A_THREAD)
     return picked
 
 
@@ -293,12 +286,6 @@ def paid_by_merchants(shop: Shop, discount: Array) -> Array:
         return np.zeros(len(discount), np.int64)
     part: Array = share_of(discount, shop._merchant_share).sum(axis=1)
     return part
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    """Return the threads that all shops of this process share."""
-    return ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS)
 
 
 @nb.njit(cache=True)

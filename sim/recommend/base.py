@@ -19,6 +19,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core import lanes
 from sim.core.draws import Stream, philox, unit
 from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import NONE
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 UNKNOWN = -2  # in the first place of a stored slate: not yet made
 _BLOCK = 1 << 18  # scores that are ranked at a time: they should fit a processor's cache
+WORTH_A_THREAD = 2048  # visitors whose slates are looked up
 _TO_SPARE = 128  # one part of so many of the stored slates is for persons yet to come
 
 
@@ -154,18 +156,29 @@ class Recommender:
             with the chance ``explore`` by a product drawn uniformly, unless that product is already in the slate.
         """
         self._make_room()
-        uid = self.shop.people.uid
-        slates, subject = _fetch(self._stored, visits.person, uid)
-        if (slates[:, :1] == UNKNOWN).any():
+        slates = self._explored(visits.person)
+        if (slates[:, 0] == UNKNOWN).any():
             self._make_missing(visits.person)
-            slates, subject = _fetch(self._stored, visits.person, uid)
-        _explore(
-            slates, subject, self.available, self.config.explore,
-            np.uint32(self.shop.seed), np.uint32(Stream.EXPLORE), np.uint32(self.shop.clock.tick),
-        )  # fmt: skip
+            slates = self._explored(visits.person)
         self.note_shown(visits, slates)
-        shown: Array = slates
-        return shown
+        return slates
+
+    def _explored(self, persons: Array) -> Array:
+        """Return persons' slates after exploration; some begin with UNKNOWN if any of the stored ones do."""
+        shop = self.shop
+
+        def show(part: slice) -> Array:
+            slates: Array
+            slates, subject = _fetch(self._stored, persons[part], shop.people.uid)
+            if not (slates[:, 0] == UNKNOWN).any():
+                _explore(
+                    slates, subject, self.available, self.config.explore,
+                    np.uint32(shop.seed), np.uint32(Stream.EXPLORE), np.uint32(shop.clock.tick),
+                )  # fmt: skip
+            return slates
+
+        explored: Array = lanes.collect(show, persons.size, WORTH_A_THREAD)
+        return explored
 
     def note_shown(self, visits: Visits, slates: Array) -> None:
         """Count the tick's impressions, and note who came for a product."""
@@ -248,7 +261,7 @@ def keep_best(scores, ranked, panels, persons, stored):  # type: ignore[no-untyp
                 lowest = best[places - 1]
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _fetch(stored, persons, uid):  # type: ignore[no-untyped-def]
     """Return the stored slates of persons, and the persons' uids."""
     visits, places = persons.size, stored.shape[1]
@@ -265,7 +278,7 @@ def _fetch(stored, persons, uid):  # type: ignore[no-untyped-def]
     return slates, subject
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _explore(slates, subject, available, chance, seed, stream, tick):  # type: ignore[no-untyped-def]
     """Give some places of the slates, changed in place, to products drawn at random; ``subject`` are uids."""
     visits, places = slates.shape

@@ -7,13 +7,13 @@ a few persons at a time, without a matrix of that size and without the interpret
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core import lanes
 from sim.recommend.base import Recommender, keep_best
 from sim.recommend.collaborative import Collaborative, score_preferences
 from sim.recommend.content import Content, score_content
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 NEGLIGIBLE = 1e-12  # variance, relative to the squared mean, that is rounding and not a preference
-WORTH_THREADS = 4096  # persons: fewer are done sooner than threads start
+WORTH_A_THREAD = 64  # persons whose slates are made
 _BLOCK = 4096  # scores at a time: they should fit a processor's first cache
 
 
@@ -69,13 +69,7 @@ class Hybrid(Recommender):
         return scores
 
     def _store(self, persons: Array) -> None:
-        parts = len(persons) // WORTH_THREADS
-        if parts < 2:
-            self._store_part(persons)
-            return
-        # A person's slate has nothing to do with who else's is made when, so bits do not depend on threads.
-        with ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS) as pool:
-            list(pool.map(self._store_part, np.array_split(persons, parts)))
+        lanes.share_out(lambda part: self._store_part(persons[part]), len(persons), WORTH_A_THREAD)
 
     def _store_part(self, persons: Array) -> None:
         rows = self._evidence.rows(persons)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from sim.core import lanes
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
 from sim.core.scatter import add_each
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 EXPECTED_WEIGHT = 20.0  # teams that must be over before what was seen weighs as much as what was expected
 PAID_LATER = ("free", "rebate")  # benefits that the opener gets once the team has filled
+WORTH_A_THREAD = 1024  # visitors who are offered teams
 TEAMS_A_SCHEME = 1 << 24  # a team's number is its row, plus this for each earlier group-buy of the scenario
 
 
@@ -96,16 +98,24 @@ class GroupBuy(Scheme):
         slates = offers.product[:, : np.count_nonzero(offers.mode[0] == Mode.SOLO)]
         columns = offers.widen(slates.shape[1] + 1, Mode.OPEN_TEAM)
         discount = offers.discount(self.number)
-        lay_out(
-            np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
-            slates, who, self._rows(visits.team), visits.quantity,
-            self._may_buy(who, visits.quantity), self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN),
-            shop.people.uid, shop.people.hassle, self._eagerness(),
-            self.terms.in_scope & self.opens_teams, shop.products.price, self.terms.saving, self.terms.opener_saving,
-            *self.book.open_by_product(tick), teams.product, teams.filled, teams.size, teams.state, teams.latest,
-            self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
-            columns.start, offers.product, offers.mode, offers.ref, offers.worth, offers.pay, discount, offers.appeal,
-        )  # fmt: skip
+        rows, may_buy = self._rows(visits.team), self._may_buy(who, visits.quantity)
+        may_join = self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN)
+        eagerness, may_open = self._eagerness(), self.terms.in_scope & self.opens_teams
+        open_teams = self.book.open_by_product(tick)
+
+        def fill_in(part: slice) -> None:
+            lay_out(
+                np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
+                slates[part], who[part], rows[part], visits.quantity[part], may_buy[part], may_join[part],
+                shop.people.uid, shop.people.hassle, eagerness, may_open,
+                shop.products.price, self.terms.saving, self.terms.opener_saving,
+                *open_teams, teams.product, teams.filled, teams.size, teams.state, teams.latest,
+                self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
+                columns.start, offers.product[part], offers.mode[part], offers.ref[part], offers.worth[part],
+                offers.pay[part], discount[part], offers.appeal[part],
+            )  # fmt: skip
+
+        lanes.share_out(fill_in, len(visits), WORTH_A_THREAD)
         if self.config.budget is not None:  # what the budget does not cover is not offered
             pay = offers.pay[:, columns]
             promise = np.where(offers.mode[:, columns] == Mode.OPEN_TEAM, self.terms.promise(pay), 0)

@@ -309,7 +309,7 @@ def _by_product(oldest, state, product, products):  # type: ignore[no-untyped-de
     return start, ordered
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def lay_out(  # type: ignore[no-untyped-def]
     seed, tick, lobby, rank, base,
     slates, person, clicked, units, may_buy, may_join, uid, hassle, eagerness,
