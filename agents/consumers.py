@@ -3,14 +3,16 @@
 The pick is a random-utility choice::
 
     U = intercept + quality + taste_weight * taste . topic - price_sensitivity * ln(pay / (worth * reference))
-        + conformity * ln(1 + friends who bought) + appeal + Gumbel(person, product, tick)
+        + conformity * ln(1 + friends who bought) + thrill * (1 - pay / worth) + appeal + Gumbel(person, product, tick)
 
 against an outside option of utility Gumbel. Ways of buying one product share its shock; ways other than solo add a
-whim of their own, a logistic of scale ``way_noise``.
+whim of their own, a logistic of scale ``way_noise``. The thrill is that of deal-prone people, to whom a good deal is
+worth something beside what it saves; to others it is zero.
 
 References
 ----------
 McFadden (1974), "Conditional logit analysis of qualitative choice behavior".
+Thaler (1985), "Mental accounting and consumer choice" (transaction utility).
 Winer (1986), "A reference price model of brand choice for frequently purchased products".
 """
 
@@ -126,8 +128,8 @@ def tell_friends(person, product, indptr, indices, heard, heard_next):  # type: 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def choose(  # type: ignore[no-untyped-def]
     seed, tick, slate, person, product, mode, pay, worth, appeal,
-    uid, taste, intercept, price_sensitivity, conformity, reference, heard,
-    topic, quality, taste_weight, way_noise, memory, utilities,
+    uid, taste, intercept, price_sensitivity, conformity, reference, heard, deal_prone,
+    topic, quality, taste_weight, thrill, way_noise, memory, utilities,
 ):  # fmt: skip
     """Let every visitor pick one option or none, and let reference prices drift.
 
@@ -141,13 +143,13 @@ def choose(  # type: ignore[no-untyped-def]
         Each at most once.
     product, mode, pay, worth, appeal : ndarray, shape (V, W)
         The options (:class:`sim.offers.Offers`); product -1 is no option.
-    uid ... heard : ndarray
+    uid ... deal_prone : ndarray
         Columns of :class:`sim.people.People`; ``reference`` is changed in place.
     topic, quality : ndarray
         Columns of :class:`sim.catalog.Products`.
-    taste_weight, way_noise, memory : float
-        Logits a standard deviation of taste match; scale of whim between ways of buying; weight of one visit in the
-        reference price.
+    taste_weight, thrill, way_noise, memory : float
+        Logits a standard deviation of taste match; logits of the whole list price taken off, to deal-prone people;
+        scale of whim between ways of buying; weight of one visit in the reference price.
     utilities : float32 ndarray, shape (V, W) or (0, 0)
         Filled, unless empty, with what each option is worth without shock and whim: for checks against the logit's
         closed form.
@@ -189,12 +191,14 @@ def choose(  # type: ignore[no-untyped-def]
         prefetch(taste, later)
         prefetch(intercept, later)  # and what is kept beside it
         prefetch(heard, later)
+        prefetch(deal_prone, later)
         i = np.uint32(person[v])
         who, sensitivity, drive = subject[v], nb.float64(price_sensitivity[i]), nb.float64(conformity[i])
         for w in range(width):
             words[w] = philox(seed, _CHOICE, who, nb.uint32(product[v, w]), tick, nb.uint32(mode[v, w]))[0]
         best = gumbel_of(outside[v])
         normal = intercept[i] + sensitivity * math.log(nb.float64(reference[i]))
+        by_deals = thrill if deal_prone[i] else 0.0
 
         # What each option may be worth at most.
         for d in range(dimensions):
@@ -220,6 +224,7 @@ def choose(  # type: ignore[no-untyped-def]
             ratios[w] = ratio if (pay[v, w] < worth[v, w]) & (product[v, w] >= 0) else 1.0
         for w in range(width):
             worth_at_most = at_most[w] + appeal[v, w] + sensitivity * (1.0 / ratios[w] - 1.0)
+            worth_at_most += by_deals * (1.0 - ratios[w])
             may_win[w] = _may_reach((best - worth_at_most) * softer, left[w])
 
         for w in range(width):
@@ -236,6 +241,7 @@ def choose(  # type: ignore[no-untyped-def]
             utility += appeal[v, w]
             if ratios[w] < 1.0:
                 utility -= sensitivity * math.log(ratios[w])
+                utility += by_deals * (1.0 - ratios[w])
             if utilities.size > 0:
                 utilities[v, w] = utility
             utility += -math.log(-math.log(_shock(seed, who, j, tick)))
@@ -268,12 +274,12 @@ def _drift(reference, i, ratios, product, memory):  # type: ignore[no-untyped-de
 
 
 @nb.njit(cache=True)
-def calibrate(conversion, slates, taste, topic, quality, taste_weight, intercept):  # type: ignore[no-untyped-def]
-    """Set each person's intercept so that they buy with the given chance from their slate at list price, friends aside.
+def calibrate(chance, slates, taste, topic, quality, taste_weight, intercept):  # type: ignore[no-untyped-def]
+    """Set each person's intercept so that they buy with a given chance from their slate at list price, friends aside.
 
     Parameters
     ----------
-    conversion : float
+    chance : float64 ndarray, shape (n,)
         In (0, 1).
     slates : int32 ndarray, shape (n, K)
         What each person is shown.
@@ -282,10 +288,10 @@ def calibrate(conversion, slates, taste, topic, quality, taste_weight, intercept
 
     Notes
     -----
-    The logit's inclusive value: ``intercept = logit(conversion) - ln(sum over the slate of exp(quality + match))``.
+    The logit's inclusive value: ``intercept = logit(chance) - ln(sum over the slate of exp(quality + match))``.
     """
-    target = math.log(conversion / (1.0 - conversion))
     for i in range(slates.shape[0]):
+        target = math.log(chance[i] / (1.0 - chance[i]))
         total = 0.0
         for s in range(slates.shape[1]):
             j = slates[i, s]

@@ -327,8 +327,9 @@ def tire(exposures, recipient):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True, nogil=True)
 def respond(  # type: ignore[no-untyped-def]
     seed, tick, sharer, recipient, kind, product, kol, tie, gift,
-    uid, status, taste, trust, exposures, topic, kol_click,
-    base, strength_effect, trust_effect, relevance_effect, invitation, team_call, fatigue_effect, gift_effect, win_back,
+    uid, status, taste, trust, exposures, deal_prone, topic, kol_click,
+    base, strength_effect, trust_effect, relevance_effect, invitation, team_call, fatigue_effect, gift_effect, pull,
+    win_back,
 ):  # fmt: skip
     """Decide which exposures are clicked on.
 
@@ -336,13 +337,15 @@ def respond(  # type: ignore[no-untyped-def]
     ----------
     sharer ... gift : ndarray, shape (n,)
         The messages read in this tick (:class:`sim.offers.Shares`; ``tie`` is its strength).
-    uid ... exposures : ndarray
+    uid ... deal_prone : ndarray
         Columns of :class:`sim.people.People`.
     topic : float32 ndarray, shape (products, d)
     kol_click : float32 ndarray
         Logit of the click chance of a post, for each KOL.
     base ... gift_effect : float
         Logits; see ``sharing.click`` of a scenario.
+    pull : float
+        How many times as much a gift attracts deal-prone people.
     win_back : float
         Click chance of people who left, relative to others.
 
@@ -377,7 +380,7 @@ def respond(  # type: ignore[no-untyped-def]
                 logit += invitation
         logit += relevance_effect * match - fatigue_effect * math.log1p(nb.float64(exposures[r]))
         if stands == PROSPECT:
-            logit += gift_effect * math.log1p(gift[e])
+            logit += gift_effect * (pull if deal_prone[r] else 1.0) * math.log1p(gift[e])
         chance = 1.0 / (1.0 + math.exp(-logit))
         if stands == CHURNED:
             chance *= win_back

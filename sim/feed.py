@@ -116,6 +116,9 @@ class Feed:
         self._audience = math.inf if sharing.audience == "all" else float(sharing.audience)
         self._team_audience = math.inf if sharing.team_audience == "all" else float(sharing.team_audience)
         self._delay = sharing.delay / shop.clock.tick_hours
+        proneness = shop.config.people.deal_proneness
+        # Of people who are not deal-prone, so that the mean is what the scenario says.
+        self._gift_effect = sharing.click.gift / (1 - proneness.share + proneness.share * proneness.pull)
         self._cooldown = math.ceil(sharing.cooldown / shop.clock.tick_hours)
         self.sent = Sent() if shop.config.record.events else None
         self.messages, self.moments = Messages(), Moments(shop.clock.horizon)
@@ -318,10 +321,10 @@ class Feed:
                 np.uint32(shop.seed), np.uint32(shop.clock.tick),
                 seen.sharer[part], seen.recipient[part], seen.kind[part], seen.product[part], seen.kol[part],
                 seen.strength[part], seen.gift[part],
-                people.uid, people.status, people.taste, people.trust, people.exposures, shop.products.topic,
-                shop.kol_click,
+                people.uid, people.status, people.taste, people.trust, people.exposures, people.deal_prone,
+                shop.products.topic, shop.kol_click,
                 base, click.strength, click.trust, click.relevance, click.invitation, click.team_call, click.fatigue,
-                click.gift, shop.config.sharing.win_back,
+                self._gift_effect, shop.config.people.deal_proneness.pull, shop.config.sharing.win_back,
             )  # fmt: skip
             return outcome
 
@@ -339,7 +342,8 @@ class Feed:
         rows = np.flatnonzero(people.status[clicks.recipient] == Status.PROSPECT)
         who = clicks.recipient[rows]
         u = draws.uniform(shop.seed, Stream.SIGN_UP, people.uid[who], 0, shop.clock.tick)
-        rows = rows[u < shift(np.full(rows.size, sharing.sign_up), sharing.click.gift * np.log1p(clicks.gift[rows]))]
+        effect = self._gift_effect * np.where(people.deal_prone[who], shop.config.people.deal_proneness.pull, 1.0)
+        rows = rows[u < shift(np.full(rows.size, sharing.sign_up), effect * np.log1p(clicks.gift[rows]))]
         source = np.where(clicks.kind[rows] == ShareKind.POST, Source.KOL, Source.SHARE).astype(np.int8)
         return Signups(clicks.recipient[rows], clicks.sharer[rows], source)
 

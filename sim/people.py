@@ -7,10 +7,12 @@ References
 ----------
 Schmittlein, Morrison & Colombo (1987), "Counting your customers" (NBD purchasing with dropout).
 Fader, Hardie & Lee (2005), "Counting your customers the easy way" (BG/NBD: dropout after a repeat purchase).
+Lichtenstein, Netemeyer & Burton (1990), "Distinguishing coupon proneness from value consciousness".
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ from sim.core.table import Column, Table, column
 
 if TYPE_CHECKING:
     from sim.demand import Demand
-    from sim.scenario.schema import PeopleConfig, SharedAddresses, SharingConfig, Spread
+    from sim.scenario.schema import DealProneness, PeopleConfig, SharedAddresses, SharingConfig, Spread
 
 Array = npt.NDArray[Any]
 FAKE_UID = 1 << 31  # uids of fake accounts start here, so that real persons keep theirs
@@ -56,6 +58,7 @@ class People(Table):
     dropout: Column = column(np.float32)  # chance to leave after a repeat purchase, fully satisfied
     intercept: Column = column(np.float32, record=VISITOR)  # logits, calibrated to the scenario's conversion
     price_sensitivity: Column = column(np.float32, record=VISITOR)
+    deal_prone: Column = column(np.bool_, record=VISITOR)  # to whom a good deal is worth something in itself
     conformity: Column = column(np.float32, record=VISITOR)
     trust: Column = column(np.float32, record=VISITOR)
     hassle: Column = column(np.float32, record=VISITOR)
@@ -190,8 +193,37 @@ def draw_traits(
     sigma = sharing.activity_sigma
     people.activity[rows] = np.exp(sigma * draws.normal(seed, Stream.TRAIT, uid, k=5) - sigma**2 / 2)
     people.threshold[rows] = draws.uniform(seed, Stream.THRESHOLD, uid)
+    people.deal_prone[rows] = draws.uniform(seed, Stream.TRAIT, uid, k=6) < config.deal_proneness.share
     people.visit_rate[rows] = demand.visit_rates(draws.uniform(seed, Stream.RATE, uid))
     people.dropout[rows] = demand.dropout_chances(draws.uniform(seed, Stream.DROPOUT, uid, k=1))
+
+
+def list_price_chances(deal_prone: Array, config: DealProneness, conversion: float) -> Array:
+    """Return each person's chance to buy on a visit at list prices; the mean over all is the conversion.
+
+    Parameters
+    ----------
+    deal_prone : bool ndarray, shape (n,)
+    config : DealProneness
+    conversion : float
+        Orders a visit, in (0, 1).
+
+    Returns
+    -------
+    float64 ndarray, shape (n,)
+
+    Notes
+    -----
+    The odds of the others, o, solve ``(1 - p) o / (1 + o) + p k o / (1 + k o) = c`` with ``k = exp(-reluctance)``: a
+    quadratic equation with one positive root.
+    """
+    share, k = config.share, math.exp(-config.reluctance)
+    if share == 0 or k == 1:
+        return np.full(deal_prone.size, conversion)
+    a, b = k * (1 - conversion), 1 - share + share * k - conversion * (1 + k)
+    root = math.sqrt(b * b + 4 * a * conversion)
+    odds = 2 * conversion / (root + b) if b > 0 else (root - b) / (2 * a)
+    return np.where(deal_prone, k * odds / (1 + k * odds), odds / (1 + odds))
 
 
 def gamma_quantile(u: Array, shape: float, mean: float) -> Array:

@@ -428,7 +428,7 @@ class Shop(mesa.Model):
         people.visit_rate[rows] = people.talk_rate[rows] = people.dropout[rows] = 0
         people.intercept[rows] = BUYS_FOR_CERTAIN
         people.credible[rows] = 1.0 if ring == NONE else self.config.fraud.skill
-        people.conformity[rows] = people.hassle[rows] = 0
+        people.conformity[rows] = people.hassle[rows] = people.deal_prone[rows] = 0
         return rows
 
     # What comes out.

@@ -23,7 +23,7 @@ from sim.people import Status
 Array = npt.NDArray[Any]
 _PERSONS, _PRODUCTS, _SLATE = 200, 30, 6
 _HIDDEN = {
-    "people": ("taste", "intercept", "price_sensitivity", "conformity", "trust", "fake", "ring"),
+    "people": ("taste", "intercept", "price_sensitivity", "deal_prone", "conformity", "trust", "fake", "ring"),
     "products": ("topic", "quality"),
 }
 

@@ -23,7 +23,7 @@ from sim.core.homophily import OutOfReachError
 from sim.core.networks import build
 from sim.demand import Demand, Profile, profile_path
 from sim.feed import TALK_CAP
-from sim.people import RECENT, People, Status, populate
+from sim.people import RECENT, People, Status, list_price_chances, populate
 
 if TYPE_CHECKING:
     from sim.scenario.schema import ScenarioConfig, Seeds
@@ -75,7 +75,8 @@ def live_through_history(shop: Shop, demand: Demand) -> tuple[Array, Array]:
     age = -people.joined[rows] * shop.clock.tick_hours / HOURS_A_DAY
     person, product, days_ago, left = consumers.past_orders(
         np.uint32(shop.seed), rows, people.uid,
-        people.visit_rate.astype(np.float64) * demand.conversion, people.dropout,
+        people.visit_rate * list_price_chances(people.deal_prone, config.people.deal_proneness, demand.conversion),
+        people.dropout,
         age, min(config.recommendation.slate, len(products)), len(products),
         people.taste, products.topic, products.quality, config.people.taste_weight,
     )  # fmt: skip
@@ -126,11 +127,12 @@ def build_catalog(shop: Shop, demand: Demand, rng: np.random.Generator) -> catal
 
 
 def calibrate_intercepts(shop: Shop, demand: Demand, rows: Array, slates: Array) -> None:
-    """Set persons' intercepts so that they buy with the demand's conversion from these slates at list price."""
+    """Set persons' intercepts so that they buy from these slates at list price as the demand's conversion says."""
     people, products = shop.people, shop.products
     intercept = np.zeros(rows.size, np.float32)
+    chance = list_price_chances(people.deal_prone[rows], shop.config.people.deal_proneness, demand.conversion)
     consumers.calibrate(
-        demand.conversion, slates, people.taste[rows], products.topic, products.quality,
+        chance, slates, people.taste[rows], products.topic, products.quality,
         shop.config.people.taste_weight, intercept,
     )  # fmt: skip
     people.intercept[rows] = intercept

@@ -21,6 +21,7 @@ def test_everybody_picks_what_is_worth_most_to_them(dimensions: int, way_noise: 
     persons, products, slate, width, memory = 400, 30, 4, 13, 6
     seed, tick, weight = 7, 3, 1.3
     uid = rng.permutation(persons).astype(np.uint32)
+    prone, thrill = rng.random(persons) < 0.4, 6.0
     taste = rng.standard_normal((persons, dimensions)).astype(np.float32)
     topic = rng.standard_normal((products, dimensions)).astype(np.float32) / np.float32(np.sqrt(dimensions))
     quality = rng.standard_normal(products).astype(np.float32)
@@ -43,6 +44,7 @@ def test_everybody_picks_what_is_worth_most_to_them(dimensions: int, way_noise: 
     times = (heard[person, None, :] == product[:, :, None]).sum(axis=2)
     of = person[:, None]
     price = sensitivity[of].astype(np.float64) * (np.log(reference[of].astype(np.float64)) - np.log(ratio))
+    price += thrill * prone[of] * (1 - ratio)
     utility = intercept[of] + quality[product] + weight * match + conformity[of] * np.log1p(times) + appeal + price
     utility += draws.gumbel(seed, Stream.CHOICE, uid[of], product, tick)
     u = draws.uniform(seed, Stream.CHOICE, uid[of], product, tick, mode)
@@ -55,8 +57,8 @@ def test_everybody_picks_what_is_worth_most_to_them(dimensions: int, way_noise: 
 
     picked = consumers.choose(
         np.uint32(seed), np.uint32(tick), slate, person, product, mode, pay, worth, appeal,
-        uid, taste, intercept, sensitivity, conformity, reference, heard,
-        topic, quality, weight, way_noise, 0.1, np.empty((0, 0), np.float32),
+        uid, taste, intercept, sensitivity, conformity, reference, heard, prone,
+        topic, quality, weight, thrill, way_noise, 0.1, np.empty((0, 0), np.float32),
     )  # fmt: skip
     assert 50 < np.count_nonzero(picked >= 0) < 290
     assert np.array_equal(picked, expected)

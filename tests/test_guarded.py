@@ -18,6 +18,7 @@ SEEDS = (1, 2)
 LIMITED: dict[str, object] = {"risk": {"accounts_per_device": 1, "payout_freeze": "7d"}}
 WATCHED: dict[str, object] = {
     "fraud.effort": 1,
+    "fraud.suspicion": 0,
     "fraud.device_cost": 1,
     "fraud.identity_cost": 1,
     "fraud.hiding_cost": 0.1,
@@ -50,7 +51,7 @@ def test_no_single_signal_tells_fraud_apart() -> None:
 
 
 def test_the_better_rings_hide_the_worse_they_are_told_apart() -> None:
-    easy, usual, hard = (mean("detection_auc", "watched", skill) for skill in (0.2, 0.5, 0.8))
+    easy, usual, hard = (mean("detection_auc", "watched", skill) for skill in (0.2, 0.5, 1.0))
     assert easy > usual > hard > 0.8
 
 

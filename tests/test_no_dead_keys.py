@@ -35,6 +35,7 @@ SCHEMES = [merged(GROUP_BUY, {"merchant_share": 0.5}), COUPON, merged(REFERRAL, 
 
 SEEN = {"kols": {"click": 0.5, "reach": 0.8, "audience": {"sigma": 1.0}, "post_every": "2d"}}
 
+HUNTED = {"people": {"deal_proneness": {"share": 0.4}}}
 SOFT = {"fraud": {"second_accounts": {"share": 0.4, "scruple": 3}}}
 BRUSHED = {
     "fraud": {"brushing": {"merchants": 1.0, "every": "2d", "orders": 4, "fee": 0, "account_cost": 1, "hope": 3.0}}
@@ -63,6 +64,11 @@ CHANGES: dict[str, Any] = {
     "people.taste_weight": 1.2,
     "people.price_sensitivity.mean": 2.0,
     "people.price_sensitivity.sigma": 0.5,
+    "people.deal_proneness.share": 0.6,
+    "people.deal_proneness.strength": (3.0, HUNTED),
+    "people.deal_proneness.reluctance": (3.0, HUNTED),
+    "people.deal_proneness.pull": (8.0, HUNTED),
+    "people.deal_proneness.browsing": (0.0, HUNTED),
     "people.conformity.mean": 1.0,
     "people.conformity.sigma": 0.9,
     "people.trust.mean": 0.3,

@@ -56,6 +56,7 @@ class Stream(IntEnum):
     THRESHOLD = 19
     PRODUCT = 20  # what there is to buy
     MERCHANT = 21
+    BROWSE = 24
     SCREEN = 23  # precedence among rivals for the last unit or place
     SLATE = 30  # what the platform does
     EXPLORE = 31

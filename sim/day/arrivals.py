@@ -16,6 +16,7 @@ from agents import waking
 from sim.core import lanes
 from sim.core.draws import Stream, u01
 from sim.core.prefetch import AHEAD, prefetch
+from sim.day.bargains import browse
 from sim.offers import (
     NONE,
     ShareKind,
@@ -242,8 +243,11 @@ def _note_visits(who, tick, ticks_a_day, fake, joined, last_visit, active_weeks,
 
 
 def recommend(shop: Shop, visits: Visits) -> Array:
-    """Return the slates, with what a visitor clicked on in the first place if it is not among them."""
+    """Return the slates, with what bargain hunters found, and what a visitor clicked on in the first place if it is not
+    among them.
+    """
     slates = shop.recommender.slates(visits)
+    browse(shop, visits, slates)
     _show(slates, visits.product, visits.source, shop.products.views)
     return slates
 

@@ -162,8 +162,9 @@ def _pick(shop: Shop, offers: Offers) -> Array:
             np.uint32(shop.seed), np.uint32(shop.clock.tick), config.recommendation.slate, offers.visits.person[part],
             offers.product[part], offers.mode[part], offers.pay[part], offers.worth[part], offers.appeal[part],
             people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
-            people.heard, products.topic, products.quality,
-            config.people.taste_weight, config.people.way_noise, config.people.reference_memory,
+            people.heard, people.deal_prone, products.topic, products.quality,
+            config.people.taste_weight, config.people.deal_proneness.strength, config.people.way_noise,
+            config.people.reference_memory,
             shop.last_utilities[part] if shop.keeps_utilities else shop.last_utilities,
         )  # fmt: skip
         return picked

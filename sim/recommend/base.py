@@ -188,6 +188,10 @@ class Recommender:
         recent *= 0.5 ** (1 / self._half_life)  # visitors come once a tick
         _count_shown(slates, came_for_a_product, recent)
 
+    def leave_out(self, persons: Array) -> None:
+        """Count visitors of this tick who looked for goods themselves among those who came for a product."""
+        self._came_for_a_product = np.concatenate([self._came_for_a_product, persons])
+
     def panels(self, persons: Array) -> Array:
         """Return the panel of each person, int64: whose draw of what is popular they are shown."""
         panels: Array = self.shop.people.uid[persons].astype(np.int64) % PANELS

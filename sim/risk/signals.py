@@ -27,15 +27,17 @@ discounted          orders with a discount, share of its orders
 fresh_mates         those in its last order's team who signed up within a week of it, logarithm
 basket              what its orders are worth at list prices on average, yuan, logarithm
 units               units of its orders on average
+discount            share of what its orders are worth at list prices that was taken off
+stacked             schemes that took something off an order, on average
+at_threshold        a coupon's threshold over the basket that it was used for, mean over orders, 0 without a coupon:
+                    one for who takes no more than needed
 ==================  =================================================================================================
 
 A device or address that one account has to itself is not a node of the graph: it ties nothing together. The largest
 component holds whoever is tied to many; its size and density tell how late it is, not who somebody is.
 
-How deep an account's discounts are is left out on purpose. It tells rings here (they take all that stacks, on the
-cheapest goods that qualify) from honest people, who take what they like, better than anything else: AUC 0.97 in
-``scenarios/guarded.yaml``. But who uses an offer to the full does what the shop asked for; a rule on it would hit the
-bargain hunters whom real shops have and who are not modelled here.
+How an account uses offers (``discount``, ``stacked``, ``at_threshold``) tells rings, who take all that stacks on the
+cheapest goods that qualify, only as far as honest people do not: deal-prone ones do (``people.deal_proneness``).
 
 References
 ----------
@@ -66,7 +68,7 @@ Array = npt.NDArray[Any]
 NAMES = (
     "on_device", "at_address", "address_burst", "inviter_breadth", "inviter_burst", "inviter_lost", "depth", "breadth",
     "shared_ties", "bad_neighbours", "core", "component", "density", "hours_to_order", "visits_before", "visits_after",
-    "silence", "discounted", "fresh_mates", "basket", "units",
+    "silence", "discounted", "fresh_mates", "basket", "units", "discount", "stacked", "at_threshold",
 )  # fmt: skip
 _DEEPEST = 10  # levels of inviters that are looked at
 _UNKNOWN = -1.0
@@ -250,7 +252,39 @@ def _of_orders(shop: Shop, accounts: Array, orders: Orders | None, team: Array) 
     near = np.abs(people.joined[mates] - people.joined[accounts[at]]) <= 7 * shop.clock.ticks_a_day
     fresh = np.bincount(at[near], minlength=accounts.size)
     number = np.maximum(placed, 1)
-    return discounted / number, np.log1p(fresh), np.log1p(worth / number / FEN_PER_YUAN), units / number
+    return (
+        discounted / number, np.log1p(fresh), np.log1p(worth / number / FEN_PER_YUAN), units / number,
+        *_of_discounts(shop, accounts, orders, worth, number),
+    )  # fmt: skip
+
+
+def _of_discounts(shop: Shop, accounts: Array, orders: Orders | None, worth: Array, number: Array) -> tuple[Array, ...]:
+    """Return how deep the discounts of accounts are, on how many schemes at once, and how near to thresholds.
+
+    Parameters
+    ----------
+    worth, number : ndarray, shape (n,)
+        Of all orders of the accounts, with those that they are about to place.
+    """
+    people, book = shop.people, shop.book
+    thresholds = np.array([getattr(scheme.config, "threshold", 0) for scheme in shop.schemes] or [0])
+    sums = [
+        np.bincount(book.person, values, len(people))[accounts]
+        for values in _of_each(book.discount, book.pay, thresholds)
+    ]
+    if orders is not None:
+        now = _of_each(orders.discount, orders.pay, thresholds)
+        sums = [before + values for before, values in zip(sums, now, strict=True)]
+    return sums[0] / np.maximum(worth, 1), sums[1] / number, sums[2] / number
+
+
+def _of_each(discount: Array, pay: Array, thresholds: Array) -> tuple[Array, Array, Array]:
+    """Return what was taken off each order, by how many schemes, and how near its basket is to a threshold it used."""
+    used = discount > 0
+    has = thresholds > 0
+    basket = pay + discount[:, has].sum(axis=1)
+    near = np.where(used[:, has], thresholds[has], 0).max(axis=1, initial=0) / np.maximum(basket, 1)
+    return discount.sum(axis=1), used.sum(axis=1), near
 
 
 def scores(people: People, clock: Clock, accounts: Array) -> Array:

@@ -53,6 +53,33 @@ class SharedAddresses(Section):
     size: Annotated[int, Field(ge=2, le=100_000)] = assume(100, source=ASSUMED, unit="persons at each, mean")
 
 
+class DealProneness(Section):
+    """Bargain hunters: people who come for the deal, look through what qualifies and take what stacks."""
+
+    share: Share = assume(
+        0.0,
+        source="none unless the scenario says so, as their strength is a guess; 19% of US households bought 81% of all "
+        "that was bought with manufacturers' coupons (Nielsen Homescan, first half of 2009)",
+        unit="deal-prone persons",
+    )
+    strength: Annotated[float, Field(ge=0, le=100)] = assume(
+        8.0,
+        source=ASSUMED,
+        unit="logits for the whole list price taken off, beside what that saves (transaction utility, Thaler 1985)",
+    )
+    pull: Annotated[float, Field(ge=0, le=100)] = assume(
+        1.0, source=ASSUMED, unit="times as much as others a promised gift draws them to click and sign up"
+    )
+    browsing: Share = assume(
+        0.5, source=ASSUMED, unit="of the places of their slate, filled with goods that just reach a coupon's threshold"
+    )
+    reluctance: Annotated[float, Field(ge=0, le=10)] = assume(
+        0.0,
+        source="none, so that purchases without schemes are those of the logs that demand is fitted to",
+        unit="logits by which they are less ready than others to buy on a visit at list prices",
+    )
+
+
 class PeopleConfig(Section):
     """Who there is, how they are tied, and what they are like."""
 
@@ -77,6 +104,7 @@ class PeopleConfig(Section):
         source="mean price elasticity of 1851 brand estimates, Bijmolt, van Heerde & Pieters 2005",
         unit="elasticity at small shares",
     )
+    deal_proneness: DealProneness = DealProneness()
     conformity: Spread = assume(
         Spread(mean=0.5, sigma=0.5),
         source="between none and ln 2.69 per trusted buyer (Ciao, homophily not removed)",

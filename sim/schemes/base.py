@@ -8,6 +8,7 @@ hook               when, and what for
 =================  ====================================================================================
 ``on_signup``      persons became members (bonuses, newcomer coupons)
 ``gift``           what a share promises its recipient for signing up, yuan
+``least_worth``    what an order must be worth for visitors to profit
 ``offer``          add options for the visitors, or take something off their prices
 ``screen``         which proposed orders the scheme can honour (team places, stock set aside, limits, budget)
 ``settle``         orders were accepted: book money and state
@@ -173,6 +174,12 @@ class Scheme:
     def gift(self, sharers: Array, kind: int) -> Array | float:
         """Return what a share of a kind promises its recipient for signing up, in yuan, shape of ``sharers``."""
         return 0.0
+
+    def least_worth(self, persons: Array) -> Array | None:
+        """Return what an order must be worth for each person to profit now, fen, 0 if that does not matter; None: to
+        nobody it does.
+        """
+        return None
 
     def offer(self, offers: Offers) -> None:
         """Add options for the visitors, or take something off their prices."""

@@ -287,6 +287,13 @@ class Coupon(Scheme):
         off = share_of(price[price >= config.threshold], config.percent)
         return round(float(off.mean() if config.cap is None else np.minimum(off, config.cap).mean()))
 
+    def least_worth(self, persons: Array) -> Array | None:
+        """Return the threshold for those who have a coupon to use."""
+        if self.config.threshold == 0 or self.wallets.live == 0:
+            return None
+        self.seat()
+        return np.where(self.wallets.purses.best[persons] >= 0, self.config.threshold, 0)
+
     def offer(self, offers: Offers) -> None:
         """Let visitors claim, then take the best coupon of each off whatever it can be used for."""
         self.seat()

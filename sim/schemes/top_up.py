@@ -3,7 +3,8 @@
 It happens at the check-out, as apps ask for it ("another 12 yuan and the coupon takes 20 off"): the buyer has chosen,
 and now weighs what the units cost on top against what they are worth to somebody who came for fewer. That is a share of
 their list price, drawn for each person and occasion from the power distribution with the mean
-``people.spare_worth``. So real orders gather above thresholds, as those of coupon hunters do.
+``people.spare_worth``. Deal-prone people enjoy besides that the discount becomes deeper. So real orders gather above
+thresholds, as those of rings do.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def fill_up(coupon: Coupon, orders: Orders) -> int:
     off, _, _ = coupon.take_off(before.person, before.product[:, None], before.mode[:, None], pay[:, None], taken)
     more = units - before.quantity
     spare = more * products.price[before.product] * _spare_worth(coupon, before.person)
+    spare += _thrill(coupon, before, before.pay / before.worth - pay / worth)
     takes = np.flatnonzero(possible & (off[:, 0] > 0) & (spare > pay - before.pay))
     if takes.size == 0:
         return 0
@@ -122,3 +124,16 @@ def _spare_worth(coupon: Coupon, persons: Array) -> Array:
         return np.zeros(persons.size)
     u: Array = coupon.draw(coupon.TOPS_UP, persons, 0, coupon.shop.clock.tick)
     return u ** ((1 - mean) / mean)
+
+
+def _thrill(coupon: Coupon, orders: Orders, deeper: Array) -> Array:
+    """Return what it is worth to deal-prone buyers that a larger share of the list price is taken off, fen.
+
+    Notes
+    -----
+    It makes up for a price that is higher by the factor ``exp(strength * deeper / price_sensitivity)``.
+    """
+    people, strength = coupon.shop.people, coupon.shop.config.people.deal_proneness.strength
+    logits = strength * deeper * people.deal_prone[orders.person]
+    thrill: Array = orders.pay * np.expm1(logits / people.price_sensitivity[orders.person])
+    return thrill
