@@ -229,14 +229,15 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             accounts.asked[asked] = True
             self.beliefs.learn_admission(is_in[asked])
             self._note_refusals(asked[~is_in[asked]])
-        self._note_full_wallets()
+        told = self._note_full_wallets()
         fresh = ~groups.judged & (groups.over <= tick)
         # What is taken back teaches, what trickles in does not.
         rows = np.flatnonzero(fresh | (groups.judged & (bonus + discount < groups.had)))
         if rows.size == 0:
             return
         size = np.maximum(np.bincount(accounts.group, minlength=len(groups)), 1)
-        inside = np.bincount(accounts.group, is_in, len(groups)) / size  # the part of each group that was let in
+        # The part of each group that was let in, and could pay as it was to: what others lost tells nothing of hiding.
+        inside = np.bincount(accounts.group, is_in & ~told, len(groups)) / size
         whole = rows[groups.judged[rows] | (inside[rows] == 1.0)]  # others failed for another reason
         self.beliefs.learn_shares(
             groups.hidden[whole], (bonus[whole], groups.bonus[whole]), (discount[whole], groups.discount[whole])
@@ -259,14 +260,15 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         full = np.unique(self.accounts.device[refused])
         self.devices.takes[full] = self.held()[full]
 
-    def _note_full_wallets(self) -> None:
-        """Take a device to be full from whose wallet no more accounts may pay."""
+    def _note_full_wallets(self) -> Array:
+        """Take a device to be full from whose wallet no more accounts may pay; return which accounts were told so."""
         told = self.shop.risk.must_pay_otherwise(self.accounts.person)
         if told.any():
             full = np.unique(self.accounts.device[told])
             pays = self.accounts.device[np.unique(self._account_of(self._own_orders()))]
             paying = np.bincount(pays, minlength=len(self.devices))[full]
             self.devices.takes[full] = np.minimum(self.devices.takes[full], np.maximum(paying, 1))
+        return told
 
     def held(self) -> Array:
         """Return how many accounts of this ring each device carries, or is to carry."""

@@ -322,6 +322,10 @@ def test_a_signal_ends_command_and_workers_with_130_and_without_a_traceback(fold
         assert (running.returncode, out) == (130, "")
         assert "0 of 2 runs are kept" in errors
         assert "Traceback" not in errors
+        for _ in range(100):
+            if not _alive_in(running.pid):
+                break
+            time.sleep(0.1)
         assert not _alive_in(running.pid)
     finally:
         if running.poll() is None:

@@ -235,7 +235,7 @@ CHANGES: dict[str, Any] = {
     "risk.accounts_per_address": 2,
     "risk.accounts_per_payment": (1, {"people": {"shared_payments": 0.3}}),
     "risk.account_age": "24h",
-    "risk.invites_per_day": 1,
+    "risk.invites_per_day": (1, {"fraud": {"effort": 1.0}}),
     "risk.payout_freeze": "96h",
     "risk.freeze_check": (
         False,
