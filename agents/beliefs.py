@@ -92,7 +92,7 @@ class Beliefs:
         if due <= 0:
             return belief
         lost = float((promised - np.clip(received, 0.0, promised)).sum()) / due
-        return belief + max(self.learning, 1 / (self.lessons + 1)) * (1.0 - min(lost, 1.0) - belief)
+        return belief + self._weight(self.lessons + 1) * (1.0 - min(lost, 1.0) - belief)
 
     def learn_courses(self, course: Array, kept: Array) -> None:
         """Learn which share of its promise each of some groups kept.
@@ -105,5 +105,8 @@ class Beliefs:
         """
         for at in np.unique(course).tolist():
             self.tries[at] += 1
-            weight = max(self.learning, 1 / self.tries[at])
-            self.caught[at] += weight * (1.0 - float(kept[course == at].mean()) - self.caught[at])
+            self.caught[at] += self._weight(self.tries[at]) * (1.0 - float(kept[course == at].mean()) - self.caught[at])
+
+    def _weight(self, experiences: int) -> float:
+        """Return the weight of the last of so many experiences: an equal part, or ``learning`` if that is more."""
+        return max(self.learning, 1 / experiences)

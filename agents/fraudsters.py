@@ -12,11 +12,11 @@ get, a group of n new accounts that buys and keeps goods of list price p expects
     cost = n (account_cost + device + disguise) + a (orders action_cost + p - resale p)
     income = a (b rewards + c discounts)
 
-The beliefs start at one and follow what happened (:mod:`agents.beliefs`); they fall when rewards are cancelled or taken
-back later. So a ring begins openly, and hides when it is caught. If its best course returns no more than ``caution``,
-it stops, and starts again when rules or beliefs make it worth while. A course is tried by one group first; while that
-is under way, only courses that have been tried are taken. Then a ring grows as it sees groups come through, up to
-``batch`` accounts at a decision.
+The beliefs start at one, or lower if a ring suspects controls, and follow what happened (:mod:`agents.beliefs`); they
+fall when rewards are cancelled or taken back later. So a ring begins openly, and hides when it is caught. If its best
+course returns no more than ``caution``, it stops, and starts again when rules or beliefs make it worth while. A course
+is tried by one group first; while that is under way, only courses that have been tried are taken. Then a ring grows as
+it sees groups come through, up to ``batch`` accounts at a decision.
 
 It learns the controls by running into them: a device on which a sign-up was refused takes no more accounts, new ones
 are bought only if they pay; and an account through which it invited serves again as long as that brought what was
@@ -45,8 +45,8 @@ from sim.core.draws import Stream
 from sim.offers import NONE, Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
-from sim.schemes.commission import RewardState
 from sim.schemes.referral import Referral
+from sim.schemes.rewards import RewardState
 
 if TYPE_CHECKING:
     from sim.shop import Shop

@@ -66,7 +66,7 @@ def choices(config: FraudConfig) -> tuple[float, ...]:
     return tuple(sorted({config.skill * effort for effort in efforts}))
 
 
-def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: bool) -> Array:
+def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: Array | bool) -> Array:
     """Return which facets of new accounts are disguised.
 
     Parameters
@@ -77,7 +77,7 @@ def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: boo
         Numbers of the accounts within the ring.
     chance : float
         Of each facet, in [0, 1]; what is disguised at one chance is disguised at every higher one.
-    orders : bool
+    orders : bool ndarray, shape (n,), or bool
         Whether the accounts are to order anything.
 
     Returns
@@ -87,8 +87,7 @@ def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: boo
     facets = np.arange(len(Facet))
     u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 0, facets)
     hidden: Array = u < chance
-    if not orders:
-        hidden[:, OF_ORDERS] = False
+    hidden[np.ix_(~np.broadcast_to(orders, accounts.shape), OF_ORDERS)] = False
     return hidden
 
 

@@ -63,8 +63,8 @@ def open_groups(ring: Ring, course: Course, count: int) -> None:
     row[is_new] = number
     row[~is_new] = roots[: (~is_new).sum()]
     slot = np.broadcast_to(np.arange(plan.accounts), is_new.shape)[is_new]
-    hidden = hiding.disguises(shop, ring.number, number, course.hidden, True)
-    hidden[np.ix_(~np.isin(slot, [s.account for s in plan.steps if s.deed in ORDERS]), hiding.OF_ORDERS)] = False
+    orders_something = np.isin(slot, [s.account for s in plan.steps if s.deed in ORDERS])
+    hidden = hiding.disguises(shop, ring.number, number, course.hidden, orders_something)
     device = _devices_of(ring, hidden)
     ordinary = hiding.addresses(shop, ring.number, number)
     address = np.where(hidden[:, Facet.ADDRESS], ordinary, ring.devices.address[device])

@@ -129,7 +129,6 @@ class Shop(mesa.Model):
         self.recommender = create_recommender(self)
         self.schemes = [self._scheme(s, i) for i, s in enumerate(config.schemes)]
         self._offer_order = _in_order(self.schemes, config.stacking.order)
-        self._merchant_share = np.array([s.config.merchant_share for s in self.schemes] or [0.0])
         self.feed = Feed(self)
         self._queued_signups: list[Signups] = []
         self._queued_visits: list[Visits] = []
@@ -337,7 +336,7 @@ class Shop(mesa.Model):
         for scheme in self.schemes:
             back = taken_off[scheme.number - 1]
             if back.any():
-                scheme.take_back_discounts(back, who)
+                scheme.take_back(Account.ESCROW, back, who)
         if status == OrderStatus.REFUNDED:
             self.disappoint(who)
         self.count("refunded" if status == OrderStatus.REFUNDED else "returned", rows.size)

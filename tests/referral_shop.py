@@ -14,9 +14,9 @@ from sim import Scenario, Shop
 from sim.core.ledger import Account
 from sim.offers import Mode, Orders, ShareKind, Shares, Signups, Source
 from sim.people import Status
-from sim.schemes.commission import RewardState
 from sim.schemes.promoters import chain_size
 from sim.schemes.referral import Referral, ReferralConfig
+from sim.schemes.rewards import RewardState
 
 PERSONS = 40
 YUAN = 100

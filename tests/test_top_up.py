@@ -18,10 +18,7 @@ RULES = {"amount": 20, "threshold": 80} | EVERYBODY_CLAIMS
 
 def people(spare_worth: float, persons: int = PERSONS) -> dict[str, Any]:
     network = {"kind": "erdos_renyi", "mean_degree": 4}
-    return {
-        "size": persons, "network": network, "members_at_start": 1.0, "tenure": "0h", "spare_worth": spare_worth,
-        "deal_proneness": {"share": 0},
-    }  # fmt: skip
+    return {"size": persons, "network": network, "members_at_start": 1.0, "tenure": "0h", "spare_worth": spare_worth}
 
 
 def at_the_check_out(shop: Shop, price: int, units: int = 1, mode: Mode = Mode.SOLO, discount: int = 0) -> Orders:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from agents import consumers
 from sim.core import draws, lanes
 from sim.core.draws import Stream
-from sim.core.ledger import Account, share_of
+from sim.core.ledger import Account
 from sim.core.prefetch import AHEAD, prefetch
 from sim.core.scatter import add_to_all
 from sim.offers import (
@@ -217,7 +217,7 @@ def settle(shop: Shop, orders: Orders) -> None:
         discount = orders.discount[:, scheme.number - 1]
         if used := int(np.count_nonzero(discount)):
             scheme.used += used
-            scheme.fund_discounts(discount, who)
+            scheme.fund(Account.ESCROW, discount, who)
     _note_sales(
         who, orders.product, orders.quantity, orders.pay, shop.clock.tick, people.orders, people.spend,
         people.first_order, people.last_order, products.stock, products.sold,
@@ -283,9 +283,10 @@ def _note_sales(  # type: ignore[no-untyped-def]
 
 def paid_by_merchants(shop: Shop, discount: Array) -> Array:
     """Return what merchants pay of the discounts of orders, fen; ``discount`` has a row an order, a column a scheme."""
-    if not shop._merchant_share.any():
-        return np.zeros(len(discount), np.int64)
-    part: Array = share_of(discount, shop._merchant_share).sum(axis=1)
+    part = np.zeros(len(discount), np.int64)
+    for scheme in shop.schemes:
+        if scheme.config.merchant_share > 0:
+            part += scheme.by_merchants(discount[:, scheme.number - 1])
     return part
 
 

@@ -240,51 +240,39 @@ def _mates(book: OrderBook, accounts: Array, team: Array) -> tuple[Array, Array]
 
 
 def _of_orders(shop: Shop, accounts: Array, orders: Orders | None, team: Array) -> tuple[Array, ...]:
+    """Return how accounts order: what, how much at a time, with whom, and how they use offers."""
     people, book = shop.people, shop.book
-    placed, worth, units = (
-        np.bincount(book.person, weights, len(people))[accounts] for weights in (None, book.worth, book.quantity)
-    )
-    discounted = np.bincount(book.person[book.discount.any(axis=1)], minlength=len(people))[accounts]
+    asked = np.zeros(len(people), bool)
+    asked[accounts] = True
+    rows = np.flatnonzero(asked[book.person])
+    thresholds = np.array([getattr(scheme.config, "threshold", 0) for scheme in shop.schemes] or [0])
+    sums = [
+        np.bincount(book.person[rows], values, len(people))[accounts]
+        for values in _of_each(book.worth[rows], book.quantity[rows], book.pay[rows], book.discount[rows], thresholds)
+    ]
     if orders is not None:
-        placed, worth, units = placed + 1, worth + orders.worth, units + orders.quantity
-        discounted += orders.discount.any(axis=1)
+        now = _of_each(orders.worth, orders.quantity, orders.pay, orders.discount, thresholds)
+        sums = [before + values for before, values in zip(sums, now, strict=True)]
+    placed, worth, units, discounted, off, schemes, near = sums
     at, mates = _mates(book, accounts, team)
-    near = np.abs(people.joined[mates] - people.joined[accounts[at]]) <= 7 * shop.clock.ticks_a_day
-    fresh = np.bincount(at[near], minlength=accounts.size)
+    recent = np.abs(people.joined[mates] - people.joined[accounts[at]]) <= 7 * shop.clock.ticks_a_day
+    fresh = np.bincount(at[recent], minlength=accounts.size)
     number = np.maximum(placed, 1)
     return (
         discounted / number, np.log1p(fresh), np.log1p(worth / number / FEN_PER_YUAN), units / number,
-        *_of_discounts(shop, accounts, orders, worth, number),
+        off / np.maximum(worth, 1), schemes / number, near / number,
     )  # fmt: skip
 
 
-def _of_discounts(shop: Shop, accounts: Array, orders: Orders | None, worth: Array, number: Array) -> tuple[Array, ...]:
-    """Return how deep the discounts of accounts are, on how many schemes at once, and how near to thresholds.
-
-    Parameters
-    ----------
-    worth, number : ndarray, shape (n,)
-        Of all orders of the accounts, with those that they are about to place.
+def _of_each(worth: Array, quantity: Array, pay: Array, discount: Array, thresholds: Array) -> tuple[Array, ...]:
+    """Return of each order: one, its worth and units, whether it has a discount, what was taken off, by how many
+    schemes, and how near its basket is to a threshold that it used.
     """
-    people, book = shop.people, shop.book
-    thresholds = np.array([getattr(scheme.config, "threshold", 0) for scheme in shop.schemes] or [0])
-    sums = [
-        np.bincount(book.person, values, len(people))[accounts]
-        for values in _of_each(book.discount, book.pay, thresholds)
-    ]
-    if orders is not None:
-        now = _of_each(orders.discount, orders.pay, thresholds)
-        sums = [before + values for before, values in zip(sums, now, strict=True)]
-    return sums[0] / np.maximum(worth, 1), sums[1] / number, sums[2] / number
-
-
-def _of_each(discount: Array, pay: Array, thresholds: Array) -> tuple[Array, Array, Array]:
-    """Return what was taken off each order, by how many schemes, and how near its basket is to a threshold it used."""
     used = discount > 0
     has = thresholds > 0
     basket = pay + discount[:, has].sum(axis=1)
     near = np.where(used[:, has], thresholds[has], 0).max(axis=1, initial=0) / np.maximum(basket, 1)
-    return discount.sum(axis=1), used.sum(axis=1), near
+    return np.ones(worth.size), worth, quantity, used.any(axis=1), discount.sum(axis=1), used.sum(axis=1), near
 
 
 def scores(people: People, clock: Clock, accounts: Array) -> Array:

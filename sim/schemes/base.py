@@ -147,23 +147,28 @@ class Scheme:
             self.spent -= moved
         return moved
 
-    def fund_discounts(self, discounts: Array, persons: Array) -> None:
-        """Put into escrow what this scheme takes off the orders of persons, fen each, and note their benefit."""
-        for payer, part in self._payers(discounts):
-            self.pay(Account.ESCROW, part, persons, source=payer)
-        self.shop.benefit(persons, discounts, self.number)
+    def fund(self, account: Account, amounts: Array, persons: Array) -> None:
+        """Let platform and merchants pay into an account what persons get, fen each, and note their benefit."""
+        for payer, part in self._payers(amounts):
+            self.pay(account, part, persons, source=payer)
+        self.shop.benefit(persons, amounts, self.number)
 
-    def take_back_discounts(self, discounts: Array, persons: Array) -> None:
-        """Undo :meth:`fund_discounts`."""
-        for payer, part in self._payers(discounts):
-            self.pay(payer, part, persons, source=Account.ESCROW)
-        self.shop.benefit(persons, -discounts, self.number)
+    def take_back(self, account: Account, amounts: Array, persons: Array) -> None:
+        """Undo :meth:`fund`."""
+        for payer, part in self._payers(amounts):
+            self.pay(payer, part, persons, source=account)
+        self.shop.benefit(persons, -amounts, self.number)
+
+    def by_merchants(self, amounts: Array) -> Array:
+        """Return the part of amounts that merchants pay, fen."""
+        part: Array = share_of(amounts, self.config.merchant_share)
+        return part
 
     def _payers(self, amounts: Array) -> list[tuple[Account, Array]]:
         """Return who pays which part of amounts, fen: the platform, and merchants if they have a share in it."""
         if self.config.merchant_share == 0:
             return [(Account.PLATFORM, amounts)]
-        by_merchants = share_of(amounts, self.config.merchant_share)
+        by_merchants = self.by_merchants(amounts)
         return [(Account.PLATFORM, amounts - by_merchants), (Account.MERCHANTS, by_merchants)]
 
     # Hooks, in the order of a day. The defaults do nothing.

@@ -53,7 +53,6 @@ FOR_ORDERS = (RewardKind.COMMISSION, RewardKind.REBATE)
 KEPT = (RewardState.FROZEN, RewardState.RELEASED)
 _NO_ROWS = np.zeros(0, np.int64)
 _ANY_TIME = int(np.iinfo(np.int32).max)
-__all__ = ["BONUSES", "FOR_ORDERS", "KEPT", "Payouts", "RewardState", "Withdrawal"]
 
 
 class Withdrawal(Section):
@@ -117,7 +116,7 @@ class Payouts:
         earned = self._affordable(earned)
         if len(earned) == 0:
             return earned
-        shop, person, share = self.shop, earned.person, self.scheme.config.merchant_share
+        shop, person, has_share = self.shop, earned.person, self.scheme.config.merchant_share > 0
         of_orders = slice(int(earned.order.searchsorted(0)), None)  # those of sign-ups stand before them
         order, amount = earned.order[of_orders], earned.amount[of_orders]
         self._grow()
@@ -127,10 +126,10 @@ class Payouts:
         )  # fmt: skip
         self._by_order.append(order.size, order=order, reward=rows[of_orders])
         pay, merchant_part = self.scheme.pay, self.rewards.merchant_part[rows[0] :]  # a view: none yet
-        if share > 0:
-            merchant_part[of_orders] = share_of(amount, share)
+        if has_share:
+            merchant_part[of_orders] = self.scheme.by_merchants(amount)
         pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
-        if share > 0:
+        if has_share:
             pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
             shop.merchant_books.charge(shop.book.merchant[order], merchant_part[of_orders])
         shop.benefit(person, earned.amount, self.scheme.number, earned.origin)

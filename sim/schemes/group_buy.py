@@ -333,14 +333,8 @@ class GroupBuy(Scheme):
 
     def _move_rebates(self, teams: Array, sign: int) -> None:
         """Move the rebates of teams: to the openers (1) or back to those who paid them (-1)."""
-        amounts, openers = self.teams.rebated[teams], self.teams.opener[teams]
-        by_merchants = share_of(amounts, self.config.merchant_share)
-        for payer, part in ((Account.MERCHANTS, by_merchants), (Account.PLATFORM, amounts - by_merchants)):
-            if sign > 0:
-                self.pay(Account.BUYERS, part, openers, source=payer)
-            else:
-                self.pay(payer, part, openers, source=Account.BUYERS)
-        self.shop.benefit(openers, sign * amounts, self.number)
+        amounts, move = self.teams.rebated[teams], self.fund if sign > 0 else self.take_back
+        move(Account.BUYERS, amounts, self.teams.opener[teams])
         self.shop.book.rewards[self.teams.order[teams]] += sign * amounts
 
     # Stock set aside.

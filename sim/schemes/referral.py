@@ -32,10 +32,10 @@ from sim.core.units import Fen, Hours, PerDay, PositiveCount, PositiveFen, Posit
 from sim.offers import NONE, ShareKind
 from sim.people import Status
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.commission import BONUSES, FOR_ORDERS, Payouts, RewardState, Withdrawal
+from sim.schemes.commission import BONUSES, FOR_ORDERS, Payouts, Withdrawal
 from sim.schemes.earnings import Earnings, by_messages, chains, earned, first_orders
 from sim.schemes.promoters import Appointed, Grade, Promoters, chain_size
-from sim.schemes.rewards import may_be_earned_again
+from sim.schemes.rewards import RewardState, may_be_earned_again
 
 if TYPE_CHECKING:
     from sim.offers import Orders, Shares, Signups
