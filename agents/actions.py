@@ -127,6 +127,11 @@ class Plan:
         """How many orders it sends back."""
         return sum(step.deed == Deed.RETURN for step in self.steps)
 
+    @cached_property
+    def invitations(self) -> int:
+        """How many of its accounts another one invites."""
+        return sum(step.deed == Deed.OPEN and step.other != NOBODY for step in self.steps)
+
     @property
     def has_team(self) -> bool:
         """Whether its accounts fill a team of their own."""

@@ -152,7 +152,7 @@ def search(
     Returns
     -------
     list of Exploit
-        By profit; of equals the one with fewer accounts and steps first. Not all of them need pay.
+        By profit; of equals the one with fewer accounts, steps and invitations first. Not all of them need pay.
     """
     named, derived = _goods_in_view(rehearsal)
     goods = [*named, *derived]
@@ -162,7 +162,7 @@ def search(
     def worth(exploit: Exploit) -> tuple[float, ...]:
         plan, value = exploit.plan, exploit.profit if by_plan else exploit.per_account
         outlay = sum(price[step.goods] for step in plan.steps if step.goods is not None)
-        return -round(value / _GAIN), plan.accounts, len(plan.steps), outlay
+        return -round(value / _GAIN), plan.accounts, len(plan.steps), plan.invitations, outlay
 
     fresh = _within(_openings(named, derived, _sizes_in_view(rehearsal, accounts), many_teams), accounts)
     best, waited = math.inf, 0
@@ -435,9 +435,11 @@ def _with_more_orders(steps: Sequence[Step], last: int, goods: Sequence[Goods]) 
 
 
 def _without_something(steps: Sequence[Step], last: int) -> Iterator[list[Step]]:
-    """Leave out a return, an order with its return, or the last account."""
+    """Leave out a return, an order with its return, an invitation, or the last account."""
     for step in steps:
-        if step.deed == Deed.RETURN:
+        if step.deed == Deed.OPEN and step.other != NOBODY:
+            yield [one._replace(other=NOBODY) if one is step else one for one in steps]
+        elif step.deed == Deed.RETURN:
             yield [other for other in steps if other is not step]
         elif step.deed == Deed.BUY:
             yield [

@@ -250,6 +250,16 @@ def test_of_plans_that_earn_the_same_the_shorter_comes_first() -> None:
     assert not any(exploit.pays() for exploit in found)
 
 
+def test_nobody_is_invited_for_nothing() -> None:
+    teams = {"kind": "group_buy", "team_size": 3, "discount": "50%"}
+    alone = search(rehearsal(teams), Costs(300, 50, 0.75), 3)[0]
+    assert alone.pays()
+    assert alone.plan.has_team
+    assert alone.plan.invitations == 0
+    paid = search(rehearsal(teams, bonus(9)), Costs(300, 50, 0.75), 3)[0]
+    assert paid.plan.invitations == 2
+
+
 def test_search_is_the_same_whenever_it_is_made() -> None:
     schemes = (bonus(9, 9), {"kind": "group_buy", "team_size": 2, "discount": "20%"})
     first, second = (search(rehearsal(*schemes), Costs(300, 50, 0.75), 3) for _ in range(2))
