@@ -41,7 +41,7 @@ from sim.recommend.base import Recommender
 from sim.recommend.log import Evidence
 from sim.record import Recorder
 from sim.risk.casework import Casework
-from sim.risk.controls import RiskControl, Tally
+from sim.risk.controls import RiskControl
 from sim.risk.desk import ReviewDesk
 from sim.risk.policy import Policy
 from sim.schemes import Scheme
@@ -80,7 +80,6 @@ KEPT: dict[type, tuple[str, ...]] = {
     RiskControl: ("devices", "addresses", "payments", "cases", "totals", "casework", "policy"),
     Casework: ("files", "desk", "held", "condemned", "totals"),
     Policy: ("watched", "judgements", "taught", "trained", "_to_hold"),
-    Tally: ("accounts", "known", "tried"),
     ReviewDesk: ("cases",),
     Feed: ("sent", "messages", "moments", "under_way"),
     Kol: ("_posts", "claimed", "bought", "spent", "audits", "_risked", "_banned_until"),

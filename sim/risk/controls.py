@@ -59,8 +59,8 @@ class Cases(Table):
     caught: Column = column(np.int32, fill=NOT_YET)  # flagged, or refused at sign-up
 
 
-class Tally:
-    """How many accounts there are on each device (or address), and how many were tried.
+class Tally(Table):
+    """How many accounts there are on each device (or address), a row each, and how many were tried.
 
     Parameters
     ----------
@@ -70,15 +70,21 @@ class Tally:
         The device of every account that exists already.
     """
 
+    accounts: Column = column(np.int64)
+    known: Column = column(np.int64)  # before tries were counted
+    tried: Column = column(np.int64)
+
     def __init__(self, limit: int | None, used: Array) -> None:
+        super().__init__()
         self.limit = limit
-        self.accounts = np.bincount(used)
+        there = np.bincount(used)
+        self.append(there.size, accounts=there)
         self.start()
 
     def start(self) -> None:
         """Count tries from now on; what accounts there are already is nobody's guilt."""
-        self.known = self.accounts.copy()
-        self.tried = np.zeros_like(self.accounts)
+        self.known[:] = self.accounts
+        self.tried[:] = 0
 
     def admit(self, devices: Array, precedence: Array) -> Array:
         """Return a mask of the sign-ups for which there is room, and note that all were tried."""
@@ -100,16 +106,13 @@ class Tally:
         """
         self._fit(devices)
         if self.limit is None:
-            return np.zeros(self.tried.size, bool)
+            return np.zeros(len(self), bool)
         over: Array = (self.tried > 0) & (self.known + self.tried > self.limit)
         return over
 
     def _fit(self, devices: Array) -> None:
-        more = int(devices.max(initial=-1)) + 1 - self.accounts.size
-        if more > 0:
-            self.accounts = np.append(self.accounts, np.zeros(more, self.accounts.dtype))
-            self.tried = np.append(self.tried, np.zeros(more, self.tried.dtype))
-            self.known = np.append(self.known, np.zeros(more, self.known.dtype))
+        if (more := int(devices.max(initial=-1)) + 1 - len(self)) > 0:
+            self.append(more)
 
 
 class RiskControl:
