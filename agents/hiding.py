@@ -27,6 +27,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -149,13 +150,25 @@ def baskets(shop: Shop, ring: int, accounts: Array, least: int, most: int, produ
     """
     u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 1, np.array([2, 5]))
     units = shop.demand.quantities(u[:, 1]).astype(np.int64)
-    product = np.full(accounts.size, NONE, np.int64)
-    for number in range(int(units.max(initial=0)), 0, -1):
-        worth = shop.products.price * number
-        chances = np.cumsum(np.where(products & (worth >= least) & (worth <= most), 1.0 + shop.products.sold, 0.0))
-        here = np.flatnonzero(units == number)
-        if chances[-1] > 0:
-            product[here] = np.searchsorted(chances, u[here, 0] * chances[-1])
-        else:
-            units[here] = number - 1
+    product = _in_proportion(u[:, 0], units, shop.products.price, shop.products.sold, products, least, most)
     return product, units
+
+
+@nb.njit(cache=True)
+def _in_proportion(u, units, price, sold, serves, least, most):  # type: ignore[no-untyped-def]
+    """Return a product for each, in proportion to sales among those whose price fits the units; these are changed."""
+    product = np.full(units.size, NONE, np.int64)
+    chances = np.empty(price.size)
+    for number in range(units.max() if units.size else 0, 0, -1):
+        total = 0.0
+        for p in range(price.size):
+            if serves[p] and least <= price[p] * number <= most:
+                total += 1.0 + sold[p]
+            chances[p] = total
+        for i in range(units.size):
+            if units[i] == number:
+                if total > 0:
+                    product[i] = np.searchsorted(chances, u[i] * total)
+                else:
+                    units[i] = number - 1
+    return product
