@@ -23,7 +23,7 @@ WATCHED: dict[str, object] = {
     "fraud.identity_cost": 1,
     "fraud.hiding_cost": 0.1,
     "fraud.capacity": 6,
-    "risk.policy": dict.fromkeys(("challenge", "hold", "hold_untaught", "refuse", "freeze", "blacklist")),
+    "risk.policy": None,
 }
 
 

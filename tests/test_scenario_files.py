@@ -279,3 +279,22 @@ def test_any_value_at_any_key_is_either_taken_or_refused_by_name(data: st.DataOb
 @cache
 def launch() -> Scenario:
     return Scenario.load(SHIPPED / "launch.yaml")
+
+
+def test_guarded_differs_from_besieged_by_its_controls_and_nothing_else():
+    besieged, guarded = (Scenario.load(SHIPPED / f"{name}.yaml").config for name in ("besieged", "guarded"))
+    told = {"name", "question", "guardrails", "risk", "sources"}
+    assert besieged.model_dump(exclude=told) == guarded.model_dump(exclude=told)
+    assert besieged.risk.detector is None
+    assert guarded.risk.detector is not None
+
+
+def test_controls_can_be_taken_away_again():
+    gone = dict.fromkeys(("risk.detector", "risk.policy", "risk.review", "risk.appeals"))
+    risk = Scenario.load(SHIPPED / "guarded.yaml").override(gone).config.risk
+    assert risk.model_dump(exclude={"policy"}) == (
+        Scenario.load(SHIPPED / "besieged.yaml").config.risk.model_dump(exclude={"policy"})
+    )
+    watched = Scenario.load(SHIPPED / "guarded.yaml").override({"risk.policy": None}).config.risk
+    assert not watched.measures.needs_a_desk
+    assert watched.measures.refuse is watched.measures.blacklist is watched.measures.challenge is None

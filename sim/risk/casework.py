@@ -69,7 +69,7 @@ class Casework:
 
     def __init__(self, shop: Shop, cases: Cases) -> None:
         self.shop, self.cases = shop, cases
-        self.policy, self.appeals = shop.config.risk.policy, shop.config.risk.appeals
+        self.policy, self.appeals = shop.config.risk.measures, shop.config.risk.appeals
         self.files = Files()
         self.held = self.condemned = _NO_ROWS
         self.totals = dict.fromkeys(

@@ -79,7 +79,7 @@ class Policy:
         config = shop.config.risk
         assert config.detector is not None
         self.shop, self.casework = shop, casework
-        self.config, self.detector = config.policy, Detector(config.detector, shop.seed)
+        self.config, self.detector = config.measures, Detector(config.detector, shop.seed)
         self.watched, self.judgements = Watched(), Judgements()
         self.taught = np.zeros(0, np.int8)
         self.trained = 0

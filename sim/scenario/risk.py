@@ -74,16 +74,21 @@ class RiskConfig(Section):
     )
     freeze_check: bool = Field(True, description="cancel frozen rewards whose account was caught meanwhile")
     detector: DetectorConfig | None = Field(None, description="learns who is suspicious; {} for one as shipped")
-    policy: PolicyConfig = PolicyConfig()
+    policy: PolicyConfig | None = Field(PolicyConfig(), description="what scores lead to; null: to nothing")
     review: DeskConfig | None = Field(None, description="people who look into cases; {} for a desk as shipped")
     appeals: AppealsConfig | None = Field(None, description="against being blocked; need a review desk")
 
     @model_validator(mode="after")
     def _somebody_decides(self) -> RiskConfig:
-        if self.detector is None and self.policy != PolicyConfig():
-            raise ValueError("policy acts on the scores of a detector: set detector too")
-        if self.detector is not None and self.review is None and self.policy.needs_a_desk:
+        if self.detector is None and self.policy not in (None, PolicyConfig()):
+            raise ValueError("policy acts on the scores of a detector: set detector too, or policy to null")
+        if self.detector is not None and self.review is None and self.measures.needs_a_desk:
             raise ValueError("policy.hold and policy.freeze wait for a review desk: set review, or both to null")
         if self.appeals is not None and self.review is None:
             raise ValueError("appeals are decided by a review desk: set review")
         return self
+
+    @property
+    def measures(self) -> PolicyConfig:
+        """What scores lead to; nothing at all if the scenario says so."""
+        return self.policy or PolicyConfig(challenge=None, hold=None, refuse=None, freeze=None, blacklist=None)
