@@ -271,7 +271,10 @@ def baseline(
 @app.command()
 def check(
     baselines: Annotated[
-        list[Path] | None, typer.Argument(metavar="BASELINE...", help="Default: all of results/baselines.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="BASELINE...", help="Or scenario files that have one; default: all of results/baselines."
+        ),
     ] = None,
     replicates: Annotated[int | None, typer.Option(min=2, help="Use only so many seeds of each baseline.")] = None,
     until_decided: Annotated[

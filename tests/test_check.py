@@ -269,6 +269,14 @@ def test_what_is_undecided_passes_unless_strict_and_says_what_it_needs(shop):
     assert "0 of 1 baselines hold: no metric shown to have changed" in shopsim("check", "--strict").stdout
 
 
+def test_scenario_stands_for_its_baseline(shop):
+    assert checked("shop.yaml")[1]["baselines"][0]["baseline"] == str(FILE)
+    Path("other.yaml").write_text(SCENARIO.replace("name: shop", "name: other"))
+    done = shopsim("check", "other.yaml")
+    assert done.exit_code == 2
+    assert "other.json" in done.stderr
+
+
 def test_more_seeds_are_run_only_until_everything_is_decided(shop):
     assert verdicts("--until-decided", 10) == (0, EQUAL)
     assert shop.made == [1, 2, 3, 4, 5]

@@ -173,9 +173,14 @@ def check_baselines(files: Sequence[Path], request: Request, reports: Reports, w
     return DONE if ok else FAILED
 
 
+def _baseline_of(file: Path) -> Path:
+    """Return a baseline's file; a scenario's stands for the one that is kept of it."""
+    return FOLDER / f"{load_scenario(file, ()).name}.json" if file.suffix in (".yaml", ".yml") else file
+
+
 def _read(files: Sequence[Path]) -> list[Baseline]:
     """Read the baselines that were named, or all that there are."""
-    found = list(dict.fromkeys(files)) or sorted(FOLDER.glob("*.json"))
+    found = list(dict.fromkeys(map(_baseline_of, files))) or sorted(FOLDER.glob("*.json"))
     if not found:
         message = "there is no baseline here; write one with shopsim baseline SCENARIO, or name a file."
         raise ScenarioFileError(Problem(message, str(FOLDER)))
