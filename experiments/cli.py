@@ -273,7 +273,7 @@ def check(
     baselines: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="BASELINE...", help="Or scenario files that have one; default: all of results/baselines."
+            metavar="BASELINE...", help="Or scenarios that have one; default: all in results/baselines."
         ),
     ] = None,
     replicates: Annotated[int | None, typer.Option(min=2, help="Use only so many seeds of each baseline.")] = None,
