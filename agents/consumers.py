@@ -116,13 +116,25 @@ def tell_friends(person, product, indptr, indices, heard, heard_next):  # type: 
     """
     size = heard.shape[1]
     tied = indptr.size - 1
+    ties = 0
     for n in range(person.size):
-        if person[n] >= tied:
-            continue
-        for e in range(indptr[person[n]], indptr[person[n] + 1]):
-            f = indices[e]
-            heard[f, heard_next[f]] = product[n]
-            heard_next[f] = (heard_next[f] + 1) % size
+        if person[n] < tied:
+            ties += indptr[person[n] + 1] - indptr[person[n]]
+            prefetch(indices, indptr[person[n]])
+    friend, news = np.empty(ties, np.uint32), np.empty(ties, np.int32)
+    t = 0
+    for n in range(person.size):
+        if person[n] < tied:
+            for e in range(indptr[person[n]], indptr[person[n] + 1]):
+                friend[t], news[t] = indices[e], product[n]
+                t += 1
+    for t in range(ties):
+        later = friend[min(t + AHEAD, ties - 1)]
+        prefetch(heard, later)
+        prefetch(heard_next, later)
+        f = friend[t]
+        heard[f, heard_next[f]] = news[t]
+        heard_next[f] = (heard_next[f] + 1) % size
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from agents import consumers, sharers
 from sim.core.draws import Stream, u01
+from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import NONE, Orders, ShareKind, Visits
 from sim.orders import OrderStatus
 from sim.people import Status, shift
@@ -147,6 +148,11 @@ def _remember_purchases(person, product, by_person, seed, uid, purchases, dropou
     while n < person.size:
         place = 0  # of an order among those of its person
         for k in range(by_person.size):
+            later = person[by_person[min(k + AHEAD, by_person.size - 1)]]
+            prefetch(uid, later)
+            prefetch(purchases, later)
+            prefetch(dropout, later)
+            prefetch(recent, later)
             i = person[by_person[k]]
             place = place + 1 if k > 0 and person[by_person[k - 1]] == i else 0
             if place != turn:
