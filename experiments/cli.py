@@ -272,9 +272,7 @@ def baseline(
 def check(
     baselines: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="BASELINE...", help="Or scenarios that have one; default: all in results/baselines."
-        ),
+        typer.Argument(metavar="BASELINE...", help="Or scenarios that have one; default: all in results/baselines."),
     ] = None,
     replicates: Annotated[int | None, typer.Option(min=2, help="Use only so many seeds of each baseline.")] = None,
     until_decided: Annotated[

@@ -224,7 +224,7 @@ def _change(row: Mapping[Hashable, Any], unit: str, marks: Mapping[str, str]) ->
         write, suffix = _percents, "%"
     else:
         change = row["mean_difference"]
-        low, high = (possible_change(row[key], row, unit) for key in ("ci_low", "ci_high"))
+        low, high = (possible_change(row[key], row, unit, str(row["metric"])) for key in ("ci_low", "ci_high"))
         write, suffix = (_points, " pt") if unit == "share" else (short, noun(unit))
     text = f"{'+' if change > 0 else ''}{write(change)}{suffix}"
     if math.isfinite(low) and math.isfinite(high):

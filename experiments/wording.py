@@ -13,6 +13,11 @@ FEN_PER_YUAN = 100
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 UNKNOWN = "n/a"
 FROM_ZERO_TO_ONE = {"share", "probability", "gini", "0 to 1"}
+MONEY_SPENT = {
+    "gmv", "aov", "incentive_cost", "kol_cost", "cac", "liabilities", "coupon_cost", "commission_paid", "bonus_paid",
+    "fraud_loss", "follower_loss",
+}  # fmt: skip
+"""Metrics in yuan that are never below zero; what is earned may be."""
 TOO_WIDE = 10.0  # an interval of a relative change, beyond which it says less than the change itself
 SMALL = 0.05  # an interval of a relative change within which arms do about the same
 
@@ -56,16 +61,17 @@ def tells_relative(row: Mapping[Any, Any], unit: str) -> bool:
     return bool(row["pairs"] == 1 or (low >= -1.0 and high - low < TOO_WIDE))
 
 
-def possible_change(change: float, row: Mapping[Any, Any], unit: str) -> float:
+def possible_change(change: float, row: Mapping[Any, Any], unit: str, metric: str) -> float:
     """Return a limit of an effect's mean difference, moved to where it is possible.
 
-    A share cannot change by more than 100 points; what is not money is never below zero, so it cannot lose more than
-    the base has.
+    A share cannot change by more than 100 points; what is not money earned is never below zero, so it cannot lose more
+    than the base has.
     """
     base, arm = row["base_mean"], row["arm_mean"]
     if unit in FROM_ZERO_TO_ONE and min(base, arm) >= 0 and max(base, arm) <= 1:
         return min(max(change, -1.0), 1.0)
-    return max(change, -base) if not unit.startswith("yuan") and min(base, arm) >= 0 else change
+    from_zero = not unit.startswith("yuan") or metric in MONEY_SPENT
+    return max(change, -base) if from_zero and min(base, arm) >= 0 else change
 
 
 def noun(unit: str) -> str:
@@ -235,8 +241,8 @@ def _growth(finding: Finding) -> str:
         interval = f"95% CI {percent(low).removesuffix('%')} to {percent(high).removesuffix('%')}"
     else:
         change = number(row["mean_difference"], "persons", signed=True)
-        limits = [number(possible_change(row[end], row, "persons"), "persons") for end in ("ci_low", "ci_high")]
-        interval = f"95% CI {limits[0]} to {limits[1]} persons"
+        ends = [possible_change(row[end], row, "persons", "new_members") for end in ("ci_low", "ci_high")]
+        interval = "95% CI {} to {} persons".format(*(number(end, "persons") for end in ends))
     size = change.lstrip("+-")
     if row["verdict"] in ("better", "worse"):
         return f"{bring} {size} {more} {place} than {finding.other} ({interval})"

@@ -238,6 +238,9 @@ def test_forest_draws_an_interval_wherever_there_are_pairs_though_the_base_may_b
     share = _change({**row, "base_mean": 0.1, "arm_mean": 0.2, "mean_difference": 0.1, "ci_high": 7.0}, "repeat_rate")
     assert (share.mean, share.high) == (0.1, 1.0)
     assert share.text.startswith("+10.0 pt")
+    lost = {**row, "base_mean": 100.0, "arm_mean": 1.0, "mean_difference": -99.0, "ci_low": -110.0, "ci_high": -88.0}
+    assert _change(lost, "fraud_loss").low == -1.0  # nothing can be lost below zero, but profit can be negative
+    assert _change(lost, "ring_profit").low == -1.1
 
 
 def test_what_is_left_in_escrow_is_drawn(study_folder):

@@ -124,7 +124,7 @@ def _change(row: Mapping[str, Any], metric: str) -> Change | None:
     whole = 1.0 if unit == "share" else row["base_mean"]
     if not (math.isfinite(row["mean_difference"]) and whole > 0):
         return None
-    low, high = (possible_change(row[key], row, unit) / whole for key in ("ci_low", "ci_high"))
+    low, high = (possible_change(row[key], row, unit, metric) / whole for key in ("ci_low", "ci_high"))
     if high - low >= TOO_WIDE:
         return None
     mean = row["mean_difference"] / whole

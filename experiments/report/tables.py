@@ -111,7 +111,7 @@ def change(amount: float, metric: str) -> str:
 
 def changes(row: Mapping[str, Any], metric: str) -> str:
     """Write the limits of an effect's mean difference."""
-    low, high = (possible_change(row[key], row, unit_of(metric)) for key in ("ci_low", "ci_high"))
+    low, high = (possible_change(row[key], row, unit_of(metric), metric) for key in ("ci_low", "ci_high"))
     if not (math.isfinite(low) and math.isfinite(high)):
         return "n/a: needs two replicates"
     if unit_of(metric) == "share":
