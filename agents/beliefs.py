@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from agents.prospects import UNTRIED, income
+
 if TYPE_CHECKING:
     from agents.playbooks import Course
+    from agents.prospects import Prospects
 
 Array = npt.NDArray[Any]
 
@@ -70,10 +73,20 @@ class Beliefs:
 
     def income(self, course: Course) -> float:
         """Return what a course is expected to bring accounts that are let in, fen."""
-        play, seen = course.play, 1 - course.hidden
-        if self.has_tried(course):
-            return (1 - self.caught[self.courses.index(course.key)]) * (play.bonus + play.discount)
-        return (1 - seen * (1 - self.bonus)) * play.bonus + (1 - seen * (1 - self.discount)) * play.discount
+        play = course.play
+        caught = self.caught[self.courses.index(course.key)] if self.has_tried(course) else UNTRIED
+        expected: float = income(
+            caught, course.hidden, float(play.bonus), float(play.discount), self.bonus, self.discount
+        )
+        return expected
+
+    def caught_of(self, prospects: Prospects) -> Array:
+        """Return the share that controls are known to take of each course that can be taken, else ``UNTRIED``."""
+        shares = np.full(len(prospects.courses), UNTRIED)
+        for key, caught, tries in zip(self.courses, self.caught, self.tries, strict=True):
+            if tries > 0 and key in prospects.rows:
+                shares[prospects.rows[key]] = caught
+        return shares
 
     def learn_admission(self, is_in: Array) -> None:
         """Learn which of some new accounts were let in, bool."""

@@ -7,6 +7,7 @@ always the same; plans name products by what anybody sees of them, and :class:`M
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agents import hiding
 from agents.actions import ORDERS, Deed, Goods, Plan
 from agents.planner import Costs, Exploit, search
+from agents.prospects import Prospects
 from agents.rehearsal import Rehearsal
 from sim.scenario.errors import ScenarioError
 
@@ -132,9 +135,20 @@ class Market:
         self._seen: list[Array] = []
         self._found: tuple[Exploit, ...] = ()
         self._plays: list[Play] = []
+        self._prospects = Prospects([], shop.config.fraud)
 
     def plays(self) -> list[Play]:
         """Return what can be played now: no plan for whose goods there is no stock."""
+        self._look()
+        return self._plays
+
+    def prospects(self) -> Prospects:
+        """Return the courses that can be taken now: each play with each of the chances among which rings choose."""
+        self._look()
+        return self._prospects
+
+    def _look(self) -> None:
+        """Take note of rules, prices and stock, if any of them has changed."""
         shop = self.shop
         running = open_schemes(shop)
         leaked = tuple(index for index in running if shop.shocks.is_leaked(shop.schemes[index].name))
@@ -145,7 +159,9 @@ class Market:
             rows: dict[Goods, int] = {}
             plays = [self._play(exploit, rows) for exploit in found]
             self._plays = [play for play in plays if all(row >= 0 for row in play.product.values())]
-        return self._plays
+            chances = hiding.choices(shop.config.fraud)
+            courses = itertools.starmap(Course, itertools.product(self._plays, chances))
+            self._prospects = Prospects(list(courses), shop.config.fraud)
 
     def _play(self, exploit: Exploit, rows: dict[Goods, int]) -> Play:
         products, plan = self.shop.products, exploit.plan

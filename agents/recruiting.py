@@ -11,6 +11,7 @@ from agents import hiding
 from agents.actions import NOBODY, ORDERS, Deed, Plan
 from agents.errands import goods_for, timetable
 from agents.hiding import Facet
+from agents.ring_tables import in_turn, room_on_devices
 from sim.core import draws
 from sim.core.draws import Stream
 
@@ -24,7 +25,8 @@ Array = npt.NDArray[Any]
 
 def free_places(ring: Ring) -> Array:
     """Return own devices (rows), each as often as it is believed to take another account; emptiest first."""
-    return _in_turn(*_room(ring))
+    places: Array = in_turn(*_room(ring))
+    return places
 
 
 def count_free_places(ring: Ring) -> int:
@@ -34,9 +36,12 @@ def count_free_places(ring: Ring) -> int:
 
 def _room(ring: Ring) -> tuple[Array, Array, Array]:
     """Return own devices (rows), how many more accounts each is believed to take, and how many it holds."""
-    mine = np.flatnonzero(ring.devices.ring == ring.number)
-    held = ring.held()[mine]
-    return mine, np.clip(ring.devices.takes[mine] - held, 0, ring.config.batch), held
+    devices, accounts, shop = ring.devices, ring.accounts, ring.shop
+    room: tuple[Array, Array, Array] = room_on_devices(
+        ring.number, shop.clock.tick, ring.config.batch, devices.ring, devices.takes,
+        accounts.device, accounts.signs_up, accounts.person, shop.people.joined,
+    )  # fmt: skip
+    return room
 
 
 def places_of_a_new_device(ring: Ring) -> int:
@@ -163,10 +168,3 @@ def _laid_out(values: Array, is_new: Array) -> Array:
     matrix = np.zeros(is_new.shape, values.dtype)
     matrix[is_new] = values
     return matrix
-
-
-def _in_turn(rows: Array, free: Array, held: Array) -> Array:
-    """Return each row as often as it has places free; those that hold least come first, one place after the other."""
-    row, place = np.repeat(np.arange(rows.size), free), np.arange(free.sum()) - np.repeat(np.cumsum(free) - free, free)
-    turn: Array = rows[row[np.argsort(place + held[row], kind="stable")]]
-    return turn
