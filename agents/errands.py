@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -12,12 +13,14 @@ from agents.actions import ORDERS, Deed, Plan
 from agents.hiding import Facet
 from sim.core.table import Column, Table, column
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE
+from sim.people import NEVER
 
 if TYPE_CHECKING:
     from agents.fraudsters import Ring
     from agents.playbooks import Course
 
 Array = npt.NDArray[Any]
+_OPEN, _OPEN_TEAM, _JOIN_TEAM, _RETURN = int(Deed.OPEN), int(Deed.OPEN_TEAM), int(Deed.JOIN_TEAM), int(Deed.RETURN)
 _LEAST_LOSS = 0.01  # where dearer goods cost nothing, as if they cost this share of what they are dearer
 
 
@@ -31,33 +34,76 @@ class Errands(Table):
     units: Column = column(np.int32)
     due: Column = column(np.int32)  # tick
 
-    def teams(self, rows: Array, last_orders: Array, team_of: Array) -> tuple[Array, Array]:
-        """Return the orders among some rows that can be placed, and the team of each.
 
-        Parameters
-        ----------
-        rows : int ndarray
-            Orders.
-        last_orders : int ndarray
-            The row in the order book of each account's last order, -1: none; needed if any of the rows joins a team.
-        team_of : int32 ndarray
-            The team of each row of the order book.
+@nb.njit(cache=True)
+def carry_out(  # type: ignore[no-untyped-def]
+    tick, now, deed, account, other, product, units, group, person, inviter, signs_up, joined, orders, buyer, team_of
+):
+    """Return what accounts do of the errands that are due: who signs up, who comes for what, and what is sent back.
 
-        Returns
-        -------
-        rows : int ndarray
-            Without those whose team does not exist.
-        team : int64 ndarray
-            As :meth:`sim.shop.Shop.queue_visits` takes it.
-        """
-        team = np.where(self.deed[rows] == Deed.OPEN_TEAM, A_TEAM_OF_ITS_OWN, NONE)
-        joins = np.flatnonzero(self.deed[rows] == Deed.JOIN_TEAM)
-        if joins.size == 0:
-            return rows, team
-        order = last_orders[self.other[rows[joins]]]
-        team[joins] = np.where(order >= 0, team_of[order], NONE)
-        lost = joins[team[joins] == NONE]
-        return np.delete(rows, lost), np.delete(team, lost)
+    Whoever was not let in does nothing more; nobody opens a team unless the whole group was let in, and nobody joins
+    one that does not exist.
+
+    Parameters
+    ----------
+    tick : int
+    now : int64 ndarray
+        The errands that are due, rows.
+    deed ... units : ndarray, shape (errands,)
+        Columns of :class:`Errands`.
+    group ... signs_up : ndarray, shape (accounts,)
+        Columns of :class:`agents.ring_tables.Accounts`.
+    joined : int32 ndarray
+        Of :class:`sim.people.People`.
+    orders : int64 ndarray
+        The ring's orders, rows of the order book; they ascend.
+    buyer, team_of : int32 ndarray
+        The columns ``person`` and ``team`` of the order book.
+
+    Returns
+    -------
+    opens, invited_by : int64 ndarray
+        Persons who sign up; ``NONE`` for those whom nobody invites.
+    visits : int64 ndarray, shape (4, visits)
+        Who comes, for which product, to which team (as :meth:`sim.shop.Shop.queue_visits` takes it) and for how many
+        units.
+    back : int64 ndarray
+        Orders that are sent back, rows of the order book.
+    """
+    last = np.full(person.size, NONE)  # order of each account
+    for row in orders:
+        last[np.searchsorted(person, buyer[row])] = row
+    opens, invited_by, back = np.empty(now.size, np.int64), np.empty(now.size, np.int64), np.empty(now.size, np.int64)
+    visits = np.empty((4, now.size), np.int64)
+    n_opens = n_visits = n_back = 0
+    for row in now:
+        who, does = account[row], deed[row]
+        if does == _OPEN:
+            opens[n_opens] = person[who]
+            invited_by[n_opens] = person[inviter[who]] if inviter[who] >= 0 else NONE
+            n_opens += 1
+            continue
+        if joined[person[who]] <= NEVER and signs_up[who] != tick:
+            continue
+        if does == _RETURN:
+            if last[who] >= 0:
+                back[n_back] = last[who]
+                n_back += 1
+            continue
+        team = NONE
+        if does == _OPEN_TEAM:
+            team = A_TEAM_OF_ITS_OWN
+            if (joined[person[group == group[who]]] <= NEVER).any():
+                continue
+        elif does == _JOIN_TEAM:
+            order = last[other[row]]
+            team = team_of[order] if order >= 0 else NONE
+            if team == NONE:
+                continue
+        visits[0, n_visits], visits[1, n_visits] = person[who], product[row]
+        visits[2, n_visits], visits[3, n_visits] = team, units[row]
+        n_visits += 1
+    return opens[:n_opens].copy(), invited_by[:n_opens].copy(), visits[:, :n_visits].copy(), back[:n_back].copy()
 
 
 def timetable(plan: Plan, now: int, is_new: Array, before: Array, between: Array) -> tuple[Array, Array, Array, Array]:

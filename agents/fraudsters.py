@@ -33,9 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import hiding
-from agents.actions import Deed
 from agents.beliefs import Beliefs
-from agents.errands import Errands
+from agents.errands import Errands, carry_out
 from agents.playbooks import Course, Market
 from agents.prospects import most_profitable, profit_and_cost, work_of
 from agents.recruiting import count_free_places, open_groups, places_of_a_new_device
@@ -174,42 +173,21 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def _run_errands(self, due: Array) -> None:
         """Let accounts do what is due now (rows of the errands), as far as they are in."""
-        shop, accounts, errands = self.shop, self.accounts, self.errands
-        deed, account = errands.deed[due], errands.account[due]
-        opens = account[deed == Deed.OPEN]
+        shop, accounts, errands, book = self.shop, self.accounts, self.errands, self.shop.book
+        opens, invited_by, visits, back = carry_out(
+            shop.clock.tick, due, errands.deed, errands.account, errands.other, errands.product, errands.units,
+            accounts.group, accounts.person, accounts.inviter, accounts.signs_up, shop.people.joined,
+            self._own_orders(), book.person, book.team,
+        )  # fmt: skip
         if opens.size:
-            inviter = accounts.inviter[opens]
-            shop.queue_signups(
-                accounts.person[opens], np.where(inviter >= 0, accounts.person[inviter], NONE), Source.RING
-            )
-        may_come = self._is_in()[account] | (accounts.signs_up[account] == shop.clock.tick)
-        may_come &= (deed != Deed.OPEN_TEAM) | self._is_complete()[accounts.group[account]]
-        buys = due[(deed >= Deed.BUY) & (deed <= Deed.JOIN_TEAM) & may_come]
-        back = due[(deed == Deed.RETURN) & may_come]
-        last = self._last_orders() if (deed >= Deed.JOIN_TEAM).any() else np.zeros(0, np.int64)
-        if buys.size:
-            buys, team = errands.teams(buys, last, shop.book.team)
-            self.spent += buys.size * self.config.action_cost
-            who = accounts.person[errands.account[buys]]
-            shop.queue_visits(who, errands.product[buys], team, errands.units[buys])
+            shop.queue_signups(opens, invited_by, Source.RING)
+        if visits.size:
+            who, product, team, units = visits
+            self.spent += who.size * self.config.action_cost
+            shop.queue_visits(who, product, team, units)
         if back.size:
-            order = last[errands.account[back]]
-            order = order[order >= 0]
-            self.spent += order.size * self.config.action_cost
-            shop.book.will_return[order[shop.book.status[order] < OrderStatus.DELIVERED]] = True
-
-    def _is_complete(self) -> Array:
-        """Return the groups of which all accounts were let in."""
-        out = self.accounts.group[~self._is_in()]
-        complete: Array = np.bincount(out, minlength=len(self.groups)) == 0
-        return complete
-
-    def _last_orders(self) -> Array:
-        """Return the row in the order book of each account's last order, -1 if it has none."""
-        last = np.full(len(self.accounts), NONE)
-        orders = self._own_orders()
-        last[self._account_of(orders)] = orders
-        return last
+            self.spent += back.size * self.config.action_cost
+            book.will_return[back[book.status[back] < OrderStatus.DELIVERED]] = True
 
     def _whose_turn(self) -> tuple[Array, Array]:
         """Return the errands that are due now (rows), and the persons who only come to look around."""
