@@ -135,6 +135,7 @@ class Market:
         self._seen: list[Array] = []
         self._found: tuple[Exploit, ...] = ()
         self._plays: list[Play] = []
+        self._members: dict[Goods, Array] = {}
         self._prospects = Prospects([], shop.config.fraud)
 
     def plays(self) -> list[Play]:
@@ -179,6 +180,12 @@ class Market:
             _name(plan), exploit, {s.goods: rows[s.goods] for s in plan.steps if s.goods is not None},
             sum(exploit.cash.values()), sum(exploit.discount.values()), worth, len(kept),
         )  # fmt: skip
+
+    def members_of(self, goods: Goods) -> Array:
+        """Return a mask of the products among which goods are, whether they are in stock or not."""
+        if goods not in self._members:
+            self._members[goods] = goods.members_of(self.shop.products)
+        return self._members[goods]
 
     def most_units(self) -> int:
         """Return how many units an order may have under the rules that run now."""
