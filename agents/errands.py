@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import hiding
-from agents.actions import Deed
+from agents.actions import Deed, Goods, Plan
 from agents.hiding import Facet
 from sim.core.table import Column, Table, column
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE
@@ -34,6 +34,18 @@ class Errands(Table):
     product: Column = column(np.int32, fill=NONE)
     units: Column = column(np.int32)
     due: Column = column(np.int32)  # tick
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moments: set[int] = set()  # when any is due
+        self._read = 0
+
+    def any_due(self, tick: int) -> bool:
+        """Whether there is anything to do in a tick."""
+        if self._read < len(self):
+            self._moments.update(self.due[self._read :].tolist())
+            self._read = len(self)
+        return tick in self._moments
 
 
 @nb.njit(cache=True)
@@ -221,17 +233,22 @@ def goods_for(ring: Ring, course: Course, row: Array) -> tuple[Array, Array]:
     best = np.array([NONE if step.goods is None else play.product[step.goods] for step in plan.steps], np.int64)
     product = np.repeat(best[None], len(row), axis=0)
     units = (product >= 0).astype(np.int64)
-    hides = ring.accounts.hidden[row, Facet.CHOICE]
-    for at, step in enumerate(plan.steps):
-        if step.goods is None or not hides[:, step.account].any():
-            continue
-        least = int(products.price[best[at]])
-        serves = ring.market.members_of(step.goods) & (products.stock > 0)
-        taken, number = hiding.baskets(ring.shop, ring.number, row[:, step.account], least, int(least + slack), serves)
-        fits = hides[:, step.account] & (taken >= 0)
-        product[fits, at], units[fits, at] = taken[fits], number[fits]
+    who = row[:, plan.columns.account]
+    hides = ring.accounts.hidden[who, Facet.CHOICE] & (product >= 0)
+    for goods, one in play.product.items() if hides.any() else ():
+        group, step = np.nonzero(hides & _of_goods(plan, goods))
+        least = int(products.price[one])
+        serves = ring.market.members_of(goods) & (products.stock > 0)
+        taken, number = hiding.baskets(ring.shop, ring.number, who[group, step], least, int(least + slack), serves)
+        fits = taken >= 0
+        product[group[fits], step[fits]], units[group[fits], step[fits]] = taken[fits], number[fits]
     _agree_in_teams(*plan.columns, best, products.price, slack, product, units)
     return product, np.minimum(units, ring.market.most_units())
+
+
+def _of_goods(plan: Plan, goods: Goods) -> Array:
+    """Return which steps of a plan buy certain goods, bool."""
+    return np.array([step.goods == goods for step in plan.steps])
 
 
 @nb.njit(cache=True)

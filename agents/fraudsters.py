@@ -146,7 +146,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def step(self) -> None:
         """Decide, if it is time; let accounts do what is due, and look around."""
-        since = self.shop.clock.tick - self._enters
+        tick = self.shop.clock.tick
+        since = tick - self._enters
         if since < 0:
             return
         if since == 0:
@@ -154,7 +155,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         if since % self._every == 0:
             self.learn()
             self.decide()
-        if len(self.accounts):
+        if self.errands.any_due(tick) or self.accounts.any_pretends():
             due, idle = self._whose_turn()
             if due.size:
                 self._run_errands(due)
@@ -215,7 +216,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         received = bonus + discount
         asked = newly_asked(tick, accounts.asked, accounts.signs_up)
         if asked.size:
-            is_in = self._is_in()[asked]
+            is_in = self.shop.people.joined[accounts.person[asked]] > NEVER
             self.beliefs.learn_admission(is_in)
             self._note_refusals(asked[~is_in])
         told = self._note_full_wallets()
@@ -235,7 +236,9 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def _judge(self, rows: Array, received: Array, promised: Array) -> None:
         """Learn of each course what controls took of some of its groups; who invited in vain does not serve again."""
-        rows, kept = rows[promised > 0], (received[promised > 0] / promised[promised > 0]).clip(0.0, 1.0)
+        anything = promised > 0
+        rows, share = rows[anything], received[anything] / promised[anything]
+        kept = np.minimum(np.maximum(share, 0.0), 1.0)
         self.beliefs.learn_courses(self.groups.course[rows], kept)
         self.accounts.serves[self.groups.root[rows[kept < _AS_PROMISED]]] = False
 
@@ -243,7 +246,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         """Take a device on which a sign-up was refused to be full."""
         if refused.size == 0:
             return
-        full = np.unique(self.accounts.device[refused])
+        full = self.accounts.device[refused]
         self.devices.takes[full] = self.held()[full]
 
     def _note_full_wallets(self) -> Array:
@@ -317,8 +320,9 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         plan, groups = course.play.exploit.plan, self.groups
         batch = max(1, self.config.batch // (plan.accounts - int(plan.root_only_invites)))
         same = groups.course == self.beliefs.number_of(course)
-        through = int((same & groups.judged).sum())
-        return min(batch, max(1, _GROWTH * through) - int((same & ~groups.judged).sum()))
+        through = int(np.count_nonzero(same & groups.judged))
+        under_way = int(np.count_nonzero(same)) - through
+        return min(batch, max(1, _GROWTH * through) - under_way)
 
     def _waits_for_a_trial(self) -> bool:
         """Whether a first group of some course is under way: one is tried at a time."""

@@ -132,7 +132,7 @@ class Market:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self._seen: list[Array] = []
+        self._seen = b"", b""  # prices, and of what there is stock
         self._found: tuple[Exploit, ...] = ()
         self._plays: list[Play] = []
         self._members: dict[Goods, Array] = {}
@@ -154,9 +154,9 @@ class Market:
         running = open_schemes(shop)
         leaked = tuple(index for index in running if shop.shocks.is_leaked(shop.schemes[index].name))
         found = playbook(shop.scenario, running, shop.seed, leaked)
-        seen = [shop.products.price, shop.products.stock > 0]
-        if found is not self._found or not all(map(np.array_equal, seen, self._seen)):
-            self._found, self._seen = found, [column.copy() for column in seen]
+        seen = shop.products.price.tobytes(), (shop.products.stock > 0).tobytes()
+        if found is not self._found or seen != self._seen:
+            self._found, self._seen = found, seen
             rows: dict[Goods, int] = {}
             plays = [self._play(exploit, rows) for exploit in found]
             self._plays = [play for play in plays if all(row >= 0 for row in play.product.values())]

@@ -12,7 +12,7 @@ from agents import hiding
 from agents.actions import Deed
 from agents.errands import goods_for, timetable, written_down
 from agents.hiding import Facet
-from agents.ring_tables import in_turn, room_on_devices
+from agents.ring_tables import in_turn, most_taken, room_on_devices
 from sim.core import draws
 from sim.core.draws import Stream
 
@@ -49,8 +49,8 @@ def _room(ring: Ring) -> tuple[Array, Array, Array]:
 
 def places_of_a_new_device(ring: Ring) -> int:
     """Return how many accounts a bought device is believed to take: as many as the best of its own."""
-    takes = ring.devices.takes[ring.devices.ring == ring.number]
-    return max(1, int(takes.max()))
+    places: int = most_taken(ring.number, ring.devices.ring, ring.devices.takes)
+    return places
 
 
 def open_groups(ring: Ring, course: Course, count: int) -> None:
@@ -131,14 +131,21 @@ def _seated(groups, places, roots, known, capacity):  # type: ignore[no-untyped-
 def _devices_of(ring: Ring, hidden: Array) -> Array:
     """Return the device of each new account: its own where that is hidden, else a free place on a shared one."""
     alone = hidden[:, Facet.DEVICE]
-    free = free_places(ring)
-    if missing := max(0, int((~alone).sum()) - free.size):
+    own = int(np.count_nonzero(alone))
+    free, shared = free_places(ring), alone.size - own
+    if missing := max(0, shared - free.size):
         free = np.concatenate([free, _buy_shared_devices(ring, missing)])
-    bought = ring.devices.append(int(alone.sum()), ring=ring.number, address=ring.home, takes=1)
-    ring.spent += bought.size * ring.config.identity_cost
+    if own == 0:
+        return free[:shared]
     device = np.empty(alone.size, np.int64)
-    device[alone], device[~alone] = bought, free[: alone.size - bought.size]
+    device[alone], device[~alone] = _buy_own_devices(ring, own), free[:shared]
     return device
+
+
+def _buy_own_devices(ring: Ring, accounts: int) -> Array:
+    """Buy devices for an account each, at the ring's address; return them (rows)."""
+    ring.spent += accounts * ring.config.identity_cost
+    return ring.devices.append(accounts, ring=ring.number, address=ring.home, takes=1)
 
 
 def _buy_shared_devices(ring: Ring, accounts: int) -> Array:

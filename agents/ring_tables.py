@@ -15,6 +15,7 @@ from sim.people import NEVER
 _HIDING = np.uint32(Stream.HIDING)
 _WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
 _REFUNDED = np.int8(OrderStatus.REFUNDED)
+_PRETENDS = [Facet.WARM_UP, Facet.AFTER_LIFE]
 _LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 
 
@@ -44,6 +45,18 @@ class Accounts(Table):
     orders: Column = column(np.int32)  # tick of the first order, or of the sign-up if there is none
     hidden: Column = column(np.bool_, width=len(Facet))
     looks_around: Column = column(np.float64)  # chance that an honest person drawn like it comes in a tick
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._any_pretends = False
+        self._read = 0
+
+    def any_pretends(self) -> bool:
+        """Whether any of them pretends to be interested, and so looks around before its order or afterwards."""
+        if self._read < len(self):
+            self._any_pretends |= bool(self.hidden[self._read :, _PRETENDS].any())
+            self._read = len(self)
+        return self._any_pretends
 
 
 class Groups(Table):
@@ -134,6 +147,23 @@ def room_on_devices(ring, tick, most, owner, takes, device, signs_up, person, jo
     rows = np.flatnonzero(owner == ring)
     held = carried(owner.size, tick, device, signs_up, person, joined)[rows]
     return rows, np.minimum(np.maximum(takes[rows] - held, 0), most), held
+
+
+@nb.njit(cache=True)
+def most_taken(ring, owner, takes):  # type: ignore[no-untyped-def]
+    """Return how many accounts that device of a ring is believed to take which takes most, at least one.
+
+    Parameters
+    ----------
+    ring : int
+    owner, takes : int32 ndarray
+        Columns of :class:`Devices`.
+    """
+    most = 1
+    for row in range(owner.size):
+        if owner[row] == ring:
+            most = max(most, takes[row])
+    return most
 
 
 @nb.njit(cache=True)
