@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import hiding
-from agents.actions import Deed, Goods, Plan
+from agents.actions import Deed
 from agents.hiding import Facet
 from sim.core.table import Column, Table, column
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 _OPEN, _BUY, _OPEN_TEAM, _JOIN_TEAM, _RETURN = (int(deed) for deed in Deed)  # orders stand beside each other
+_CHOICE = int(Facet.CHOICE)
 _NOT_YET = np.int64(-1)
 _LEAST_LOSS = 0.01  # where dearer goods cost nothing, as if they cost this share of what they are dearer
 
@@ -42,9 +43,9 @@ class Errands(Table):
 
     def any_due(self, tick: int) -> bool:
         """Whether there is anything to do in a tick."""
-        if self._read < len(self):
+        if self._read < self._length:
             self._moments.update(self.due[self._read :].tolist())
-            self._read = len(self)
+            self._read = self._length
         return tick in self._moments
 
 
@@ -230,25 +231,42 @@ def goods_for(ring: Ring, course: Course, row: Array) -> tuple[Array, Array]:
     profit, cost = ring.expected(course, plan.accounts)
     loss = 1 - config.resale - play.exploit.on_top  # by each fen that goods are dearer
     slack = max(0.0, profit - config.caution * cost) / max(1, plan.orders) / max(loss, _LEAST_LOSS)
-    best = np.array([NONE if step.goods is None else play.product[step.goods] for step in plan.steps], np.int64)
-    product = np.repeat(best[None], len(row), axis=0)
-    units = (product >= 0).astype(np.int64)
-    who = row[:, plan.columns.account]
-    hides = ring.accounts.hidden[who, Facet.CHOICE] & (product >= 0)
-    for goods, one in play.product.items() if hides.any() else ():
-        group, step = np.nonzero(hides & _of_goods(plan, goods))
-        least = int(products.price[one])
-        serves = ring.market.members_of(goods) & (products.stock > 0)
-        taken, number = hiding.baskets(ring.shop, ring.number, who[group, step], least, int(least + slack), serves)
-        fits = taken >= 0
-        product[group[fits], step[fits]], units[group[fits], step[fits]] = taken[fits], number[fits]
-    _agree_in_teams(*plan.columns, best, products.price, slack, product, units)
+    hides, product, units = _plain_goods(plan.columns.account, play.buys, row, ring.accounts.hidden)
+    if hides.any():
+        for goods, best in play.product.items():
+            group, step = np.nonzero(hides & np.array([step.goods == goods for step in plan.steps]))
+            who, least = row[group, plan.columns.account[step]], int(products.price[best])
+            serves = ring.market.members_of(goods) & (products.stock > 0)
+            taken, number = hiding.baskets(ring.shop, ring.number, who, least, int(least + slack), serves)
+            fits = taken >= 0
+            product[group[fits], step[fits]], units[group[fits], step[fits]] = taken[fits], number[fits]
+    _agree_in_teams(*plan.columns, play.buys, products.price, slack, product, units)
     return product, np.minimum(units, ring.market.most_units())
 
 
-def _of_goods(plan: Plan, goods: Goods) -> Array:
-    """Return which steps of a plan buy certain goods, bool."""
-    return np.array([step.goods == goods for step in plan.steps])
+@nb.njit(cache=True)
+def _plain_goods(account, best, row, hidden):  # type: ignore[no-untyped-def]
+    """Return which orders disguise the choice, and the product and units of each as if none did: what pays best.
+
+    Parameters
+    ----------
+    account, best : int64 ndarray, shape (steps,)
+        See :func:`_agree_in_teams`.
+    row : int64 ndarray, shape (groups, accounts)
+    hidden : bool ndarray, shape (accounts, facets)
+
+    Returns
+    -------
+    bool, int64 and int64 ndarray, shape (groups, steps)
+    """
+    shape = row.shape[0], account.size
+    hides, product, units = np.zeros(shape, np.bool_), np.full(shape, NONE), np.zeros(shape, np.int64)
+    for g in range(row.shape[0]):
+        for at in range(account.size):
+            if best[at] >= 0:
+                hides[g, at] = hidden[row[g, account[at]], _CHOICE]
+                product[g, at], units[g, at] = best[at], 1
+    return hides, product, units
 
 
 @nb.njit(cache=True)

@@ -282,7 +282,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         shop, book = self.shop, self.shop.book
         if self._book_read < len(book):
             own = orders_of(self.number, shop.graph.persons, shop.people.ring, book.person, self._book_read)
-            self._orders = np.concatenate([self._orders, own])
+            if own.size:
+                self._orders = np.concatenate([self._orders, own])
             self._book_read = len(book)
         return self._orders
 

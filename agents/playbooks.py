@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from agents.actions import ORDERS, Deed, Goods, Plan
 from agents.planner import Costs, Exploit, search
 from agents.prospects import Prospects
 from agents.rehearsal import Rehearsal
+from sim.offers import NONE
 from sim.scenario.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ class Play:
     worth: float
     buyers: int
 
+    @cached_property
+    def buys(self) -> Array:
+        """The product that each step buys, int64; -1: none."""
+        goods = [step.goods for step in self.exploit.plan.steps]
+        return np.array([NONE if one is None else self.product[one] for one in goods], np.int64)
+
 
 class Course(NamedTuple):
     """A plan, and the chance with which each facet of its accounts is disguised (:mod:`agents.hiding`)."""
@@ -189,7 +196,7 @@ class Market:
 
     def most_units(self) -> int:
         """Return how many units an order may have under the rules that run now."""
-        limits = [getattr(scheme.config, "units_per_order", None) for scheme in self.shop.schemes if scheme.is_open]
+        limits = [vars(scheme.config).get("units_per_order") for scheme in self.shop.schemes if scheme.is_open]
         return min((limit for limit in limits if limit is not None), default=NO_LIMIT)
 
 

@@ -53,9 +53,9 @@ class Accounts(Table):
 
     def any_pretends(self) -> bool:
         """Whether any of them pretends to be interested, and so looks around before its order or afterwards."""
-        if self._read < len(self):
+        if self._read < self._length:
             self._any_pretends |= bool(self.hidden[self._read :, _PRETENDS].any())
-            self._read = len(self)
+            self._read = self._length
         return self._any_pretends
 
 
