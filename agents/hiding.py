@@ -59,6 +59,7 @@ class Facet(IntEnum):
 
 OF_ORDERS = (Facet.FIRST_ORDER, Facet.WARM_UP, Facet.CHOICE)  # nothing to disguise for an account that only signs up
 _FACETS = np.arange(len(Facet))
+_SIGN_UP, _FIRST_ORDER = int(Facet.SIGN_UP), int(Facet.FIRST_ORDER)
 _HIDING = np.uint32(Stream.HIDING)
 _MOMENTS, _NEIGHBOUR, _BASKET = np.array([0, 1, 4]), np.array([3]), np.array([2, 5])  # of the draws at an opening
 
@@ -87,8 +88,9 @@ def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: Arr
     -------
     bool ndarray, shape (n, facets)
     """
-    hidden: Array = _drawn(np.uint32(shop.seed), ring, accounts, 0, _FACETS) < chance
-    hidden[:, OF_ORDERS] &= np.reshape(orders, (-1, 1))
+    may_hide = np.ones((accounts.size, len(Facet)), np.bool_)
+    may_hide[:, OF_ORDERS] = np.reshape(orders, (-1, 1))
+    hidden: Array = may_hide & (_drawn(np.uint32(shop.seed), ring, accounts, 0, _FACETS) < chance)
     return hidden
 
 
@@ -110,15 +112,35 @@ def waits(shop: Shop, ring: int, accounts: Array, hidden: Array) -> tuple[Array,
     """
     time = shop.config.fraud.hiding_time
     u = _drawn(np.uint32(shop.seed), ring, accounts, 1, _MOMENTS)
-    sign_up = np.where(hidden[:, Facet.SIGN_UP], u[:, 0] * time, 0.0)
-    waits = hidden[:, Facet.FIRST_ORDER] & (u[:, 2] > _AT_ONCE)
-    order = -np.log(u[:, 1]) * np.where(waits, time, _HASTE)
     age = shop.config.risk.account_age  # a rule that everybody can read
-    return _in_ticks(shop, sign_up), np.maximum(_in_ticks(shop, order), shop.clock.ticks(age) if age else 0)
+    least = shop.clock.ticks(age) if age else 0
+    before, between = _ticks_of_waits(u, -np.log(u[:, 1]), hidden, time, float(shop.clock.tick_hours), least)
+    return before, between
 
 
-def _in_ticks(shop: Shop, hours: Array) -> Array:
-    return np.floor(hours / shop.clock.tick_hours).astype(np.int32)
+@nb.njit(cache=True)
+def _ticks_of_waits(u, exponential, hidden, time, tick_hours, least):  # type: ignore[no-untyped-def]
+    """Return the ticks before sign-ups, and from then to first orders, for the draws of :func:`waits`.
+
+    Parameters
+    ----------
+    u : float64 ndarray, shape (n, 3)
+        The first says when an account signs up, the last whether it orders at once though it hides its haste.
+    exponential : float64 ndarray, shape (n,)
+        Of the second, with mean one: the delay of the order.
+    hidden : bool ndarray, shape (n, facets)
+    time, tick_hours : float
+        Hours.
+    least : int
+        Ticks that an account must be old to order.
+    """
+    before, between = np.zeros(u.shape[0], np.int64), np.empty(u.shape[0], np.int64)
+    for a in range(u.shape[0]):
+        if hidden[a, _SIGN_UP]:
+            before[a] = int(np.floor(u[a, 0] * time / tick_hours))
+        mean = time if hidden[a, _FIRST_ORDER] and u[a, 2] > _AT_ONCE else _HASTE
+        between[a] = max(int(np.floor(exponential[a] * mean / tick_hours)), least)
+    return before, between
 
 
 def addresses(shop: Shop, ring: int, accounts: Array) -> Array:
@@ -162,13 +184,16 @@ def baskets(shop: Shop, ring: int, accounts: Array, least: int, most: int, produ
     """
     u = _drawn(np.uint32(shop.seed), ring, accounts, 1, _BASKET)
     units = shop.demand.quantities(u[:, 1]).astype(np.int64)
-    product = _in_proportion(u[:, 0], units, shop.products.price, shop.products.sold, products, least, most)
+    product = _in_proportion(u, units, shop.products.price, shop.products.sold, products, least, most)
     return product, units
 
 
 @nb.njit(cache=True)
 def _in_proportion(u, units, price, sold, serves, least, most):  # type: ignore[no-untyped-def]
-    """Return a product for each, in proportion to sales among those whose price fits the units; these are changed."""
+    """Return a product for each, in proportion to sales among those whose price fits the units; these are changed.
+
+    The first column of ``u`` says which.
+    """
     product = np.full(units.size, NONE, np.int64)
     chances = np.empty(price.size)
     for number in range(units.max() if units.size else 0, 0, -1):
@@ -180,7 +205,7 @@ def _in_proportion(u, units, price, sold, serves, least, most):  # type: ignore[
         for i in range(units.size):
             if units[i] == number:
                 if total > 0:
-                    product[i] = np.searchsorted(chances, u[i] * total)
+                    product[i] = np.searchsorted(chances, u[i, 0] * total)
                 else:
                     units[i] = number - 1
     return product

@@ -12,7 +12,7 @@ from agents import hiding
 from agents.actions import Deed
 from agents.errands import goods_for, timetable, written_down
 from agents.hiding import Facet
-from agents.ring_tables import in_turn, most_taken, room_on_devices
+from agents.ring_tables import PRETENCES, in_turn, most_taken, room_on_devices
 from sim.core import draws
 from sim.core.draws import Stream
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
-_OPEN = int(Deed.OPEN)
+_OPEN, _INVITER = int(Deed.OPEN), int(Facet.INVITER)
 _NO_ROOTS = np.zeros(0, np.int64)
 
 
@@ -79,25 +79,27 @@ def open_groups(ring: Ring, course: Course, count: int) -> None:
     accounts.append(
         number.size, person=persons, device=device, hidden=hidden, signs_up=signs_up, orders=orders,
         group=len(ring.groups) + group, serves=(place == 0) & plan.root_only_invites,
-        looks_around=_chance_to_look_around(shop, persons),
+        looks_around=_chance_to_look_around(shop, persons, hidden),
     )  # fmt: skip
     ring.groups.append(
         len(row), course=ring.beliefs.number_of(course), hidden=course.hidden, root=row[:, 0], bonus=play.bonus,
         discount=play.discount, over=over,
     )  # fmt: skip
-    _note_inviters(
-        *plan.columns, known, row, roots, accounts.hidden[:, Facet.INVITER], accounts.inviter, accounts.invited
-    )
+    _note_inviters(*plan.columns, known, row, roots, accounts.hidden, accounts.inviter, accounts.invited)
     product, units = goods_for(ring, course, row)
     errands = written_down(*plan.columns, known, row, product, units, due, accounts.product)
     ring.errands.append(errands.shape[1], **dict(zip(ring.errands, errands, strict=True)))
     ring.spent += number.size * config.account_cost + int(hidden.sum()) * config.hiding_cost
 
 
-def _chance_to_look_around(shop: Shop, persons: Array) -> Array:
-    """Return the chance that honest people drawn like fake accounts come in a tick."""
-    rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, shop.people.uid[persons]))
-    chance: Array = -np.expm1(-rate * shop.clock.days_a_tick)
+def _chance_to_look_around(shop: Shop, persons: Array, hidden: Array) -> Array:
+    """Return the chance that honest people drawn like fake accounts come in a tick; 0 for who does not pretend."""
+    chance = np.zeros(persons.size)
+    pretends = hidden[:, PRETENCES].any(axis=1)
+    if pretends.any():
+        uid = shop.people.uid[persons[pretends]]
+        rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, uid))
+        chance[pretends] = -np.expm1(-rate * shop.clock.days_a_tick)
     return chance
 
 
@@ -159,7 +161,7 @@ def _buy_shared_devices(ring: Ring, accounts: int) -> Array:
 
 
 @nb.njit(cache=True)
-def _note_inviters(deed, account, other, known, row, roots, hides, inviter, invited):  # type: ignore[no-untyped-def]
+def _note_inviters(deed, account, other, known, row, roots, hidden, inviter, invited):  # type: ignore[no-untyped-def]
     """Note who invites whom: as planned, but for accounts that hide it behind another that serves.
 
     Parameters
@@ -168,10 +170,8 @@ def _note_inviters(deed, account, other, known, row, roots, hides, inviter, invi
         See :func:`agents.errands.timetable`.
     roots : int64 ndarray
         Accounts that serve for the plan.
-    hides : bool ndarray, shape (accounts,)
-        Whose inviter is disguised.
-    inviter, invited : int32 ndarray, shape (accounts,)
-        Columns of :class:`agents.ring_tables.Accounts`; changed in place.
+    hidden, inviter, invited : ndarray, shape (accounts, ...)
+        Columns of :class:`agents.ring_tables.Accounts`; the last two are changed in place.
     """
     for at in range(deed.size):
         if deed[at] != _OPEN or other[at] < 0:
@@ -181,7 +181,7 @@ def _note_inviters(deed, account, other, known, row, roots, hides, inviter, invi
             who, by = row[g, account[at]], row[g, other[at]]
             if who < known:
                 continue
-            if hides[who] and roots.size > 0:
+            if hidden[who, _INVITER] and roots.size > 0:
                 by = roots[spread % roots.size]
                 spread += 1
             inviter[who] = by

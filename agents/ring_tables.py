@@ -15,7 +15,7 @@ from sim.people import NEVER
 _HIDING = np.uint32(Stream.HIDING)
 _WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
 _REFUNDED = np.int8(OrderStatus.REFUNDED)
-_PRETENDS = [Facet.WARM_UP, Facet.AFTER_LIFE]
+PRETENCES = [Facet.WARM_UP, Facet.AFTER_LIFE]  # before the order, and afterwards
 _LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 
 
@@ -44,7 +44,9 @@ class Accounts(Table):
     asked: Column = column(np.bool_)  # whether beliefs know if it was let in
     orders: Column = column(np.int32)  # tick of the first order, or of the sign-up if there is none
     hidden: Column = column(np.bool_, width=len(Facet))
-    looks_around: Column = column(np.float64)  # chance that an honest person drawn like it comes in a tick
+    looks_around: Column = column(
+        np.float64
+    )  # chance that it comes in a tick if it pretends: of an honest person drawn like it
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +56,7 @@ class Accounts(Table):
     def any_pretends(self) -> bool:
         """Whether any of them pretends to be interested, and so looks around before its order or afterwards."""
         if self._read < self._length:
-            self._any_pretends |= bool(self.hidden[self._read :, _PRETENDS].any())
+            self._any_pretends |= bool(self.hidden[self._read :, PRETENCES].any())
             self._read = self._length
         return self._any_pretends
 
