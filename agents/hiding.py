@@ -88,9 +88,9 @@ def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: Arr
     -------
     bool ndarray, shape (n, facets)
     """
-    may_hide = np.ones((accounts.size, len(Facet)), np.bool_)
-    may_hide[:, OF_ORDERS] = np.reshape(orders, (-1, 1))
-    hidden: Array = may_hide & (_drawn(np.uint32(shop.seed), ring, accounts, 0, _FACETS) < chance)
+    hidden: Array = _drawn(np.uint32(shop.seed), ring, accounts, 0, _FACETS) < chance
+    if not np.all(orders):
+        hidden[:, OF_ORDERS] &= np.reshape(orders, (-1, 1))
     return hidden
 
 
