@@ -106,11 +106,30 @@ class Step(NamedTuple):
     goods: Goods | None = None
 
 
+class Columns(NamedTuple):
+    """The steps of a plan as int64 arrays, for kernels; see :class:`Step`."""
+
+    deed: Array
+    account: Array
+    other: Array
+
+
 @dataclass(frozen=True)
 class Plan:
     """Steps in order; every account is opened before it does anything else, and account 0 comes first."""
 
     steps: tuple[Step, ...]
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Its steps, apart from what is bought."""
+        return Columns(*np.array([step[:3] for step in self.steps], np.int64).T.copy())
+
+    @cached_property
+    def buyers(self) -> Array:
+        """Which of its accounts order anything, bool."""
+        mask: Array = np.isin(np.arange(self.accounts), [step.account for step in self.steps if step.deed in ORDERS])
+        return mask
 
     @cached_property
     def accounts(self) -> int:

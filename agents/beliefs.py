@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from agents.prospects import UNTRIED, income
+
 if TYPE_CHECKING:
     from agents.playbooks import Course
+    from agents.prospects import Prospects
 
 Array = npt.NDArray[Any]
 
@@ -70,15 +73,25 @@ class Beliefs:
 
     def income(self, course: Course) -> float:
         """Return what a course is expected to bring accounts that are let in, fen."""
-        play, seen = course.play, 1 - course.hidden
-        if self.has_tried(course):
-            return (1 - self.caught[self.courses.index(course.key)]) * (play.bonus + play.discount)
-        return (1 - seen * (1 - self.bonus)) * play.bonus + (1 - seen * (1 - self.discount)) * play.discount
+        play = course.play
+        caught = self.caught[self.courses.index(course.key)] if self.has_tried(course) else UNTRIED
+        expected: float = income(
+            caught, course.hidden, float(play.bonus), float(play.discount), self.bonus, self.discount
+        )
+        return expected
+
+    def caught_of(self, prospects: Prospects) -> Array:
+        """Return the share that controls are known to take of each course that can be taken, else ``UNTRIED``."""
+        shares = np.full(len(prospects.courses), UNTRIED)
+        for key, caught, tries in zip(self.courses, self.caught, self.tries, strict=True):
+            if tries > 0 and key in prospects.rows:
+                shares[prospects.rows[key]] = caught
+        return shares
 
     def learn_admission(self, is_in: Array) -> None:
         """Learn which of some new accounts were let in, bool."""
         if is_in.size:
-            self.admitted += self.learning * (float(is_in.mean()) - self.admitted)
+            self.admitted += self.learning * (int(np.count_nonzero(is_in)) / is_in.size - self.admitted)
 
     def learn_shares(self, hidden: Array, rewards: tuple[Array, Array], discounts: tuple[Array, Array]) -> None:
         """Learn from groups, by the chance of their disguises, what they have and were promised; fen, (groups,)."""
@@ -91,7 +104,7 @@ class Beliefs:
         due = float((seen * promised).sum())
         if due <= 0:
             return belief
-        lost = float((promised - np.clip(received, 0.0, promised)).sum()) / due
+        lost = float((promised - np.minimum(np.maximum(received, 0.0), promised)).sum()) / due
         return belief + self._weight(self.lessons + 1) * (1.0 - min(lost, 1.0) - belief)
 
     def learn_courses(self, course: Array, kept: Array) -> None:
@@ -103,9 +116,11 @@ class Beliefs:
             Indices of courses.
         kept : float ndarray, shape (groups,)
         """
-        for at in np.unique(course).tolist():
+        for at in set(course.tolist()):
+            of_it = kept[course == at]
             self.tries[at] += 1
-            self.caught[at] += self._weight(self.tries[at]) * (1.0 - float(kept[course == at].mean()) - self.caught[at])
+            lost = 1.0 - float(of_it.sum()) / of_it.size
+            self.caught[at] += self._weight(self.tries[at]) * (lost - self.caught[at])
 
     def _weight(self, experiences: int) -> float:
         """Return the weight of the last of so many experiences: an equal part, or ``learning`` if that is more."""

@@ -26,7 +26,6 @@ accounts are made to look like honest newcomers is in :mod:`agents.hiding`, when
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import mesa
@@ -34,12 +33,24 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import hiding
-from agents.actions import Deed
 from agents.beliefs import Beliefs
-from agents.errands import Errands
+from agents.errands import Errands, carry_out
 from agents.playbooks import Course, Market
+from agents.prospects import most_profitable, profit_and_cost, work_of
 from agents.recruiting import count_free_places, open_groups, places_of_a_new_device
-from agents.ring_tables import Accounts, Devices, Groups, received_by_group, whose_turn
+from agents.ring_tables import (
+    Accounts,
+    Devices,
+    Groups,
+    carried,
+    have_inviters,
+    inviters,
+    judgeable,
+    newly_asked,
+    orders_of,
+    received_by_group,
+    whose_turn,
+)
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.offers import NONE, Source
@@ -127,7 +138,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         self.spent = 0
         self.is_active = False
         self._every = max(shop.clock.ticks(config.decide_every), _STEPS_OF_A_BATCH)
-        self._chances = hiding.choices(config)
+        self._chances = np.array(hiding.choices(config))
         self._orders = np.zeros(0, np.int64)  # rows of the order book
         self._book_read = 0
 
@@ -135,7 +146,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def step(self) -> None:
         """Decide, if it is time; let accounts do what is due, and look around."""
-        since = self.shop.clock.tick - self._enters
+        tick = self.shop.clock.tick
+        since = tick - self._enters
         if since < 0:
             return
         if since == 0:
@@ -143,7 +155,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         if since % self._every == 0:
             self.learn()
             self.decide()
-        if len(self.accounts):
+        if self.errands.any_due(tick) or self.accounts.any_pretends():
             due, idle = self._whose_turn()
             if due.size:
                 self._run_errands(due)
@@ -162,42 +174,21 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def _run_errands(self, due: Array) -> None:
         """Let accounts do what is due now (rows of the errands), as far as they are in."""
-        shop, accounts, errands = self.shop, self.accounts, self.errands
-        deed, account = errands.deed[due], errands.account[due]
-        opens = account[deed == Deed.OPEN]
+        shop, accounts, errands, book = self.shop, self.accounts, self.errands, self.shop.book
+        opens, invited_by, visits, back = carry_out(
+            shop.clock.tick, due, errands.deed, errands.account, errands.other, errands.product, errands.units,
+            accounts.group, accounts.person, accounts.inviter, accounts.signs_up, shop.people.joined,
+            self._own_orders(), book.person, book.team,
+        )  # fmt: skip
         if opens.size:
-            inviter = accounts.inviter[opens]
-            shop.queue_signups(
-                accounts.person[opens], np.where(inviter >= 0, accounts.person[inviter], NONE), Source.RING
-            )
-        may_come = self._is_in()[account] | (accounts.signs_up[account] == shop.clock.tick)
-        may_come &= (deed != Deed.OPEN_TEAM) | self._is_complete()[accounts.group[account]]
-        buys = due[(deed >= Deed.BUY) & (deed <= Deed.JOIN_TEAM) & may_come]
-        back = due[(deed == Deed.RETURN) & may_come]
-        last = self._last_orders() if (deed >= Deed.JOIN_TEAM).any() else np.zeros(0, np.int64)
-        if buys.size:
-            buys, team = errands.teams(buys, last, shop.book.team)
-            self.spent += buys.size * self.config.action_cost
-            who = accounts.person[errands.account[buys]]
-            shop.queue_visits(who, errands.product[buys], team, errands.units[buys])
+            shop.queue_signups(opens, invited_by, Source.RING)
+        if visits.size:
+            who, product, team, units = visits
+            self.spent += who.size * self.config.action_cost
+            shop.queue_visits(who, product, team, units)
         if back.size:
-            order = last[errands.account[back]]
-            order = order[order >= 0]
-            self.spent += order.size * self.config.action_cost
-            shop.book.will_return[order[shop.book.status[order] < OrderStatus.DELIVERED]] = True
-
-    def _is_complete(self) -> Array:
-        """Return the groups of which all accounts were let in."""
-        out = self.accounts.group[~self._is_in()]
-        complete: Array = np.bincount(out, minlength=len(self.groups)) == 0
-        return complete
-
-    def _last_orders(self) -> Array:
-        """Return the row in the order book of each account's last order, -1 if it has none."""
-        last = np.full(len(self.accounts), NONE)
-        orders = self._own_orders()
-        last[self._account_of(orders)] = orders
-        return last
+            self.spent += back.size * self.config.action_cost
+            book.will_return[back[book.status[back] < OrderStatus.DELIVERED]] = True
 
     def _whose_turn(self) -> tuple[Array, Array]:
         """Return the errands that are due now (rows), and the persons who only come to look around."""
@@ -218,38 +209,36 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def learn(self) -> None:
         """Compare what groups brought with what the rules promised, and note what was taken back meanwhile."""
-        groups, accounts = self.groups, self.accounts
+        groups, accounts, tick = self.groups, self.accounts, self.shop.clock.tick
         if len(groups) == 0:
             return
         bonus, discount = self._received_by_group()
-        is_in = self._is_in()
-        tick = self.shop.clock.tick
-        asked = np.flatnonzero(~accounts.asked & (accounts.signs_up < tick))
+        received = bonus + discount
+        asked = newly_asked(tick, accounts.asked, accounts.signs_up)
         if asked.size:
-            accounts.asked[asked] = True
-            self.beliefs.learn_admission(is_in[asked])
-            self._note_refusals(asked[~is_in[asked]])
+            is_in = self.shop.people.joined[accounts.person[asked]] > NEVER
+            self.beliefs.learn_admission(is_in)
+            self._note_refusals(asked[~is_in])
         told = self._note_full_wallets()
-        fresh = ~groups.judged & (groups.over <= tick)
-        # What is taken back teaches, what trickles in does not.
-        rows = np.flatnonzero(fresh | (groups.judged & (bonus + discount < groups.had)))
+        rows, inside = judgeable(
+            tick, received, groups.over, groups.judged, groups.had, accounts.group, accounts.person,
+            self.shop.people.joined, told,
+        )  # fmt: skip
         if rows.size == 0:
             return
-        size = np.maximum(np.bincount(accounts.group, minlength=len(groups)), 1)
-        # The part of each group that was let in, and could pay as it was to: what others lost tells nothing of hiding.
-        inside = np.bincount(accounts.group, is_in & ~told, len(groups)) / size
         whole = rows[groups.judged[rows] | (inside[rows] == 1.0)]  # others failed for another reason
         self.beliefs.learn_shares(
             groups.hidden[whole], (bonus[whole], groups.bonus[whole]), (discount[whole], groups.discount[whole])
         )
-        self._judge(rows, bonus + discount, inside * (groups.bonus + groups.discount))
-        groups.judged[fresh] = True
-        groups.had[rows] = (bonus + discount)[rows]
+        self._judge(rows, received[rows], (inside * (groups.bonus + groups.discount))[rows])
+        groups.judged[rows] = True
+        groups.had[rows] = received[rows]
 
     def _judge(self, rows: Array, received: Array, promised: Array) -> None:
         """Learn of each course what controls took of some of its groups; who invited in vain does not serve again."""
-        rows = rows[promised[rows] > 0]
-        kept = np.clip(received[rows] / promised[rows], 0.0, 1.0)
+        anything = promised > 0
+        rows, share = rows[anything], received[anything] / promised[anything]
+        kept = np.minimum(np.maximum(share, 0.0), 1.0)
         self.beliefs.learn_courses(self.groups.course[rows], kept)
         self.accounts.serves[self.groups.root[rows[kept < _AS_PROMISED]]] = False
 
@@ -257,7 +246,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         """Take a device on which a sign-up was refused to be full."""
         if refused.size == 0:
             return
-        full = np.unique(self.accounts.device[refused])
+        full = self.accounts.device[refused]
         self.devices.takes[full] = self.held()[full]
 
     def _note_full_wallets(self) -> Array:
@@ -272,8 +261,12 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def held(self) -> Array:
         """Return how many accounts of this ring each device carries, or is to carry."""
-        carried = self._is_in() | (self.accounts.signs_up >= self.shop.clock.tick)
-        return np.bincount(self.accounts.device[carried], minlength=len(self.devices))
+        accounts = self.accounts
+        held: Array = carried(
+            len(self.devices), self.shop.clock.tick, accounts.device, accounts.signs_up, accounts.person,
+            self.shop.people.joined,
+        )  # fmt: skip
+        return held
 
     def _received_by_group(self) -> tuple[Array, Array]:
         """Return the fen of rewards and of discounts on goods kept that each group got, less what was taken back."""
@@ -286,10 +279,11 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def _own_orders(self) -> Array:
         """Return the rows of the order book that are the ring's orders."""
-        book = self.shop.book
+        shop, book = self.shop, self.shop.book
         if self._book_read < len(book):
-            own = np.flatnonzero(self.shop.people.ring[book.person[self._book_read :]] == self.number)
-            self._orders = np.concatenate([self._orders, self._book_read + own])
+            own = orders_of(self.number, shop.graph.persons, shop.people.ring, book.person, self._book_read)
+            if own.size:
+                self._orders = np.concatenate([self._orders, own])
             self._book_read = len(book)
         return self._orders
 
@@ -309,34 +303,31 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def best_course(self) -> Course | None:
         """Return the course that earns most an account among those that return more than ``caution``, None if none."""
-        room = self.config.capacity - len(self.accounts)
+        config, beliefs, room = self.config, self.beliefs, self.config.capacity - len(self.accounts)
         if room <= 0:
             return None
-        free, waits = count_free_places(self), self._waits_for_a_trial()
-        has_root = {chance: self.roots(chance).size > 0 for chance in self._chances}
-        device = self.config.device_cost / places_of_a_new_device(self)
-        best, best_value = None, -np.inf
-        for course in itertools.starmap(Course, itertools.product(self.market.plays(), self._chances)):
-            if waits and not self.beliefs.has_tried(course):
-                continue
-            plan = course.play.exploit.plan
-            number = plan.accounts - int(has_root[course.hidden] and plan.root_only_invites)
-            profit, cost = self.expected(course, number, 0.0 if free >= number else device)
-            if number <= room and profit > self.config.caution * cost and profit / number > best_value:
-                best, best_value = course, profit / number
-        return best
+        prospects = self.market.prospects()
+        best: int = most_profitable(
+            prospects.chance, prospects.accounts, prospects.spares_root, prospects.buyers, prospects.bonus,
+            prospects.discount, prospects.work, prospects.buyer_hides, prospects.other_hides,
+            beliefs.caught_of(prospects), self._have_roots(), self._waits_for_a_trial(),
+            beliefs.admitted, beliefs.bonus, beliefs.discount, float(config.account_cost),
+            config.device_cost / places_of_a_new_device(self), count_free_places(self), room, config.caution,
+        )  # fmt: skip
+        return prospects.courses[best] if best >= 0 else None
 
     def _how_many(self, course: Course) -> int:
         """Return how many groups to open: a batch, but no more under way than ``_GROWTH`` for each that is through."""
         plan, groups = course.play.exploit.plan, self.groups
         batch = max(1, self.config.batch // (plan.accounts - int(plan.root_only_invites)))
         same = groups.course == self.beliefs.number_of(course)
-        through = int((same & groups.judged).sum())
-        return min(batch, max(1, _GROWTH * through) - int((same & ~groups.judged).sum()))
+        through = int(np.count_nonzero(same & groups.judged))
+        under_way = int(np.count_nonzero(same)) - through
+        return min(batch, max(1, _GROWTH * through) - under_way)
 
     def _waits_for_a_trial(self) -> bool:
         """Whether a first group of some course is under way: one is tried at a time."""
-        pending = np.unique(self.groups.course[~self.groups.judged])
+        pending = self.groups.course[~self.groups.judged]
         return any(self.beliefs.tries[course] == 0 for course in pending.tolist())
 
     def expected(self, course: Course, number: int, device: float = 0.0) -> tuple[float, float]:
@@ -351,19 +342,29 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             For devices, an account that does not get its own.
         """
         config, (play, hidden) = self.config, course
-        plan, others = play.exploit.plan, max(0, number - play.buyers)
-        disguise = play.buyers * hiding.expected_cost(config, hidden, True)
-        disguise += others * hiding.expected_cost(config, hidden, False)
-        work = (plan.orders + plan.returns) * config.action_cost + (1 - config.resale) * play.worth
-        cost = number * (config.account_cost + (1 - hidden) * device) + disguise + self.beliefs.admitted * work
-        return self.beliefs.admitted * self.beliefs.income(course) - cost, cost
+        expected: tuple[float, float] = profit_and_cost(
+            number, config.account_cost + (1 - hidden) * device, play.buyers,
+            hiding.expected_cost(config, hidden, True), hiding.expected_cost(config, hidden, False),
+            work_of(play, config), self.beliefs.admitted, self.beliefs.income(course),
+        )  # fmt: skip
+        return expected
 
     def roots(self, hidden: float) -> Array:
         """Return the accounts (rows), so hidden, that can invite for further groups, those that invited least first."""
-        rows = np.flatnonzero(self.accounts.serves)
-        rows = rows[self._is_in()[rows] & (self.groups.hidden[self.accounts.group[rows]] == hidden)]
-        least_first: Array = rows[np.argsort(self.accounts.invited[rows], kind="stable")]
+        accounts, groups = self.accounts, self.groups
+        rows: Array = inviters(
+            hidden, accounts.serves, accounts.group, accounts.person, groups.hidden, self.shop.people.joined
+        )
+        least_first: Array = rows[np.argsort(accounts.invited[rows], kind="stable")]
         return least_first
+
+    def _have_roots(self) -> Array:
+        """Return for which of the chances of disguises there are any :meth:`roots`."""
+        accounts, groups = self.accounts, self.groups
+        have: Array = have_inviters(
+            self._chances, accounts.serves, accounts.group, accounts.person, groups.hidden, self.shop.people.joined
+        )
+        return have
 
     # Books.
 

@@ -31,8 +31,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.core import draws
-from sim.core.draws import Stream
+from sim.core.draws import Stream, u01
 from sim.offers import NONE
 
 if TYPE_CHECKING:
@@ -59,6 +58,10 @@ class Facet(IntEnum):
 
 
 OF_ORDERS = (Facet.FIRST_ORDER, Facet.WARM_UP, Facet.CHOICE)  # nothing to disguise for an account that only signs up
+_FACETS = np.arange(len(Facet))
+_SIGN_UP, _FIRST_ORDER = int(Facet.SIGN_UP), int(Facet.FIRST_ORDER)
+_HIDING = np.uint32(Stream.HIDING)
+_MOMENTS, _NEIGHBOUR, _BASKET = np.array([0, 1, 4]), np.array([3]), np.array([2, 5])  # of the draws at an opening
 
 
 def choices(config: FraudConfig) -> tuple[float, ...]:
@@ -85,10 +88,9 @@ def disguises(shop: Shop, ring: int, accounts: Array, chance: float, orders: Arr
     -------
     bool ndarray, shape (n, facets)
     """
-    facets = np.arange(len(Facet))
-    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 0, facets)
-    hidden: Array = u < chance
-    hidden[np.ix_(~np.broadcast_to(orders, accounts.shape), OF_ORDERS)] = False
+    hidden: Array = _drawn(np.uint32(shop.seed), ring, accounts, 0, _FACETS) < chance
+    if not np.all(orders):
+        hidden[:, OF_ORDERS] &= np.reshape(orders, (-1, 1))
     return hidden
 
 
@@ -109,23 +111,55 @@ def waits(shop: Shop, ring: int, accounts: Array, hidden: Array) -> tuple[Array,
     hidden : bool ndarray, shape (n, facets)
     """
     time = shop.config.fraud.hiding_time
-    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 1, np.array([0, 1, 4]))
-    sign_up = np.where(hidden[:, Facet.SIGN_UP], u[:, 0] * time, 0.0)
-    waits = hidden[:, Facet.FIRST_ORDER] & (u[:, 2] > _AT_ONCE)
-    order = -np.log(u[:, 1]) * np.where(waits, time, _HASTE)
+    u = _drawn(np.uint32(shop.seed), ring, accounts, 1, _MOMENTS)
     age = shop.config.risk.account_age  # a rule that everybody can read
-    return _in_ticks(shop, sign_up), np.maximum(_in_ticks(shop, order), shop.clock.ticks(age) if age else 0)
+    least = shop.clock.ticks(age) if age else 0
+    before, between = _ticks_of_waits(u, -np.log(u[:, 1]), hidden, time, float(shop.clock.tick_hours), least)
+    return before, between
 
 
-def _in_ticks(shop: Shop, hours: Array) -> Array:
-    return np.floor(hours / shop.clock.tick_hours).astype(np.int32)
+@nb.njit(cache=True)
+def _ticks_of_waits(u, exponential, hidden, time, tick_hours, least):  # type: ignore[no-untyped-def]
+    """Return the ticks before sign-ups, and from then to first orders, for the draws of :func:`waits`.
+
+    Parameters
+    ----------
+    u : float64 ndarray, shape (n, 3)
+        The first says when an account signs up, the last whether it orders at once though it hides its haste.
+    exponential : float64 ndarray, shape (n,)
+        Of the second, with mean one: the delay of the order.
+    hidden : bool ndarray, shape (n, facets)
+    time, tick_hours : float
+        Hours.
+    least : int
+        Ticks that an account must be old to order.
+    """
+    before, between = np.zeros(u.shape[0], np.int64), np.empty(u.shape[0], np.int64)
+    for a in range(u.shape[0]):
+        if hidden[a, _SIGN_UP]:
+            before[a] = int(np.floor(u[a, 0] * time / tick_hours))
+        mean = time if hidden[a, _FIRST_ORDER] and u[a, 2] > _AT_ONCE else _HASTE
+        between[a] = max(int(np.floor(exponential[a] * mean / tick_hours)), least)
+    return before, between
 
 
 def addresses(shop: Shop, ring: int, accounts: Array) -> Array:
     """Return an address for each new account that is as likely to be shared as anybody's: a random person's."""
-    like = draws.integers(shop.seed, Stream.HIDING, ring, shop.graph.persons, accounts, 1, 3)
-    address: Array = shop.people.address[like]
+    like = _drawn(np.uint32(shop.seed), ring, accounts, 1, _NEIGHBOUR)[:, 0] * shop.graph.persons
+    address: Array = shop.people.address[like.astype(np.int64)]
     return address
+
+
+@nb.njit(cache=True)
+def _drawn(seed, ring, accounts, occasion, which):  # type: ignore[no-untyped-def]
+    """Return uniforms about accounts of a ring, shape (accounts, which): several of those that an occasion has."""
+    u = np.empty((accounts.size, which.size))
+    for i in range(accounts.size):
+        for k in range(which.size):
+            u[i, k] = u01(
+                seed, _HIDING, np.uint32(ring), np.uint32(accounts[i]), np.uint32(occasion), np.uint32(which[k])
+            )
+    return u
 
 
 def baskets(shop: Shop, ring: int, accounts: Array, least: int, most: int, products: Array) -> tuple[Array, Array]:
@@ -148,15 +182,18 @@ def baskets(shop: Shop, ring: int, accounts: Array, least: int, most: int, produ
         Of the products whose price fits that many units, one is drawn in proportion to what was sold; where none fits,
         a unit less is tried. -1 and 0 where not even one unit of any fits.
     """
-    u = draws.uniform(shop.seed, Stream.HIDING, ring, accounts[:, None], 1, np.array([2, 5]))
+    u = _drawn(np.uint32(shop.seed), ring, accounts, 1, _BASKET)
     units = shop.demand.quantities(u[:, 1]).astype(np.int64)
-    product = _in_proportion(u[:, 0], units, shop.products.price, shop.products.sold, products, least, most)
+    product = _in_proportion(u, units, shop.products.price, shop.products.sold, products, least, most)
     return product, units
 
 
 @nb.njit(cache=True)
 def _in_proportion(u, units, price, sold, serves, least, most):  # type: ignore[no-untyped-def]
-    """Return a product for each, in proportion to sales among those whose price fits the units; these are changed."""
+    """Return a product for each, in proportion to sales among those whose price fits the units; these are changed.
+
+    The first column of ``u`` says which.
+    """
     product = np.full(units.size, NONE, np.int64)
     chances = np.empty(price.size)
     for number in range(units.max() if units.size else 0, 0, -1):
@@ -168,7 +205,7 @@ def _in_proportion(u, units, price, sold, serves, least, most):  # type: ignore[
         for i in range(units.size):
             if units[i] == number:
                 if total > 0:
-                    product[i] = np.searchsorted(chances, u[i] * total)
+                    product[i] = np.searchsorted(chances, u[i, 0] * total)
                 else:
                     units[i] = number - 1
     return product

@@ -7,16 +7,20 @@ always the same; plans name products by what anybody sees of them, and :class:`M
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from agents import hiding
 from agents.actions import ORDERS, Deed, Goods, Plan
 from agents.planner import Costs, Exploit, search
+from agents.prospects import Prospects
 from agents.rehearsal import Rehearsal
+from sim.offers import NONE
 from sim.scenario.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -106,6 +110,12 @@ class Play:
     worth: float
     buyers: int
 
+    @cached_property
+    def buys(self) -> Array:
+        """The product that each step buys, int64; -1: none."""
+        goods = [step.goods for step in self.exploit.plan.steps]
+        return np.array([NONE if one is None else self.product[one] for one in goods], np.int64)
+
 
 class Course(NamedTuple):
     """A plan, and the chance with which each facet of its accounts is disguised (:mod:`agents.hiding`)."""
@@ -129,23 +139,37 @@ class Market:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self._seen: list[Array] = []
+        self._seen = b"", b""  # prices, and of what there is stock
         self._found: tuple[Exploit, ...] = ()
         self._plays: list[Play] = []
+        self._members: dict[Goods, Array] = {}
+        self._prospects = Prospects([], shop.config.fraud)
 
     def plays(self) -> list[Play]:
         """Return what can be played now: no plan for whose goods there is no stock."""
+        self._look()
+        return self._plays
+
+    def prospects(self) -> Prospects:
+        """Return the courses that can be taken now: each play with each of the chances among which rings choose."""
+        self._look()
+        return self._prospects
+
+    def _look(self) -> None:
+        """Take note of rules, prices and stock, if any of them has changed."""
         shop = self.shop
         running = open_schemes(shop)
         leaked = tuple(index for index in running if shop.shocks.is_leaked(shop.schemes[index].name))
         found = playbook(shop.scenario, running, shop.seed, leaked)
-        seen = [shop.products.price, shop.products.stock > 0]
-        if found is not self._found or not all(map(np.array_equal, seen, self._seen)):
-            self._found, self._seen = found, [column.copy() for column in seen]
+        seen = shop.products.price.tobytes(), (shop.products.stock > 0).tobytes()
+        if found is not self._found or seen != self._seen:
+            self._found, self._seen = found, seen
             rows: dict[Goods, int] = {}
             plays = [self._play(exploit, rows) for exploit in found]
             self._plays = [play for play in plays if all(row >= 0 for row in play.product.values())]
-        return self._plays
+            chances = hiding.choices(shop.config.fraud)
+            courses = itertools.starmap(Course, itertools.product(self._plays, chances))
+            self._prospects = Prospects(list(courses), shop.config.fraud)
 
     def _play(self, exploit: Exploit, rows: dict[Goods, int]) -> Play:
         products, plan = self.shop.products, exploit.plan
@@ -164,9 +188,15 @@ class Market:
             sum(exploit.cash.values()), sum(exploit.discount.values()), worth, len(kept),
         )  # fmt: skip
 
+    def members_of(self, goods: Goods) -> Array:
+        """Return a mask of the products among which goods are, whether they are in stock or not."""
+        if goods not in self._members:
+            self._members[goods] = goods.members_of(self.shop.products)
+        return self._members[goods]
+
     def most_units(self) -> int:
         """Return how many units an order may have under the rules that run now."""
-        limits = [getattr(scheme.config, "units_per_order", None) for scheme in self.shop.schemes if scheme.is_open]
+        limits = [vars(scheme.config).get("units_per_order") for scheme in self.shop.schemes if scheme.is_open]
         return min((limit for limit in limits if limit is not None), default=NO_LIMIT)
 
 

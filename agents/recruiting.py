@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from agents import hiding
-from agents.actions import NOBODY, ORDERS, Deed, Plan
-from agents.errands import goods_for, timetable
+from agents.actions import Deed
+from agents.errands import goods_for, timetable, written_down
 from agents.hiding import Facet
+from agents.ring_tables import PRETENCES, in_turn, most_taken, room_on_devices
 from sim.core import draws
 from sim.core.draws import Stream
 
@@ -20,11 +22,14 @@ if TYPE_CHECKING:
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
+_OPEN, _INVITER = int(Deed.OPEN), int(Facet.INVITER)
+_NO_ROOTS = np.zeros(0, np.int64)
 
 
 def free_places(ring: Ring) -> Array:
     """Return own devices (rows), each as often as it is believed to take another account; emptiest first."""
-    return _in_turn(*_room(ring))
+    places: Array = in_turn(*_room(ring))
+    return places
 
 
 def count_free_places(ring: Ring) -> int:
@@ -34,15 +39,18 @@ def count_free_places(ring: Ring) -> int:
 
 def _room(ring: Ring) -> tuple[Array, Array, Array]:
     """Return own devices (rows), how many more accounts each is believed to take, and how many it holds."""
-    mine = np.flatnonzero(ring.devices.ring == ring.number)
-    held = ring.held()[mine]
-    return mine, np.clip(ring.devices.takes[mine] - held, 0, ring.config.batch), held
+    devices, accounts, shop = ring.devices, ring.accounts, ring.shop
+    room: tuple[Array, Array, Array] = room_on_devices(
+        ring.number, shop.clock.tick, ring.config.batch, devices.ring, devices.takes,
+        accounts.device, accounts.signs_up, accounts.person, shop.people.joined,
+    )  # fmt: skip
+    return room
 
 
 def places_of_a_new_device(ring: Ring) -> int:
     """Return how many accounts a bought device is believed to take: as many as the best of its own."""
-    takes = ring.devices.takes[ring.devices.ring == ring.number]
-    return max(1, int(takes.max()))
+    places: int = most_taken(ring.number, ring.devices.ring, ring.devices.takes)
+    return places
 
 
 def open_groups(ring: Ring, course: Course, count: int) -> None:
@@ -55,83 +63,91 @@ def open_groups(ring: Ring, course: Course, count: int) -> None:
     count : int
         Groups; as many of them are opened as its capacity allows.
     """
-    config, shop, play, tick = ring.config, ring.shop, course.play, ring.shop.clock.tick
-    plan, roots = play.exploit.plan, ring.roots(course.hidden)
-    is_new = _who_is_new(ring, plan, roots, count)
-    number = len(ring.accounts) + np.arange(is_new.sum())
-    row = np.empty(is_new.shape, np.int64)
-    row[is_new] = number
-    row[~is_new] = roots[: (~is_new).sum()]
-    slot = np.broadcast_to(np.arange(plan.accounts), is_new.shape)[is_new]
-    orders_something = np.isin(slot, [s.account for s in plan.steps if s.deed in ORDERS])
-    hidden = hiding.disguises(shop, ring.number, number, course.hidden, orders_something)
+    config, shop, accounts, play, tick = ring.config, ring.shop, ring.accounts, course.play, ring.shop.clock.tick
+    plan, known = play.exploit.plan, len(accounts)
+    roots = ring.roots(course.hidden) if plan.root_only_invites else _NO_ROOTS
+    row = _seated(count, plan.accounts, roots, known, config.capacity)
+    group, place = np.nonzero(row >= known)
+    number = known + np.arange(group.size)
+    hidden = hiding.disguises(shop, ring.number, number, course.hidden, plan.buyers[place])
     device = _devices_of(ring, hidden)
     ordinary = hiding.addresses(shop, ring.number, number)
     address = np.where(hidden[:, Facet.ADDRESS], ordinary, ring.devices.address[device])
     persons = shop.add_fakes(ring.number, number.size, shop.graph.persons + device, address, play.exploit.fraud)
-    before, between = (_laid_out(waits, is_new) for waits in hiding.waits(shop, ring.number, number, hidden))
-    due, signs_up, orders, over = timetable(plan, tick, is_new, before, between)
-    ring.accounts.append(
-        number.size, person=persons, device=device, hidden=hidden, signs_up=signs_up[is_new], orders=orders[is_new],
-        group=(len(ring.groups) + np.nonzero(is_new)[0]), serves=(slot == 0) & plan.root_only_invites,
-        looks_around=_chance_to_look_around(shop, persons),
+    before, between = hiding.waits(shop, ring.number, number, hidden)
+    due, signs_up, orders, over = timetable(*plan.columns, tick, known, row, before, between)
+    accounts.append(
+        number.size, person=persons, device=device, hidden=hidden, signs_up=signs_up, orders=orders,
+        group=len(ring.groups) + group, serves=(place == 0) & plan.root_only_invites,
+        looks_around=_chance_to_look_around(shop, persons, hidden),
     )  # fmt: skip
     ring.groups.append(
-        len(is_new),
-        course=ring.beliefs.number_of(course),
-        hidden=course.hidden,
-        root=row[:, 0],
-        bonus=play.bonus,
-        discount=play.discount,
-        over=over,
-    )
-    _note_inviters(ring, plan, roots, row, is_new)
-    _plan_errands(ring, plan, row, due, goods_for(ring, course, row), is_new)
+        len(row), course=ring.beliefs.number_of(course), hidden=course.hidden, root=row[:, 0], bonus=play.bonus,
+        discount=play.discount, over=over,
+    )  # fmt: skip
+    _note_inviters(*plan.columns, known, row, roots, accounts.hidden, accounts.inviter, accounts.invited)
+    product, units = goods_for(ring, course, row)
+    errands = written_down(*plan.columns, known, row, product, units, due, accounts.product)
+    ring.errands.append(errands.shape[1], **dict(zip(ring.errands, errands, strict=True)))
     ring.spent += number.size * config.account_cost + int(hidden.sum()) * config.hiding_cost
 
 
-def _chance_to_look_around(shop: Shop, persons: Array) -> Array:
-    """Return the chance that honest people drawn like fake accounts come in a tick."""
-    rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, shop.people.uid[persons]))
-    chance: Array = -np.expm1(-rate * shop.clock.days_a_tick)
+def _chance_to_look_around(shop: Shop, persons: Array, hidden: Array) -> Array:
+    """Return the chance that honest people drawn like fake accounts come in a tick; 0 for who does not pretend."""
+    chance = np.zeros(persons.size)
+    pretends = hidden[:, PRETENCES].any(axis=1)
+    if pretends.any():
+        uid = shop.people.uid[persons[pretends]]
+        rate = shop.demand.visit_rates(draws.uniform(shop.seed, Stream.RATE, uid))
+        chance[pretends] = -np.expm1(-rate * shop.clock.days_a_tick)
     return chance
 
 
-def _plan_errands(ring: Ring, plan: Plan, row: Array, due: Array, goods: tuple[Array, Array], is_new: Array) -> None:
-    """Write down who does which step when, (groups, steps), and what each account orders first."""
-    deed = np.array([step.deed for step in plan.steps])
-    product, units = goods
-    account, other = (row[:, [getattr(step, name) for step in plan.steps]] for name in ("account", "other"))
-    other[:, [step.other < 0 for step in plan.steps]] = NOBODY
-    to_do = (deed != Deed.OPEN) | is_new[:, [step.account for step in plan.steps]]
-    ring.errands.append(
-        int(to_do.sum()), account=account[to_do], deed=np.broadcast_to(deed, to_do.shape)[to_do],
-        other=other[to_do], product=product[to_do], units=units[to_do], due=due[to_do],
-    )  # fmt: skip
-    for at in reversed(np.flatnonzero((deed >= Deed.BUY) & (deed <= Deed.JOIN_TEAM)).tolist()):
-        ring.accounts.product[account[:, at]] = product[:, at]
+@nb.njit(cache=True)
+def _seated(groups, places, roots, known, capacity):  # type: ignore[no-untyped-def]
+    """Return the account (row) in each place of groups of a plan, as many groups as the ring's capacity allows.
 
-
-def _who_is_new(ring: Ring, plan: Plan, roots: Array, count: int) -> Array:
-    """Return which accounts of so many groups are to be opened, bool (groups, accounts); no more than capacity."""
-    is_new = np.ones((count, plan.accounts), bool)
-    if plan.root_only_invites:
-        is_new[: roots.size, 0] = False
-    fits: Array = np.cumsum(is_new.sum(axis=1)) <= ring.config.capacity - len(ring.accounts)
-    return np.asarray(is_new[fits])
+    Parameters
+    ----------
+    groups, places : int
+        A plan has a place for each of its accounts.
+    roots : int64 ndarray
+        Accounts that stand already, each of which can take the first place of a group.
+    known : int
+        Accounts that were opened before; new ones are numbered from here.
+    capacity : int
+    """
+    row = np.empty((groups, places), np.int64)
+    following = known
+    for g in range(groups):
+        if g < roots.size:
+            row[g, 0] = roots[g]
+        for place in range(int(g < roots.size), places):
+            row[g, place] = following
+            following += 1
+        if following > capacity:
+            return row[:g].copy()
+    return row
 
 
 def _devices_of(ring: Ring, hidden: Array) -> Array:
     """Return the device of each new account: its own where that is hidden, else a free place on a shared one."""
     alone = hidden[:, Facet.DEVICE]
-    free = free_places(ring)
-    if missing := max(0, int((~alone).sum()) - free.size):
+    own = int(np.count_nonzero(alone))
+    free, shared = free_places(ring), alone.size - own
+    if missing := max(0, shared - free.size):
         free = np.concatenate([free, _buy_shared_devices(ring, missing)])
-    bought = ring.devices.append(int(alone.sum()), ring=ring.number, address=ring.home, takes=1)
-    ring.spent += bought.size * ring.config.identity_cost
+    if own == 0:
+        return free[:shared]
     device = np.empty(alone.size, np.int64)
-    device[alone], device[~alone] = bought, free[: alone.size - bought.size]
+    device[alone], device[~alone] = _buy_own_devices(ring, own), free[:shared]
     return device
+
+
+def _buy_own_devices(ring: Ring, accounts: int) -> Array:
+    """Buy devices for an account each, at the ring's address; return them (rows)."""
+    ring.spent += accounts * ring.config.identity_cost
+    return ring.devices.append(accounts, ring=ring.number, address=ring.home, takes=1)
 
 
 def _buy_shared_devices(ring: Ring, accounts: int) -> Array:
@@ -144,29 +160,29 @@ def _buy_shared_devices(ring: Ring, accounts: int) -> Array:
     return np.repeat(bought, places)
 
 
-def _note_inviters(ring: Ring, plan: Plan, roots: Array, row: Array, is_new: Array) -> None:
-    """Note who invites whom: as planned, but for accounts that hide it behind another that serves."""
-    accounts = ring.accounts
-    for step in plan.steps:
-        if step.deed != Deed.OPEN or step.other < 0:
+@nb.njit(cache=True)
+def _note_inviters(deed, account, other, known, row, roots, hidden, inviter, invited):  # type: ignore[no-untyped-def]
+    """Note who invites whom: as planned, but for accounts that hide it behind another that serves.
+
+    Parameters
+    ----------
+    deed, account, other, known, row
+        See :func:`agents.errands.timetable`.
+    roots : int64 ndarray
+        Accounts that serve for the plan.
+    hidden, inviter, invited : ndarray, shape (accounts, ...)
+        Columns of :class:`agents.ring_tables.Accounts`; the last two are changed in place.
+    """
+    for at in range(deed.size):
+        if deed[at] != _OPEN or other[at] < 0:
             continue
-        who = row[is_new[:, step.account], step.account]
-        inviter = row[is_new[:, step.account], step.other]
-        spread = accounts.hidden[who, Facet.INVITER] & (roots.size > 0) & plan.root_only_invites
-        inviter[spread] = np.resize(roots, spread.sum()) if spread.any() else inviter[spread]
-        accounts.inviter[who] = inviter
-        np.add.at(accounts.invited, inviter, np.int32(1))
-
-
-def _laid_out(values: Array, is_new: Array) -> Array:
-    """Return values of new accounts as a matrix of all accounts of groups; 0 for the others."""
-    matrix = np.zeros(is_new.shape, values.dtype)
-    matrix[is_new] = values
-    return matrix
-
-
-def _in_turn(rows: Array, free: Array, held: Array) -> Array:
-    """Return each row as often as it has places free; those that hold least come first, one place after the other."""
-    row, place = np.repeat(np.arange(rows.size), free), np.arange(free.sum()) - np.repeat(np.cumsum(free) - free, free)
-    turn: Array = rows[row[np.argsort(place + held[row], kind="stable")]]
-    return turn
+        spread = 0
+        for g in range(row.shape[0]):
+            who, by = row[g, account[at]], row[g, other[at]]
+            if who < known:
+                continue
+            if hidden[who, _INVITER] and roots.size > 0:
+                by = roots[spread % roots.size]
+                spread += 1
+            inviter[who] = by
+            invited[by] += 1

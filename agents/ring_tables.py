@@ -15,6 +15,7 @@ from sim.people import NEVER
 _HIDING = np.uint32(Stream.HIDING)
 _WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
 _REFUNDED = np.int8(OrderStatus.REFUNDED)
+PRETENCES = [Facet.WARM_UP, Facet.AFTER_LIFE]  # before the order, and afterwards
 _LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 
 
@@ -43,7 +44,21 @@ class Accounts(Table):
     asked: Column = column(np.bool_)  # whether beliefs know if it was let in
     orders: Column = column(np.int32)  # tick of the first order, or of the sign-up if there is none
     hidden: Column = column(np.bool_, width=len(Facet))
-    looks_around: Column = column(np.float64)  # chance that an honest person drawn like it comes in a tick
+    looks_around: Column = column(
+        np.float64
+    )  # chance that it comes in a tick if it pretends: of an honest person drawn like it
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._any_pretends = False
+        self._read = 0
+
+    def any_pretends(self) -> bool:
+        """Whether any of them pretends to be interested, and so looks around before its order or afterwards."""
+        if self._read < self._length:
+            self._any_pretends |= bool(self.hidden[self._read :, PRETENCES].any())
+            self._read = self._length
+        return self._any_pretends
 
 
 class Groups(Table):
@@ -94,6 +109,177 @@ def whose_turn(seed, tick, due, account, person, product, orders, hidden, looks_
             visitors[v] = person[a]
             v += 1
     return now[:n].copy(), visitors[:v].copy()
+
+
+@nb.njit(cache=True)
+def carried(devices, tick, device, signs_up, person, joined):  # type: ignore[no-untyped-def]
+    """Return how many accounts of a ring each device carries, or is to carry.
+
+    Parameters
+    ----------
+    devices : int
+        Of all rings.
+    tick : int
+    device, signs_up, person : int32 ndarray, shape (accounts,)
+        Columns of :class:`Accounts`.
+    joined : int32 ndarray
+        Of :class:`sim.people.People`.
+    """
+    held = np.zeros(devices, np.int64)
+    for a in range(person.size):
+        if signs_up[a] >= tick or joined[person[a]] > NEVER:
+            held[device[a]] += 1
+    return held
+
+
+@nb.njit(cache=True)
+def room_on_devices(ring, tick, most, owner, takes, device, signs_up, person, joined):  # type: ignore[no-untyped-def]
+    """Return a ring's devices (rows), how many more accounts each is believed to take, and how many it holds.
+
+    Parameters
+    ----------
+    ring, tick : int
+    most : int
+        Accounts beyond which it does not matter whether there is room for more.
+    owner, takes : int32 ndarray
+        Columns of :class:`Devices`.
+    device ... joined : ndarray
+        See :func:`carried`.
+    """
+    rows = np.flatnonzero(owner == ring)
+    held = carried(owner.size, tick, device, signs_up, person, joined)[rows]
+    return rows, np.minimum(np.maximum(takes[rows] - held, 0), most), held
+
+
+@nb.njit(cache=True)
+def most_taken(ring, owner, takes):  # type: ignore[no-untyped-def]
+    """Return how many accounts that device of a ring is believed to take which takes most, at least one.
+
+    Parameters
+    ----------
+    ring : int
+    owner, takes : int32 ndarray
+        Columns of :class:`Devices`.
+    """
+    most = 1
+    for row in range(owner.size):
+        if owner[row] == ring:
+            most = max(most, takes[row])
+    return most
+
+
+@nb.njit(cache=True)
+def in_turn(rows, free, held):  # type: ignore[no-untyped-def]
+    """Return each row as often as it has places free; those that hold least come first, one place after the other."""
+    turn = np.empty(free.sum(), np.int64)
+    n = level = 0
+    while n < turn.size:
+        for r in range(rows.size):
+            if held[r] <= level < held[r] + free[r]:
+                turn[n] = rows[r]
+                n += 1
+        level += 1
+    return turn
+
+
+@nb.njit(cache=True)
+def inviters(chance, serves, group, person, hidden, joined):  # type: ignore[no-untyped-def]
+    """Return the accounts (rows) that can invite for further groups and disguise their facets with some chance.
+
+    Parameters
+    ----------
+    chance : float
+    serves, group, person : ndarray, shape (accounts,)
+        Columns of :class:`Accounts`.
+    hidden : float64 ndarray, shape (groups,)
+        Of :class:`Groups`.
+    joined : int32 ndarray
+        Of :class:`sim.people.People`.
+    """
+    rows = np.empty(person.size, np.int64)
+    n = 0
+    for a in range(person.size):
+        if serves[a] and hidden[group[a]] == chance and joined[person[a]] > NEVER:
+            rows[n] = a
+            n += 1
+    return rows[:n].copy()
+
+
+@nb.njit(cache=True)
+def have_inviters(chances, serves, group, person, hidden, joined):  # type: ignore[no-untyped-def]
+    """Return for which of some chances there are any :func:`inviters`, bool."""
+    have = np.zeros(chances.size, np.bool_)
+    for a in range(person.size):
+        if serves[a] and joined[person[a]] > NEVER:
+            have |= chances == hidden[group[a]]
+    return have
+
+
+@nb.njit(cache=True)
+def newly_asked(tick, asked, signs_up):  # type: ignore[no-untyped-def]
+    """Return the accounts (rows) of which it can be asked for the first time if they were let in, and note that.
+
+    Parameters
+    ----------
+    tick : int
+    asked, signs_up : ndarray, shape (accounts,)
+        Columns of :class:`Accounts`; ``asked`` is changed in place.
+    """
+    rows = np.flatnonzero(~asked & (signs_up < tick))
+    asked[rows] = True
+    return rows
+
+
+@nb.njit(cache=True)
+def judgeable(tick, received, over, judged, had, group, person, joined, told):  # type: ignore[no-untyped-def]
+    """Return the groups (rows) that teach something now, and the part of every group that did as it was to.
+
+    Those teach that are over for the first time, and those from which something was taken back; what trickles in does
+    not. The part is of those who were let in and could pay: what others lost tells nothing of hiding.
+
+    Parameters
+    ----------
+    tick : int
+    received : float64 ndarray, shape (groups,)
+    over, judged, had : ndarray, shape (groups,)
+        Columns of :class:`Groups`.
+    group, person : int32 ndarray, shape (accounts,)
+        Columns of :class:`Accounts`.
+    joined : int32 ndarray
+        Of :class:`sim.people.People`.
+    told : bool ndarray, shape (accounts,)
+        Who was told to pay otherwise.
+    """
+    teaches = np.where(judged, received < had, over <= tick)
+    size, inside = np.zeros(over.size, np.int64), np.zeros(over.size)
+    for a in range(person.size):
+        size[group[a]] += 1
+        inside[group[a]] += joined[person[a]] > NEVER and not told[a]
+    return np.flatnonzero(teaches), inside / np.maximum(size, 1)
+
+
+@nb.njit(cache=True)
+def orders_of(ring, first, ring_of, buyer, start):  # type: ignore[no-untyped-def]
+    """Return the rows of the order book, from ``start`` on, that are a ring's orders.
+
+    Parameters
+    ----------
+    ring : int
+    first : int
+        Person before whom nobody is of a ring.
+    ring_of : int16 ndarray
+        Of :class:`sim.people.People`.
+    buyer : int32 ndarray
+        Of :class:`sim.orders.OrderBook`.
+    start : int
+    """
+    rows = np.empty(buyer.size - start, np.int64)
+    n = 0
+    for row in range(start, buyer.size):
+        if buyer[row] >= first and ring_of[buyer[row]] == ring:
+            rows[n] = row
+            n += 1
+    return rows[:n].copy()
 
 
 @nb.njit(cache=True)

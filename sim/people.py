@@ -184,18 +184,26 @@ def draw_traits(
     people: People, rows: Array, config: PeopleConfig, sharing: SharingConfig, demand: Demand, seed: int
 ) -> None:
     """Draw the traits of the given rows from their uids; tastes, devices and addresses are set by the caller."""
+    draw_traits_of_accounts(people, rows, config, sharing, seed)
+    uid = people.uid[rows]
+    people.conformity[rows] = lognormal(seed, Stream.TRAIT, uid, config.conformity, 1)
+    people.hassle[rows] = lognormal(seed, Stream.TRAIT, uid, config.hassle, 3)
+    people.deal_prone[rows] = draws.uniform(seed, Stream.TRAIT, uid, k=6) < config.deal_proneness.share
+    people.visit_rate[rows] = demand.visit_rates(draws.uniform(seed, Stream.RATE, uid))
+    people.dropout[rows] = demand.dropout_chances(draws.uniform(seed, Stream.DROPOUT, uid, k=1))
+
+
+def draw_traits_of_accounts(
+    people: People, rows: Array, config: PeopleConfig, sharing: SharingConfig, seed: int
+) -> None:
+    """Draw those traits that accounts have as well which only do what their owner sends them for."""
     uid = people.uid[rows]
     people.price_sensitivity[rows] = lognormal(seed, Stream.TRAIT, uid, config.price_sensitivity, 0)
-    people.conformity[rows] = lognormal(seed, Stream.TRAIT, uid, config.conformity, 1)
     people.trust[rows] = np.minimum(1.0, lognormal(seed, Stream.TRAIT, uid, config.trust, 2))
-    people.hassle[rows] = lognormal(seed, Stream.TRAIT, uid, config.hassle, 3)
     people.social_cost[rows] = lognormal(seed, Stream.TRAIT, uid, sharing.social_cost, 4)
     sigma = sharing.activity_sigma
     people.activity[rows] = np.exp(sigma * draws.normal(seed, Stream.TRAIT, uid, k=5) - sigma**2 / 2)
     people.threshold[rows] = draws.uniform(seed, Stream.THRESHOLD, uid)
-    people.deal_prone[rows] = draws.uniform(seed, Stream.TRAIT, uid, k=6) < config.deal_proneness.share
-    people.visit_rate[rows] = demand.visit_rates(draws.uniform(seed, Stream.RATE, uid))
-    people.dropout[rows] = demand.dropout_chances(draws.uniform(seed, Stream.DROPOUT, uid, k=1))
 
 
 def list_price_chances(deal_prone: Array, config: DealProneness, conversion: float) -> Array:

@@ -52,7 +52,7 @@ from sim.offers import (
 )
 from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus, undo
-from sim.people import FAKE_UID, SECOND_UID, Person, Status, draw_traits
+from sim.people import FAKE_UID, SECOND_UID, Person, Status, draw_traits_of_accounts
 from sim.recommend import create as create_recommender
 from sim.record import Recorder
 from sim.risk import RiskControl
@@ -423,11 +423,9 @@ class Shop(mesa.Model):
             uid.size, uid=uid.astype(np.uint32), fake=True, fraud=fraud, ring=ring, device=device, address=address,
             payment=payment,
         )  # fmt: skip
-        draw_traits(people, rows, self.config.people, self.config.sharing, self.demand, self.seed)
-        people.visit_rate[rows] = people.talk_rate[rows] = people.dropout[rows] = 0
+        draw_traits_of_accounts(people, rows, self.config.people, self.config.sharing, self.seed)
         people.intercept[rows] = BUYS_FOR_CERTAIN
         people.credible[rows] = 1.0 if ring == NONE else self.config.fraud.skill
-        people.conformity[rows] = people.hassle[rows] = people.deal_prone[rows] = 0
         return rows
 
     # What comes out.

@@ -12,7 +12,9 @@ import simpy
 from pydantic import BaseModel
 from scipy import sparse
 
+from agents.errands import Errands
 from agents.playbooks import Market
+from agents.ring_tables import Accounts
 from sim import Graph, Scenario
 from sim.core.table import Table
 from sim.demand import Demand
@@ -29,7 +31,9 @@ MACHINERY = {
     Recommender: {"als"},
     TeamBook: {"_index"},
     Detector: {"_forest", "_boosting", "_middle", "_weight", "_isolated", "_suspected", "_honest"},  # learnt again
-    Market: {"_seen", "_found", "_plays"},
+    Market: {"_seen", "_found", "_plays", "_prospects", "_members"},
+    Errands: {"_moments", "_read"},
+    Accounts: {"_any_pretends", "_read"},
     Demand: {"extra_units"},
 }
 ATOMS = (type(None), bool, int, float, complex, str, bytes, range, slice, np.generic, np.dtype)

@@ -218,6 +218,15 @@ def _uniform_of_pairs(seed, stream, subject, obj, tick, k):  # type: ignore[no-u
     return result
 
 
+@nb.njit([nb.float64[::1](_NUMBER, _NUMBER, _LIST, _NUMBER, _NUMBER, _NUMBER)], cache=True)
+def _normal_of_subjects(seed, stream, subject, obj, tick, k):  # type: ignore[no-untyped-def]
+    result = np.empty(subject.size)
+    for i in range(subject.size):
+        w = philox(seed, stream, subject[i], obj, tick, k)
+        result[i] = normal_pair_first(w[0], w[1])
+    return result
+
+
 def uniform(seed: int, stream: int, subject: Any, obj: Any = 0, tick: Any = 0, k: Any = 0) -> npt.NDArray[np.float64]:
     """Return uniforms on (0, 1), one for each address (see :func:`words`).
 
@@ -246,8 +255,13 @@ def _is_list(x: Any) -> bool:
 
 
 def normal(seed: int, stream: int, subject: Any, obj: Any = 0, tick: Any = 0, k: Any = 0) -> npt.NDArray[np.float64]:
-    """Return standard normals, one for each address (Box & Muller 1958; see :func:`words`)."""
-    result: npt.NDArray[np.float64] = _normal(seed, int(stream), subject, obj, tick, k)
+    """Return standard normals, one for each address (Box & Muller 1958; see :func:`words` and :func:`uniform`)."""
+    result: npt.NDArray[np.float64]
+    if _is_list(subject) and isinstance(obj, int) and isinstance(tick, int) and isinstance(k, int):
+        subjects = np.ascontiguousarray(_counter(subject))
+        result = _normal_of_subjects(seed, int(stream), subjects, obj & _WORD, tick & _WORD, k & _WORD)
+        return result
+    result = _normal(seed, int(stream), subject, obj, tick, k)
     return result
 
 
