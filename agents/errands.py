@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +61,9 @@ class Errands(Table):
         return np.delete(rows, lost), np.delete(team, lost)
 
 
-def timetable(plan: Plan, now: int, is_new: Array, before: Array, between: Array) -> tuple[Array, Array, Array, Array]:
+def timetable(
+    plan: Plan, now: int, is_new: Array, before: Array, between: Array, ticks_a_day: float = 1.0
+) -> tuple[Array, Array, Array, Array]:
     """Return when groups of accounts do the steps of a plan.
 
     Parameters
@@ -72,6 +75,8 @@ def timetable(plan: Plan, now: int, is_new: Array, before: Array, between: Array
         Whether an account is still to be opened.
     before, between : int ndarray, shape (groups, accounts)
         Ticks that each account waits before it signs up, and from then to its first order.
+    ticks_a_day : float
+        For the days that an account waits before it orders.
 
     Returns
     -------
@@ -91,6 +96,9 @@ def timetable(plan: Plan, now: int, is_new: Array, before: Array, between: Array
     ready = last + 0  # when each account may order first
     acted = ~is_new
     signs_up = last + 0
+    waits = np.zeros(plan.accounts, np.int64)
+    for step in plan.steps:
+        waits[step.account] = max(waits[step.account], math.ceil(step.after * ticks_a_day))
     orders = np.full(is_new.shape, -1, np.int64)
     for at, step in enumerate(plan.steps):
         who = step.account
@@ -99,10 +107,9 @@ def timetable(plan: Plan, now: int, is_new: Array, before: Array, between: Array
             if step.other >= 0:
                 moment = np.maximum(moment, last[:, step.other] + 1)
             signs_up[:, who] = np.where(is_new[:, who], moment, now - 1)
-            ready[:, who] = signs_up[:, who] + between[:, who]
+            ready[:, who] = signs_up[:, who] + np.maximum(between[:, who], waits[who])
         elif step.deed == Deed.OPEN_TEAM:
-            team = [who, *(s.account for s in plan.steps if s.deed == Deed.JOIN_TEAM and s.other == who)]
-            moment = np.maximum(ready[:, team].max(axis=1), last.max(axis=1) + 1)
+            moment = np.maximum(ready[:, [s.account for s in plan.team_at(at)]].max(axis=1), last.max(axis=1) + 1)
         else:
             moment = np.maximum(ready[:, who], last[:, who] + acted[:, who])
             if step.deed == Deed.JOIN_TEAM:
@@ -132,14 +139,14 @@ def goods_for(ring: Ring, course: Course, row: Array) -> tuple[Array, Array]:
         if step.goods is None:
             continue
         who, best = row[:, step.account], play.product[step.goods]
-        least = int(products.price[best])
+        least = int(products.price[best]) * step.units
         serves = step.goods.members_of(products) & (products.stock > 0)
         taken, number = hiding.baskets(ring.shop, ring.number, who, least, int(least + slack), serves)
         plain = ~ring.accounts.hidden[who, Facet.CHOICE] | (taken < 0)
-        taken[plain], number[plain] = best, 1
+        taken[plain], number[plain] = best, step.units
         if step.deed == Deed.JOIN_TEAM:
             taken = opened[step.other]
             needed, afforded = -(-least // products.price[taken]), int(least + slack) // products.price[taken]
-            number = np.maximum(np.minimum(number, afforded), needed)
+            number = np.maximum(np.minimum(np.where(plain, 0, number), afforded), needed)
         opened[step.account], product[:, at], units[:, at] = taken, taken, number
     return product, np.minimum(units, ring.market.most_units())

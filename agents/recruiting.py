@@ -70,7 +70,7 @@ def open_groups(ring: Ring, course: Course, count: int) -> None:
     address = np.where(hidden[:, Facet.ADDRESS], ordinary, ring.devices.address[device])
     persons = shop.add_fakes(ring.number, number.size, shop.graph.persons + device, address, play.exploit.fraud)
     before, between = (_laid_out(waits, is_new) for waits in hiding.waits(shop, ring.number, number, hidden))
-    due, signs_up, orders, over = timetable(plan, tick, is_new, before, between)
+    due, signs_up, orders, over = timetable(plan, tick, is_new, before, between, 1 / shop.clock.days_a_tick)
     ring.accounts.append(
         number.size, person=persons, device=device, hidden=hidden, signs_up=signs_up[is_new], orders=orders[is_new],
         group=(len(ring.groups) + np.nonzero(is_new)[0]), serves=(slot == 0) & plan.root_only_invites,

@@ -71,6 +71,7 @@ class _Cast:
     account: Array
     other: Array
     product: Array
+    units: Array
 
 
 class Rehearsal:
@@ -100,7 +101,7 @@ class Rehearsal:
     ) -> None:
         chosen = range(len(scenario.config.schemes)) if schemes is None else sorted(schemes)
         self.scenario = _sandbox(scenario, list(chosen), leaked)
-        self.seed = seed
+        self.seed, self.gap = seed, 0
         self._stage = self._open()
         self.names: list[str] = list(self._stage.ledger.schemes)
         self.products = self._stage.products
@@ -127,7 +128,7 @@ class Rehearsal:
 
     def _cast(self, plans: Sequence[Plan], copies: int) -> _Cast:
         owner: list[int] = []
-        steps: list[tuple[int, int, int, int, int]] = []
+        steps: list[tuple[int, int, int, int, int, int]] = []
         rows: dict[Goods | None, int] = {None: NONE}
         for number, plan in enumerate(plans):
             for step in plan.steps:
@@ -138,10 +139,10 @@ class Rehearsal:
                 owner += [number] * plan.accounts
                 steps += [
                     (stage, step.deed, base + step.account, base + step.other if step.other >= 0 else NOBODY,
-                     rows[step.goods])
+                     rows[step.goods], step.units)
                     for stage, step in zip(plan.stages, plan.steps, strict=True)
                 ]  # fmt: skip
-        flat = np.array(steps, np.int64).reshape(-1, 5).T
+        flat = np.array(steps, np.int64).reshape(-1, 6).T
         return _Cast(np.array(owner, np.int64), *flat)
 
 
@@ -160,7 +161,7 @@ def _perform(shop: Shop, cast: _Cast, first: int) -> None:
         order = bought[cast.other[buys[joins]]]
         team[joins] = np.where(order >= 0, shop.book.team[order], NONE)
         buys, team = np.delete(buys, joins[team[joins] < 0]), np.delete(team, joins[team[joins] < 0])
-        shop.queue_visits(first + cast.account[buys], cast.product[buys], team)
+        shop.queue_visits(first + cast.account[buys], cast.product[buys], team, cast.units[buys])
         back = bought[cast.account[now & (cast.deed == Deed.RETURN)]]
         shop.book.will_return[back[back >= 0]] = True
         known = len(shop.book)
