@@ -37,8 +37,8 @@ def baskets_in_view(rehearsal: Rehearsal) -> tuple[list[Basket], list[Basket]]:
     """Return baskets at which something may change: those that the rules name, and others over the range of prices.
 
     An amount A and a share s in view make A / s and A / (1 - s) worth a try besides A: prices of which the share is the
-    amount, and of which it leaves the amount over. An amount that no single product comes near is reached by several
-    units of one.
+    amount, and of which it leaves the amount over. An amount that no single product comes near, and one of which a
+    share that the same scheme sets is the amount, as a cap is of a price, is reached by several units.
     """
     products, sections = rehearsal.products, rehearsal.scenario.config.schemes
     limits = [getattr(section, "units_per_order", None) for section in sections]
@@ -48,11 +48,12 @@ def baskets_in_view(rehearsal: Rehearsal) -> tuple[list[Basket], list[Basket]]:
     for section in sections:
         amounts = sorted({int(a) for a in _values(section, "money in yuan", leave_out=("budget",)) if a > 0})
         levels = sorted({math.ceil(a / s) for a in amounts for s in (*shares, *(1 - s for s in shares))})
+        own = sorted({math.ceil(a / s) for a in amounts for s in _values(section, "share", True) if 0 < s < 1})
         for field, members in [("", ()), *_singled_out(section)]:
             named += [Basket(Goods(level, field, members)) for level in (0, *amounts, DEAREST)]
             named += _of_several_units(products, Goods(0, field, members), amounts, most)
             derived += [Basket(Goods(level, field, members)) for level in levels]
-            derived += _of_several_units(products, Goods(0, field, members), levels, most)
+            derived += _of_several_units(products, Goods(0, field, members), own, most)
     derived += [Basket(Goods(int(price))) for price in np.quantile(products.price, _QUANTILES, method="higher")]
     rows: dict[tuple[int, int], Basket] = {}
     for one in (*named, *derived):
@@ -81,10 +82,11 @@ def _of_several_units(products: Products, among: Goods, amounts: Sequence[int], 
 
 
 def waits_in_view(rehearsal: Rehearsal) -> list[int]:
-    """Return how many days it may help to wait: the durations that the rules set, and until later schemes run."""
+    """Return how many days it may help to wait: the durations that the rules set, or until later schemes run."""
+    if rehearsal.gap:
+        return [rehearsal.gap]
     hours = {h for section in rehearsal.scenario.config.schemes for h in _values(section, "duration", True, _DATES)}
-    days = {math.ceil(h / HOURS_A_DAY) for h in hours} | {rehearsal.gap}
-    return sorted(day for day in days if 1 < day <= LONGEST_WAIT)
+    return sorted({day for h in hours if 1 < (day := math.ceil(h / HOURS_A_DAY)) <= LONGEST_WAIT})
 
 
 def _values(section: BaseModel, unit: str, only_set: bool = False, leave_out: Sequence[str] = ()) -> Iterator[float]:
@@ -129,7 +131,7 @@ def sizes_in_view(rehearsal: Rehearsal, most: int) -> list[int]:
 
 
 def openings(
-    named: Sequence[Basket], derived: Sequence[Basket], sizes: Sequence[int], waits: Sequence[int], many_teams: bool
+    named: Sequence[Basket], derived: Sequence[Basket], sizes: Sequence[int], waits: Sequence[int], thorough: bool
 ) -> Iterator[Plan]:
     """Yield the plans that a search begins with: alone, a star, a chain, a team, with each basket.
 
@@ -140,7 +142,7 @@ def openings(
     for size in sizes:
         yield plan_of(_opened(star(size)))
     for one in (*named, *derived):
-        for bought in _purchases(one, sizes, many_teams):
+        for bought in _purchases(one, sizes, thorough):
             yield plan_of(bought)
             if one in named:
                 yield plan_of([*bought, *(Step(Deed.RETURN, s.account) for s in bought if s.deed in ORDERS)])
@@ -170,7 +172,7 @@ def _opened(inviters: Sequence[int]) -> list[Step]:
     return [Step(Deed.OPEN, account, inviter) for account, inviter in enumerate(inviters)]
 
 
-def _purchases(one: Basket, sizes: Sequence[int], many_teams: bool) -> Iterator[list[Step]]:
+def _purchases(one: Basket, sizes: Sequence[int], thorough: bool) -> Iterator[list[Step]]:
     buy = [Step(Deed.BUY, account, NOBODY, *one) for account in range(max(sizes, default=1))]
     yield [*_opened([NOBODY]), buy[0]]
     for size in sizes:
@@ -180,7 +182,7 @@ def _purchases(one: Basket, sizes: Sequence[int], many_teams: bool) -> Iterator[
         if size > 2:
             yield [*line, buy[size - 1]]
             yield [*line, *buy[1:size]]
-        for places in sizes if many_teams else [size]:
+        for places in sizes if thorough else [size]:
             if size % places == 0:
                 teams = _teams(one, size, places)
                 yield [*hub, *teams]

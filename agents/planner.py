@@ -31,6 +31,7 @@ PATIENCE = 2  # rounds without anything better after which a search ends
 BEAM = 16  # plans that are varied in a round
 COPIES = 8  # groups that play each finalist, for the mean of their luck
 FINALISTS = 24
+LEANEST = 4  # plans that pay best for each yuan laid out, besides
 REPETITIONS = 8  # plans that go on with the same accounts, besides the finalists
 _GAIN = 0.5  # fen an account: less is no better, only longer
 
@@ -47,17 +48,25 @@ class Costs:
         For an order that is placed, or sent back, by hand.
     resale : float
         Share of the list price that goods bring.
+    device : float
+        The part of a device in the price of an account.
     """
 
     account: float
     action: float
     resale: float
+    device: float = 0.0
 
     @classmethod
     def of(cls, fraud: FraudConfig, accounts_per_device: int | None = None) -> Costs:
         """Return the scenario's costs; where the shop limits accounts on a device, devices are bought."""
         device = fraud.device_cost / accounts_per_device if accounts_per_device else 0.0
-        return cls(fraud.account_cost + device, fraud.action_cost, fraud.resale)
+        return cls(fraud.account_cost + device, fraud.action_cost, fraud.resale, device)
+
+    @property
+    def on_own_devices(self) -> Costs:
+        """The same where devices are there anyway."""
+        return replace(self, account=self.account - self.device, device=0.0)
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ class Exploit:
 
 
 def search(
-    rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bool = False, many_teams: bool = False
+    rehearsal: Rehearsal, costs: Costs, accounts: int = 6, *, by_plan: bool = False, thorough: bool = False
 ) -> list[Exploit]:
     """Return the best plans of every sort that were found, the best first.
 
@@ -143,8 +152,9 @@ def search(
         That a plan uses at most, at least 1.
     by_plan : bool
         Whether the profit of a plan counts as a whole, as where it can be played only once; else an account's.
-    many_teams : bool
-        Whether plans of several teams, and what pays repeated below its last account, are tried from the start.
+    thorough : bool
+        Whether plans of several teams, and what pays repeated below its last account, are tried from the start, and
+        what brings most for its cost or for each yuan laid out is returned besides.
 
     Returns
     -------
@@ -161,7 +171,7 @@ def search(
         outlay = sum(step.units * price[step.goods] for step in plan.steps if step.goods is not None)
         return -round(value / _GAIN), plan.accounts, len(plan.steps), plan.invitations, outlay
 
-    fresh = _within(openings(named, derived, sizes_in_view(rehearsal, accounts), waits, many_teams), accounts)
+    fresh = _within(openings(named, derived, sizes_in_view(rehearsal, accounts), waits, thorough), accounts)
     best, waited = math.inf, 0
     for _ in range(ROUNDS):
         plans = [plan for plan in dict.fromkeys(fresh) if plan not in known]
@@ -173,13 +183,23 @@ def search(
         best = worth(ranked[0])[0]
         beam = _best_of_every_sort(ranked, BEAM)
         fresh = _within(
-            (varied for exploit in beam for varied in variations(exploit.plan, baskets, waits, many_teams)), accounts
+            (varied for exploit in beam for varied in variations(exploit.plan, baskets, waits, thorough)), accounts
         )
-    leading = _best_of_every_sort(sorted(known.values(), key=worth), FINALISTS)
+    ranked = sorted(known.values(), key=worth)
+    leading = _leading(ranked) if thorough else _best_of_every_sort(ranked, FINALISTS)
     finalists = [e.plan for e in (*leading, *_repetitions(rehearsal, leading, costs, worth))]
     found = _exploits(rehearsal, finalists, costs, COPIES)
     dearer = _exploits(rehearsal, [_with_dearer_goods(plan, price) for plan in finalists], costs, COPIES)
     return sorted(map(_with_income_on_top, found, dearer), key=worth)
+
+
+def _leading(ranked: Sequence[Exploit]) -> list[Exploit]:
+    """Return the best of every sort, what brings most for its cost, and what pays best for each yuan laid out."""
+    leading = _best_of_every_sort(ranked, FINALISTS)
+    paying = sorted((e for e in ranked if e.profit > 0 and e.outlay > 0), key=lambda e: -e.per_outlay)
+    earning = sorted((e for e in ranked if e.income > 0), key=lambda e: -e.per_cost)
+    more = {e.plan: e for e in (*earning[:1], *paying[:LEANEST])}
+    return [*leading, *(e for plan, e in more.items() if all(plan != other.plan for other in leading))]
 
 
 def _repetitions(

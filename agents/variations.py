@@ -12,7 +12,7 @@ MOST_STEPS = 24
 ORDERS_AN_ACCOUNT = 2  # until a plan is repeated as a whole
 
 
-def variations(plan: Plan, baskets: Sequence[Basket], waits: Sequence[int], many_teams: bool) -> Iterator[Plan]:
+def variations(plan: Plan, baskets: Sequence[Basket], waits: Sequence[int], thorough: bool) -> Iterator[Plan]:
     """Yield the plans that are a step or two away.
 
     Parameters
@@ -22,7 +22,7 @@ def variations(plan: Plan, baskets: Sequence[Basket], waits: Sequence[int], many
         That may be bought instead.
     waits : sequence of int
         Days that accounts may wait before they order.
-    many_teams : bool
+    thorough : bool
         Whether the same is tried with twice as many accounts.
     """
     steps, last = plan.steps, plan.accounts - 1
@@ -32,7 +32,7 @@ def variations(plan: Plan, baskets: Sequence[Basket], waits: Sequence[int], many
     yield from map(plan_of, _with_more_orders(steps, last, used or baskets[:1]))
     yield from (plan_of(waited(steps, days)) for days in (0, *waits) if used)
     yield from map(plan_of, _without_something(steps, last))
-    if many_teams:
+    if thorough:
         yield plan_of(_twice(steps, last))
 
 
