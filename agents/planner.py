@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.actions import Goods, Plan
-from agents.openings import baskets_in_view, openings, sizes_in_view, waits_in_view
+from agents.openings import MOST_UNITS, baskets_in_view, openings, sizes_in_view, waits_in_view
 from agents.variations import MOST_STEPS, repeated, variations
 from sim.labels import Fraud
 
@@ -32,6 +32,8 @@ BEAM = 16  # plans that are varied in a round
 COPIES = 8  # groups that play each finalist, for the mean of their luck
 FINALISTS = 24
 LEANEST = 4  # plans that pay best for each yuan laid out, besides
+BULK = (3, 10, 30, MOST_UNITS)  # units an order where nothing pays with fewer
+WORTHWHILE = 0.1  # profit over cost
 REPETITIONS = 8  # plans that go on with the same accounts, besides the finalists
 _GAIN = 0.5  # fen an account: less is no better, only longer
 
@@ -187,7 +189,10 @@ def search(
         )
     ranked = sorted(known.values(), key=worth)
     leading = _leading(ranked) if thorough else _best_of_every_sort(ranked, FINALISTS)
-    finalists = [e.plan for e in (*leading, *_repetitions(rehearsal, leading, costs, worth))]
+    chosen = [*leading, *_repetitions(rehearsal, leading, costs, worth)]
+    if not any(exploit.pays(WORTHWHILE) for exploit in chosen):
+        chosen += _in_bulk(rehearsal, leading, costs)
+    finalists = [exploit.plan for exploit in chosen]
     found = _exploits(rehearsal, finalists, costs, COPIES)
     dearer = _exploits(rehearsal, [_with_dearer_goods(plan, price) for plan in finalists], costs, COPIES)
     return sorted(map(_with_income_on_top, found, dearer), key=worth)
@@ -213,6 +218,16 @@ def _repetitions(
         if worth(exploit)[0] < worth(base[exploit.plan])[0]:
             better.setdefault(base[exploit.plan].plan, exploit)
     return list(better.values())[:REPETITIONS]
+
+
+def _in_bulk(rehearsal: Rehearsal, leading: Sequence[Exploit], costs: Costs) -> list[Exploit]:
+    """Return plans that pay with more units an order, no more of them than that takes."""
+    for units in BULK:
+        steps = [[s._replace(units=units) if s.goods else s for s in e.plan.steps] for e in leading]
+        found = _exploits(rehearsal, [Plan(tuple(one)) for one in steps], costs)
+        if paying := [exploit for exploit in found if exploit.pays(WORTHWHILE)]:
+            return paying
+    return []
 
 
 def _with_dearer_goods(plan: Plan, price: dict[Goods, int]) -> Plan:

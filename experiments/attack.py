@@ -22,6 +22,7 @@ from typing import Any
 
 import sim
 from agents.actions import Plan
+from agents.openings import MOST_UNITS
 from agents.planner import Costs, Exploit, search
 from agents.rehearsal import CONTROLS, GAP, Rehearsal
 from agents.variations import MOST_STEPS
@@ -41,8 +42,9 @@ TERMS = (
     "Cost: what is gone when all is over, for accounts and work and by resale."
 )
 LIMITS = (
-    "Searched: plans of up to {accounts} accounts and {steps} steps, up to {orders} orders an account; units up to the "
-    "amounts, and waits as long as the durations, that the rules name. Codes of coupons are secret unless they leak."
+    "Searched: plans of up to {accounts} accounts and {steps} steps, up to {orders} orders an account; orders of as "
+    "many units as reach an amount that the rules name, up to {units} where nothing pays with fewer; waits as long as "
+    "the durations that the rules set. Codes of coupons are secret unless they leak."
 )
 SHOWN = 4
 _BETTER = 1.05  # times as much for a yuan laid out as what is shown anyway
@@ -245,7 +247,7 @@ def _print(scenario: Scenario, found: Attack, accounts: int) -> None:
         f"An account costs {_yuan(found.costs.account):g} yuan, its part of a device included, an order by hand "
         f"{_yuan(found.costs.action):g}; goods bring {found.costs.resale:.0%} of their list price.\n{TERMS}"
     )
-    out.print(LIMITS.format(accounts=accounts, steps=MOST_STEPS, orders=MOST_STEPS - 1))
+    out.print(LIMITS.format(accounts=accounts, steps=MOST_STEPS, orders=MOST_STEPS - 1, units=MOST_UNITS))
     if left_out := controls_not_rehearsed(scenario):
         out.print(f"Not rehearsed: {', '.join(left_out)} (section risk), which may stop what is found here.")
 

@@ -82,6 +82,15 @@ def test_no_more_units_are_tried_than_the_rules_allow_and_none_where_one_product
     assert {one.units for one in named} == {1}
 
 
+def test_more_units_are_ordered_where_only_they_make_up_for_an_account() -> None:
+    percent = {"kind": "coupon", "coupon": "newcomer", "percent": "40%"}
+    best = best_of(percent, costs=Costs(13_00, 50, 0.75))
+    assert best.pays(0.1)
+    assert {step.units for step in best.plan.steps if step.goods} == {10}  # three do not suffice
+    assert not best_of({**percent, "percent": "20%"}, costs=Costs(13_00, 50, 0.75)).pays()
+    assert best_of(percent, costs=Costs(50, 10, 0.75)).plan.steps[-1].units == 1
+
+
 @pytest.mark.parametrize("skill", [0.0, 1.0])
 def test_rings_order_the_units_that_reach_the_threshold_in_any_shop(skill: float) -> None:
     rules = scenario(SIXTY_OFF_EIGHTY, fraud__skill=skill)
