@@ -41,8 +41,7 @@ def baskets_in_view(rehearsal: Rehearsal) -> tuple[list[Basket], list[Basket]]:
     share that the same scheme sets is the amount, as a cap is of a price, is reached by several units.
     """
     products, sections = rehearsal.products, rehearsal.scenario.config.schemes
-    limits = [getattr(section, "units_per_order", None) for section in sections]
-    most = min((MOST_UNITS, *(limit for limit in limits if limit is not None)))
+    most = most_units(rehearsal)
     named, derived = [Basket(Goods()), Basket(Goods(DEAREST))], []
     shares = sorted({s for section in sections for s in _values(section, "share") if 0 < s < 1})
     for section in sections:
@@ -61,6 +60,12 @@ def baskets_in_view(rehearsal: Rehearsal) -> tuple[list[Basket], list[Basket]]:
             rows.setdefault((row, one.units), one)
     distinct = set(rows.values())
     return [one for one in named if one in distinct], [one for one in derived if one in distinct]
+
+
+def most_units(rehearsal: Rehearsal) -> int:
+    """Return how many units an order may have under the rules, and within reason."""
+    limits = (getattr(section, "units_per_order", None) for section in rehearsal.scenario.config.schemes)
+    return min((MOST_UNITS, *(int(limit) for limit in limits if limit is not None)))
 
 
 def _of_several_units(products: Products, among: Goods, amounts: Sequence[int], most: int) -> Iterator[Basket]:

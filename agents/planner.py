@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.actions import Goods, Plan
-from agents.openings import MOST_UNITS, baskets_in_view, openings, sizes_in_view, waits_in_view
+from agents.openings import MOST_UNITS, baskets_in_view, most_units, openings, sizes_in_view, waits_in_view
 from agents.variations import MOST_STEPS, repeated, variations
 from sim.labels import Fraud
 
@@ -161,19 +161,20 @@ def search(
     Returns
     -------
     list of Exploit
-        By profit; of equals the one with fewer accounts, steps and invitations first. Not all of them need pay.
+        By profit; of equals the one with fewer accounts, steps, invitations and waits first. Not all of them need pay.
     """
     named, derived = baskets_in_view(rehearsal)
-    baskets, waits = [*named, *derived], waits_in_view(rehearsal)
+    baskets, pauses = [*named, *derived], waits_in_view(rehearsal)
     price = {one.goods: int(rehearsal.products.price[one.goods.pick(rehearsal.products)]) for one in baskets}
     known: dict[Plan, Exploit] = {}
 
     def worth(exploit: Exploit) -> tuple[float, ...]:
         plan, value = exploit.plan, exploit.profit if by_plan else exploit.per_account
         outlay = sum(step.units * price[step.goods] for step in plan.steps if step.goods is not None)
-        return -round(value / _GAIN), plan.accounts, len(plan.steps), plan.invitations, outlay
+        waits = sum(step.after for step in plan.steps)
+        return -round(value / _GAIN), plan.accounts, len(plan.steps), plan.invitations, waits, outlay
 
-    fresh = _within(openings(named, derived, sizes_in_view(rehearsal, accounts), waits, thorough), accounts)
+    fresh = _within(openings(named, derived, sizes_in_view(rehearsal, accounts), pauses, thorough), accounts)
     best, waited = math.inf, 0
     for _ in range(ROUNDS):
         plans = [plan for plan in dict.fromkeys(fresh) if plan not in known]
@@ -185,7 +186,7 @@ def search(
         best = worth(ranked[0])[0]
         beam = _best_of_every_sort(ranked, BEAM)
         fresh = _within(
-            (varied for exploit in beam for varied in variations(exploit.plan, baskets, waits, thorough)), accounts
+            (varied for exploit in beam for varied in variations(exploit.plan, baskets, pauses, thorough)), accounts
         )
     ranked = sorted(known.values(), key=worth)
     leading = _leading(ranked) if thorough else _best_of_every_sort(ranked, FINALISTS)
@@ -222,7 +223,7 @@ def _repetitions(
 
 def _in_bulk(rehearsal: Rehearsal, leading: Sequence[Exploit], costs: Costs) -> list[Exploit]:
     """Return plans that pay with more units an order, no more of them than that takes."""
-    for units in BULK:
+    for units in (number for number in BULK if number <= most_units(rehearsal)):
         steps = [[s._replace(units=units) if s.goods else s for s in e.plan.steps] for e in leading]
         found = _exploits(rehearsal, [Plan(tuple(one)) for one in steps], costs)
         if paying := [exploit for exploit in found if exploit.pays(WORTHWHILE)]:

@@ -1,8 +1,9 @@
 """What rings know of the shop: which plans pay under the schemes that run now, at today's prices.
 
 Finding plans is a search (:mod:`agents.planner`), so it is made once in a process for all rings, replicates and arms to
-which the same rules apply: :func:`playbook` keeps what it found by the rehearsal's scenario and the costs. Its seed is
-always the same; plans name products by what anybody sees of them, and :class:`Market` finds them in the shop at hand.
+which the same rules apply: :func:`playbook` keeps what it found by the rehearsal's scenario, the costs, and how many
+accounts a plan may have. Its seed is always the same; plans name products by what anybody sees of them, and
+:class:`Market` finds them in the shop at hand.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Attack:
     own_accounts : int
         Accounts that these devices take.
     begins : dict
-        What the plans that wait for later schemes wait for: the names of these.
+        What the plans that wait for later schemes wait for, in words.
     """
 
     exploits: list[Exploit]
@@ -98,9 +98,8 @@ class Attack:
 
     def steps(self, exploit: Exploit) -> list[str]:
         """Return the steps of an exploit in words."""
-        later = f"once {self.begins.get(exploit.plan)} runs"
-        waits = exploit.plan in self.begins
-        return [s.replace(f"{GAP} days later", later) if waits else s for s in exploit.plan.in_words()]
+        waited = f"{GAP} days later"
+        return [s.replace(waited, self.begins.get(exploit.plan, waited)) for s in exploit.plan.in_words()]
 
 
 def attack(scenario: Scenario, accounts: int = 6, seed: int = 1) -> Attack:
@@ -126,7 +125,7 @@ def attack(scenario: Scenario, accounts: int = 6, seed: int = 1) -> Attack:
         bought = search(stage, costs, accounts, thorough=True)
         own = search(stage, costs.on_own_devices, min(accounts, places), thorough=True) if places else []
         waiting = (e.plan for e in (*bought, *own) if stage.gap and any(s.after == stage.gap for s in e.plan.steps))
-        begins |= dict.fromkeys(waiting, " and ".join(_names(scenario)[index] for index in overlap.later))
+        begins |= dict.fromkeys(waiting, _begin([_names(scenario)[index] for index in overlap.later]))
         found, small = found + bought, small + own
     found.sort(key=lambda exploit: -exploit.per_account)
     paying: dict[Any, Exploit] = {}
@@ -137,6 +136,10 @@ def attack(scenario: Scenario, accounts: int = 6, seed: int = 1) -> Attack:
     paid = (exploit for exploit in small if exploit.pays(config.fraud.caution))
     best_on_own = max(paid, key=lambda exploit: exploit.per_account, default=None)
     return Attack(list(paying.values()), nearest, costs, config.fraud.caution, best_on_own, places, begins)
+
+
+def _begin(names: Sequence[str]) -> str:
+    return f"once {' and '.join(names)} {'runs' if len(names) == 1 else 'run'}"
 
 
 def _names(scenario: Scenario) -> list[str]:
