@@ -140,8 +140,8 @@ def openings(
 ) -> Iterator[Plan]:
     """Yield the plans that a search begins with: alone, a star, a chain, a team, with each basket.
 
-    What is sent back, or ordered after a while, is tried with the baskets that the rules name: the price of what is
-    sent back is no cost.
+    What is sent back is tried with the baskets that the rules name: its price is no cost. So is what is ordered after a
+    while, unless the search is thorough.
     """
     yield plan_of(_opened([NOBODY]))
     for size in sizes:
@@ -151,6 +151,7 @@ def openings(
             yield plan_of(bought)
             if one in named:
                 yield plan_of([*bought, *(Step(Deed.RETURN, s.account) for s in bought if s.deed in ORDERS)])
+            if one in named or thorough:
                 yield from (plan_of(waited(bought, days)) for days in waits)
 
 

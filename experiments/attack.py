@@ -58,6 +58,8 @@ class Attack:
     ----------
     exploits : list of Exploit
         That pay, the best first; none twice that only differ in what they buy.
+    leanest : Exploit or None
+        What pays best for each yuan laid out, whatever it buys; None if nothing pays.
     nearest : Exploit or None
         The plan that brings most for its cost, whether that pays or not; None if none brings anything.
     costs : Costs
@@ -72,6 +74,7 @@ class Attack:
     """
 
     exploits: list[Exploit]
+    leanest: Exploit | None
     nearest: Exploit | None
     costs: Costs
     caution: float
@@ -83,11 +86,6 @@ class Attack:
     def pays(self) -> bool:
         """Whether any exploit does."""
         return bool(self.exploits)
-
-    @property
-    def leanest(self) -> Exploit | None:
-        """The exploit that pays best for each yuan laid out; None if none pays."""
-        return max((e for e in self.exploits if e.outlay), key=lambda exploit: exploit.per_outlay, default=None)
 
     def different(self, most: int = SHOWN) -> list[Exploit]:
         """Return the best exploit, and the best of other kinds or with income from other schemes."""
@@ -129,13 +127,14 @@ def attack(scenario: Scenario, accounts: int = 6, seed: int = 1) -> Attack:
         found, small = found + bought, small + own
     found.sort(key=lambda exploit: -exploit.per_account)
     paying: dict[Any, Exploit] = {}
-    for exploit in found:
-        if exploit.pays(config.fraud.caution):
-            paying.setdefault(tuple(step._replace(goods=None) for step in exploit.plan.steps), exploit)
+    pays = [exploit for exploit in found if exploit.pays(config.fraud.caution)]
+    for exploit in pays:
+        paying.setdefault(tuple(step._replace(goods=None) for step in exploit.plan.steps), exploit)
+    leanest = max((e for e in pays if e.outlay), key=lambda exploit: exploit.per_outlay, default=None)
     nearest = max((e for e in found if e.income > 0), key=lambda exploit: exploit.per_cost, default=None)
     paid = (exploit for exploit in small if exploit.pays(config.fraud.caution))
     best_on_own = max(paid, key=lambda exploit: exploit.per_account, default=None)
-    return Attack(list(paying.values()), nearest, costs, config.fraud.caution, best_on_own, places, begins)
+    return Attack(list(paying.values()), leanest, nearest, costs, config.fraud.caution, best_on_own, places, begins)
 
 
 def _begin(names: Sequence[str]) -> str:
