@@ -1,9 +1,9 @@
 """What the owner of several accounts can do with them, as data: steps, and plans made of steps.
 
-The actions are those that the shop permits anybody: sign up (invited by somebody or nobody), buy a product (alone, in a
-team of one's own, in a team that somebody opened), send back what one bought. A :class:`Plan` strings them together
-over accounts numbered from 0; products are named by what anybody can see of them (:class:`Goods`), so that a plan means
-something in any shop.
+The actions are those that the shop permits anybody: sign up (invited by somebody or nobody), buy units of a product
+(alone, in a team of one's own, in a team that somebody opened), send back what one bought, and wait before any of it. A
+:class:`Plan` strings them together over accounts numbered from 0; products are named by what anybody can see of them
+(:class:`Goods`), so that a plan means something in any shop.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Deed(IntEnum):
     """Actions."""
 
     OPEN = 0  # sign up, invited by another account or by nobody
-    BUY = 1  # a unit, alone
-    OPEN_TEAM = 2  # buy a unit in a team of one's own
-    JOIN_TEAM = 3  # buy a unit in the team that another account opened last
+    BUY = 1  # alone
+    OPEN_TEAM = 2  # buy in a team of one's own
+    JOIN_TEAM = 3  # buy in the team that another account opened last
     RETURN = 4  # send back what one bought last, at the last moment
 
 
@@ -87,6 +87,13 @@ class Goods(NamedTuple):
         return f"the cheapest product{among} at {self.floor / FEN:.10g} yuan or more"
 
 
+class Basket(NamedTuple):
+    """Some units of a product."""
+
+    goods: Goods
+    units: int = 1
+
+
 class Step(NamedTuple):
     """One action of one account.
 
@@ -98,12 +105,23 @@ class Step(NamedTuple):
         Account that invited it, or whose team it joins; -1: none.
     goods : Goods or None
         What it buys.
+    units : int
+        How many of it.
+    after : int
+        Days that the account lets pass after what it did before.
     """
 
     deed: Deed
     account: int
     other: int = NOBODY
     goods: Goods | None = None
+    units: int = 1
+    after: int = 0
+
+    @property
+    def basket(self) -> Basket | None:
+        """What it buys, and how many of it; None if nothing."""
+        return None if self.goods is None else Basket(self.goods, self.units)
 
 
 class Columns(NamedTuple):
@@ -124,6 +142,23 @@ class Plan:
     def columns(self) -> Columns:
         """Its steps, apart from what is bought."""
         return Columns(*np.array([step[:3] for step in self.steps], np.int64).T.copy())
+
+    @cached_property
+    def baskets(self) -> list[Basket]:
+        """What is bought, each once."""
+        return list(dict.fromkeys(basket for step in self.steps if (basket := step.basket) is not None))
+
+    @cached_property
+    def units(self) -> Array:
+        """How many units each step buys, int64; 0: nothing."""
+        return np.array([0 if step.goods is None else step.units for step in self.steps], np.int64)
+
+    @cached_property
+    def days_apart(self) -> Array:
+        """How many days each account lets pass before it orders, int64."""
+        days = np.zeros(self.accounts, np.int64)
+        np.maximum.at(days, self.columns.account, [step.after for step in self.steps])
+        return days
 
     @cached_property
     def buyers(self) -> Array:
@@ -158,23 +193,38 @@ class Plan:
 
     @cached_property
     def root_only_invites(self) -> bool:
-        """Whether account 0 does nothing but invite, so that one that stands already can serve again."""
+        """Whether account 0 does nothing but invite, so that one that stands already can serve again.
+
+        Not where orders are sent back: what is taken back of its rewards would be taken out of the next ones.
+        """
         return self.accounts > 1 and sum(step.account == 0 for step in self.steps) == 1
 
     @cached_property
     def stages(self) -> tuple[int, ...]:
-        """When each step is due, from 0: after whatever the accounts concerned have done before.
+        """The day on which each step is due, from 0: after whatever the accounts concerned have done before.
 
         A team is opened when all that comes before is done, so that nobody keeps it waiting.
         """
         last: dict[int, int] = {}
         found: list[int] = []
-        for step in self.steps:
+        for at, step in enumerate(self.steps):
             concerned = [last.get(step.account, -1), last.get(step.other, -1)]
             stage = 1 + max(found if step.deed == Deed.OPEN_TEAM else concerned, default=-1)
+            waiting = self.team_at(at) if step.deed == Deed.OPEN_TEAM else (step,)
+            stage = max(stage, *(last.get(one.account, -1) + one.after for one in waiting))
             last[step.account] = stage
             found.append(stage)
         return tuple(found)
+
+    def team_at(self, at: int) -> list[Step]:
+        """Return the step at some place, which opens a team, and those that join this team."""
+        team = [self.steps[at]]
+        for step in self.steps[at + 1 :]:
+            if step.deed == Deed.OPEN_TEAM and step.account == team[0].account:
+                break
+            if step.deed == Deed.JOIN_TEAM and step.other == team[0].account:
+                team.append(step)
+        return team
 
     def in_order(self) -> Plan:
         """Return the same plan with its steps by the stages in which they are due."""
@@ -198,7 +248,7 @@ class Plan:
             sentences.append(_sentence(group))
             for step in group:
                 waiting.remove(step)
-        return sentences
+        return _taken_together(sentences)
 
 
 # Within a stage: a team is not kept waiting by what is due no later, and whose part is passive comes before they act.
@@ -211,8 +261,13 @@ def plan_of(steps: Iterable[Step]) -> Plan:
 
 
 def _waits_for(step: Step, earlier: Sequence[Step]) -> bool:
-    """Whether any earlier step is by an account that the step concerns."""
-    return any(one.account in (step.account, step.other) for one in earlier)
+    """Whether any earlier step is by an account that the step concerns, or fills the team that it had before."""
+    concerned = (step.account, step.other)
+    refills = step.deed == Deed.OPEN_TEAM
+    return any(
+        one.account in concerned or (refills and one.deed == Deed.JOIN_TEAM and one.other == step.account)
+        for one in earlier
+    )
 
 
 def _chain_from(first: Step, waiting: Sequence[Step]) -> list[Step]:
@@ -228,6 +283,26 @@ def _chain_from(first: Step, waiting: Sequence[Step]) -> list[Step]:
     return chain
 
 
+def _taken_together(sentences: list[str]) -> list[str]:
+    """Return sentences with what comes several times in a row said once."""
+    found, at = [], 0
+    while at < len(sentences):
+        for length in range(1, (len(sentences) - at) // 2 + 1):
+            block, times = sentences[at : at + length], 1
+            while sentences[at + times * length : at + (times + 1) * length] == block:
+                times += 1
+            if times > 1:
+                found += block[:-1]
+                said = "this" if length == 1 else f"the last {length} steps"
+                found.append(f"{block[-1]}; {said} {times} times in all")
+                at += times * length
+                break
+        else:
+            found.append(sentences[at])
+            at += 1
+    return found
+
+
 def _named(accounts: Sequence[int]) -> str:
     """Return what accounts are called: A, or B to F."""
     names = [chr(ord("A") + account) if account < 26 else str(account + 1) for account in accounts]
@@ -236,6 +311,8 @@ def _named(accounts: Sequence[int]) -> str:
 
 def _sentence(group: Sequence[Step]) -> str:
     step, who, other = group[0], _named([step.account for step in group]), _named([group[0].other])
+    bought = f"{step.units} of {step.goods}" if step.units > 1 else str(step.goods)
+    then = f"{who}:" if step.after == 0 else f"{who}: {step.after} day{'s' if step.after > 1 else ''} later,"
     match step.deed:
         case Deed.OPEN if step.other == NOBODY:
             return f"open {who}"
@@ -244,10 +321,10 @@ def _sentence(group: Sequence[Step]) -> str:
         case Deed.OPEN:
             return f"open {who}, invited by {other}"
         case Deed.BUY:
-            return f"{who}: buy {step.goods}, alone"
+            return f"{then} buy {bought}, alone"
         case Deed.OPEN_TEAM:
-            return f"{who}: open a team for {step.goods}"
+            return f"{then} open a team for {bought}"
         case Deed.JOIN_TEAM:
-            return f"{who}: join the team of {other}"
+            return f"{then} join the team of {other}{f' with {step.units} units' if step.units > 1 else ''}"
         case Deed.RETURN:
-            return f"{who}: send back what was bought last, at the last moment"
+            return f"{then} send back what was bought last, at the last moment"

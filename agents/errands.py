@@ -121,13 +121,15 @@ def carry_out(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def timetable(deed, account, other, now, known, row, before, between):  # type: ignore[no-untyped-def]
+def timetable(deed, account, other, apart, now, known, row, before, between):  # type: ignore[no-untyped-def]
     """Return when groups of accounts do the steps of a plan.
 
     Parameters
     ----------
     deed, account, other : int64 ndarray, shape (steps,)
         Of :class:`agents.actions.Columns`.
+    apart : int64 ndarray, shape (accounts,)
+        Ticks that each account lets pass at least before it orders.
     now : int
         Tick.
     known : int
@@ -166,12 +168,14 @@ def timetable(deed, account, other, now, known, row, before, between):  # type: 
                 if other[at] >= 0:
                     moment = max(moment, last[other[at]] + 1)
                 if new >= 0:
-                    signs_up[new], ready[who] = moment, moment + between[new]
+                    signs_up[new], ready[who] = moment, moment + max(between[new], apart[who])
                 else:
-                    ready[who] = now - 1
+                    ready[who] = now - 1 + apart[who]
             elif deed[at] == _OPEN_TEAM:
                 moment = max(ready[who], last.max() + 1)
-                for joins in range(deed.size):
+                for joins in range(at + 1, deed.size):
+                    if deed[joins] == _OPEN_TEAM and account[joins] == who:
+                        break  # those who follow join this one
                     if deed[joins] == _JOIN_TEAM and other[joins] == who:
                         moment = max(moment, ready[account[joins]])
             else:
@@ -231,26 +235,26 @@ def goods_for(ring: Ring, course: Course, row: Array) -> tuple[Array, Array]:
     profit, cost = ring.expected(course, plan.accounts)
     loss = 1 - config.resale - play.exploit.on_top  # by each fen that goods are dearer
     slack = max(0.0, profit - config.caution * cost) / max(1, plan.orders) / max(loss, _LEAST_LOSS)
-    hides, product, units = _plain_goods(plan.columns.account, play.buys, row, ring.accounts.hidden)
-    if hides.any():
-        for goods, best in play.product.items():
-            group, step = np.nonzero(hides & np.array([step.goods == goods for step in plan.steps]))
-            who, least = row[group, plan.columns.account[step]], int(products.price[best])
-            serves = ring.market.members_of(goods) & (products.stock > 0)
-            taken, number = hiding.baskets(ring.shop, ring.number, who, least, int(least + slack), serves)
-            fits = taken >= 0
-            product[group[fits], step[fits]], units[group[fits], step[fits]] = taken[fits], number[fits]
-    _agree_in_teams(*plan.columns, play.buys, products.price, slack, product, units)
+    hides, product, units = _plain_goods(plan.columns.account, play.buys, plan.units, row, ring.accounts.hidden)
+    for basket in plan.baskets if hides.any() else ():
+        group, step = np.nonzero(hides & np.array([step.basket == basket for step in plan.steps]))
+        who = row[group, plan.columns.account[step]]
+        least = basket.units * int(products.price[play.product[basket.goods]])
+        serves = ring.market.members_of(basket.goods) & (products.stock > 0)
+        taken, number = hiding.baskets(ring.shop, ring.number, who, least, int(least + slack), serves)
+        fits = taken >= 0
+        product[group[fits], step[fits]], units[group[fits], step[fits]] = taken[fits], number[fits]
+    _agree_in_teams(*plan.columns, play.buys, plan.units, products.price, slack, hides, product, units)
     return product, np.minimum(units, ring.market.most_units())
 
 
 @nb.njit(cache=True)
-def _plain_goods(account, best, row, hidden):  # type: ignore[no-untyped-def]
+def _plain_goods(account, best, needed, row, hidden):  # type: ignore[no-untyped-def]
     """Return which orders disguise the choice, and the product and units of each as if none did: what pays best.
 
     Parameters
     ----------
-    account, best : int64 ndarray, shape (steps,)
+    account, best, needed : int64 ndarray, shape (steps,)
         See :func:`_agree_in_teams`.
     row : int64 ndarray, shape (groups, accounts)
     hidden : bool ndarray, shape (accounts, facets)
@@ -265,12 +269,12 @@ def _plain_goods(account, best, row, hidden):  # type: ignore[no-untyped-def]
         for at in range(account.size):
             if best[at] >= 0:
                 hides[g, at] = hidden[row[g, account[at]], _CHOICE]
-                product[g, at], units[g, at] = best[at], 1
+                product[g, at], units[g, at] = best[at], needed[at]
     return hides, product, units
 
 
 @nb.njit(cache=True)
-def _agree_in_teams(deed, account, other, best, price, slack, product, units):  # type: ignore[no-untyped-def]
+def _agree_in_teams(deed, account, other, best, needed, price, slack, hides, product, units):  # type: ignore[no-untyped-def]
     """Let all who join a team take what its opener took, as many units as are needed, or more if they are afforded.
 
     Parameters
@@ -279,10 +283,14 @@ def _agree_in_teams(deed, account, other, best, price, slack, product, units):  
         Of :class:`agents.actions.Columns`.
     best : int64 ndarray, shape (steps,)
         The product of each step that pays best, -1: nothing is bought.
+    needed : int64 ndarray, shape (steps,)
+        Units of it.
     price : int64 ndarray
         Of :class:`sim.catalog.Products`.
     slack : float
         Fen by which goods may be dearer.
+    hides : bool ndarray, shape (groups, steps)
+        Who disguises the choice; others take no more than they need.
     product, units : int64 ndarray, shape (groups, steps)
         Changed in place.
     """
@@ -293,6 +301,6 @@ def _agree_in_teams(deed, account, other, best, price, slack, product, units):  
             opened = at - 1
             while best[opened] < 0 or account[opened] != other[at]:
                 opened -= 1
-            one, least = price[product[g, opened]], price[best[at]]
-            needed, afforded = -(-least // one), int(least + slack) // one
-            product[g, at], units[g, at] = product[g, opened], max(min(units[g, at], afforded), needed)
+            one, least = price[product[g, opened]], price[best[at]] * needed[at]
+            enough, afforded = -(-least // one), int(least + slack) // one
+            product[g, at], units[g, at] = product[g, opened], max(min(units[g, at] * hides[g, at], afforded), enough)

@@ -1,8 +1,9 @@
 """What rings know of the shop: which plans pay under the schemes that run now, at today's prices.
 
 Finding plans is a search (:mod:`agents.planner`), so it is made once in a process for all rings, replicates and arms to
-which the same rules apply: :func:`playbook` keeps what it found by the rehearsal's scenario and the costs. Its seed is
-always the same; plans name products by what anybody sees of them, and :class:`Market` finds them in the shop at hand.
+which the same rules apply: :func:`playbook` keeps what it found by the rehearsal's scenario, the costs, and how many
+accounts a plan may have. Its seed is always the same; plans name products by what anybody sees of them, and
+:class:`Market` finds them in the shop at hand.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SEED = 0
 NO_LIMIT = np.iinfo(np.int32).max
 LARGEST = 6  # accounts of a plan; larger ones are made of several
 
-_searches: dict[tuple[str, Costs], tuple[Exploit, ...]] = {}
+_searches: dict[tuple[str, Costs, int], tuple[Exploit, ...]] = {}
 _playbooks: dict[tuple[str, tuple[int, ...], tuple[int, ...]], tuple[Exploit, ...]] = {}
 
 
@@ -65,9 +66,9 @@ def _found(scenario: Scenario, schemes: tuple[int, ...], leaked: tuple[int, ...]
         rehearsal = Rehearsal(scenario, schemes, leaked, SEED)
     except ScenarioError:
         rehearsal = Rehearsal(scenario, schemes, leaked, seed)
-    known = (rehearsal.scenario.digest, costs)
+    known = (rehearsal.scenario.digest, costs, min(LARGEST, fraud.capacity))
     if known not in _searches:
-        found = search(rehearsal, costs, min(LARGEST, fraud.capacity))
+        found = search(rehearsal, costs, known[-1])
         _searches[known] = tuple(exploit for exploit in found if exploit.income > 0)
     return _searches[known]
 
@@ -176,13 +177,13 @@ class Market:
         for step in plan.steps:
             if step.goods is not None and step.goods not in rows:
                 rows[step.goods] = step.goods.pick(products)
-        kept: dict[int, list[Goods]] = {}
+        kept: dict[int, list[float]] = {}  # list prices of what each account keeps
         for step in plan.steps:
             if step.deed in ORDERS and step.goods is not None:
-                kept.setdefault(step.account, []).append(step.goods)
+                kept.setdefault(step.account, []).append(step.units * float(products.price[rows[step.goods]]))
             elif step.deed == Deed.RETURN:
                 kept[step.account].pop()
-        worth = sum(float(products.price[rows[one]]) for goods in kept.values() for one in goods)
+        worth = sum(sum(prices) for prices in kept.values())
         return Play(
             _name(plan), exploit, {s.goods: rows[s.goods] for s in plan.steps if s.goods is not None},
             sum(exploit.cash.values()), sum(exploit.discount.values()), worth, len(kept),

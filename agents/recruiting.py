@@ -75,7 +75,8 @@ def open_groups(ring: Ring, course: Course, count: int) -> None:
     address = np.where(hidden[:, Facet.ADDRESS], ordinary, ring.devices.address[device])
     persons = shop.add_fakes(ring.number, number.size, shop.graph.persons + device, address, play.exploit.fraud)
     before, between = hiding.waits(shop, ring.number, number, hidden)
-    due, signs_up, orders, over = timetable(*plan.columns, tick, known, row, before, between)
+    apart = np.ceil(plan.days_apart / shop.clock.days_a_tick).astype(np.int64)
+    due, signs_up, orders, over = timetable(*plan.columns, apart, tick, known, row, before, between)
     accounts.append(
         number.size, person=persons, device=device, hidden=hidden, signs_up=signs_up, orders=orders,
         group=len(ring.groups) + group, serves=(place == 0) & plan.root_only_invites,

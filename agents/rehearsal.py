@@ -7,7 +7,8 @@ and payouts as anybody's. When every order is final and no reward is frozen any 
 brought. So no rule is reckoned here a second time, and whatever the rules come to together is found.
 
 What a rehearsal cannot show: competition for budgets and stock, merchants who stop paying, risk control, and that a
-rule opens or closes meanwhile. It takes the schemes that it is told as open for as long as it lasts.
+rule opens or closes meanwhile. It takes the schemes that it is told as open for as long as it lasts, but for coupons
+that must be had before others open: these open after a gap.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 LONGEST = 400  # days; what has not been paid out by then counts as lost
+CONTROLS = ("payout_freeze",)  # keys of the scenario's section risk that hold in a rehearsal
+GAP = 40  # days after which the schemes open that are said to come later
 _TEN_YEARS = "3650d"  # never, within a rehearsal
 _FIRST_DEVICE = 1 << 20  # beyond those of the few persons
 
@@ -71,6 +74,7 @@ class _Cast:
     account: Array
     other: Array
     product: Array
+    units: Array
 
 
 class Rehearsal:
@@ -86,21 +90,26 @@ class Rehearsal:
         Indices of coupons among them that have leaked (:mod:`sim.shocks`).
     seed : int
         Of the catalogue and of luck.
+    before, later : collection of int
+        Indices of coupons that are issued until the later schemes run, and of these.
 
     Attributes
     ----------
     scenario : Scenario
         The sandbox's own.
+    gap : int
+        Days until the later schemes run, 0 if there are none.
     names : list of str
         What the ledger's columns are called: "shop", then the schemes.
     """
 
     def __init__(
-        self, scenario: Scenario, schemes: Collection[int] | None = None, leaked: Collection[int] = (), seed: int = 0
-    ) -> None:
+        self, scenario: Scenario, schemes: Collection[int] | None = None, leaked: Collection[int] = (), seed: int = 0,
+        *, before: Collection[int] = (), later: Collection[int] = (),
+    ) -> None:  # fmt: skip
         chosen = range(len(scenario.config.schemes)) if schemes is None else sorted(schemes)
-        self.scenario = _sandbox(scenario, list(chosen), leaked)
-        self.seed = seed
+        self.scenario = _sandbox(scenario, list(chosen), leaked, before, later)
+        self.seed, self.gap = seed, GAP if later else 0
         self._stage = self._open()
         self.names: list[str] = list(self._stage.ledger.schemes)
         self.products = self._stage.products
@@ -127,7 +136,7 @@ class Rehearsal:
 
     def _cast(self, plans: Sequence[Plan], copies: int) -> _Cast:
         owner: list[int] = []
-        steps: list[tuple[int, int, int, int, int]] = []
+        steps: list[tuple[int, int, int, int, int, int]] = []
         rows: dict[Goods | None, int] = {None: NONE}
         for number, plan in enumerate(plans):
             for step in plan.steps:
@@ -138,10 +147,10 @@ class Rehearsal:
                 owner += [number] * plan.accounts
                 steps += [
                     (stage, step.deed, base + step.account, base + step.other if step.other >= 0 else NOBODY,
-                     rows[step.goods])
+                     rows[step.goods], step.units)
                     for stage, step in zip(plan.stages, plan.steps, strict=True)
                 ]  # fmt: skip
-        flat = np.array(steps, np.int64).reshape(-1, 5).T
+        flat = np.array(steps, np.int64).reshape(-1, 6).T
         return _Cast(np.array(owner, np.int64), *flat)
 
 
@@ -158,9 +167,9 @@ def _perform(shop: Shop, cast: _Cast, first: int) -> None:
         team[cast.deed[buys] == Deed.OPEN_TEAM] = A_TEAM_OF_ITS_OWN
         joins = np.flatnonzero(cast.deed[buys] == Deed.JOIN_TEAM)
         order = bought[cast.other[buys[joins]]]
-        team[joins] = np.where(order >= 0, shop.book.team[order], NONE)
+        team[joins[order >= 0]] = shop.book.team[order[order >= 0]]
         buys, team = np.delete(buys, joins[team[joins] < 0]), np.delete(team, joins[team[joins] < 0])
-        shop.queue_visits(first + cast.account[buys], cast.product[buys], team)
+        shop.queue_visits(first + cast.account[buys], cast.product[buys], team, cast.units[buys])
         back = bought[cast.account[now & (cast.deed == Deed.RETURN)]]
         shop.book.will_return[back[back >= 0]] = True
         known = len(shop.book)
@@ -200,9 +209,18 @@ def _reckon(shop: Shop, owner: Array, first: int, plans: int, copies: int) -> Ou
     return Outcome(cash / copies, discount / copies, worth / copies, -flow[:, 0] / copies, laid_out / copies)
 
 
-def _sandbox(scenario: Scenario, chosen: list[int], leaked: Collection[int]) -> Scenario:
+def _sandbox(
+    scenario: Scenario, chosen: list[int], leaked: Collection[int], before: Collection[int], later: Collection[int]
+) -> Scenario:
     """Return the scenario of the sandbox."""
     config = scenario.config
+    sections = {index: _always_open(config.schemes[index].model_dump(mode="json")) for index in chosen}
+    for index in before:
+        valid = getattr(config.schemes[index], "valid_for", 0.0) + GAP * HOURS_A_DAY  # it is told to be valid still
+        sections[index] |= {"end": f"{GAP}d", "valid_for": f"{valid}h"}
+    for index in later:
+        sections[index]["start"] = f"{GAP}d"
+    risk = config.risk.model_dump(mode="json")
     values: dict[str, Any] = {
         "name": "rehearsal", "tick": "1d", "horizon": f"{LONGEST}d",
         "people.network": {"kind": "complete"}, "people.size": 2, "people.members_at_start": 0.0,
@@ -212,8 +230,8 @@ def _sandbox(scenario: Scenario, chosen: list[int], leaked: Collection[int]) -> 
         "recommendation": {"model": "random", "slate": 1, "refresh": _TEN_YEARS},
         "operations.return_rate": 0.0, "operations.capacity": None,
         "calendar": [], "guardrails": [], "fraud": {}, "record": {"journal": True},
-        "risk": {"payout_freeze": config.model_dump(mode="json")["risk"]["payout_freeze"]},
-        "schemes": [_always_open(config.schemes[index].model_dump(mode="json")) for index in chosen],
+        "risk": {control: risk[control] for control in CONTROLS},
+        "schemes": list(sections.values()),
         "shocks": [_leak(config.schemes[index].name or config.schemes[index].kind) for index in leaked],
     }  # fmt: skip
     return scenario.override(values)
@@ -234,6 +252,8 @@ def _always_open(section: dict[str, Any]) -> dict[str, Any]:
         section |= {"valid_from": "0d", "valid_until": None}
     if section.get("dates"):
         section["dates"] = [f"{_GIFTS_AFTER + n}d" for n in range(len(section["dates"]))]
+    if section.get("coupon") == "code":
+        section["code_known"] = 0.0  # a secret, unless it leaks
     appointed = section.get("appointed")
     if appointed is not None and appointed.get("persons") is not None:
         section["appointed"] = {"count": 1, "by": "random"}  # persons whom the sandbox does not have

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from agents.actions import Deed
-from experiments.attack import Attack, attack, schemes_at_once
+from experiments.attack import Attack, attack
 from experiments.cli import app
+from experiments.overlaps import Overlap, schemes_at_once
 from sim import Scenario
 from sim.labels import Fraud
 
@@ -128,13 +129,76 @@ def test_account_costs_its_part_of_a_device_where_the_shop_limits_accounts_on_on
     assert not dear.pays
 
 
+def test_what_comes_nearest_brings_something_and_most_for_its_cost() -> None:
+    for scheme in (TEAMS, {"kind": "coupon", "coupon": "newcomer", "amount": 20, "threshold": 80}):
+        found = attack(scenario(scheme))
+        assert not found.pays
+        assert found.nearest is not None
+        assert 0 < found.nearest.income < found.nearest.cost
+    assert found.nearest.plan.accounts == 1  # no idle accounts over which to spread the loss
+    assert found.nearest.per_cost == pytest.approx(20 / (3.5 + 0.25 * found.nearest.worth / 100) - 1)
+
+
+def test_devices_that_a_ring_owns_cost_it_nothing() -> None:
+    found = attack(scenario(REFERRAL, risk__accounts_per_device=1, fraud__devices=3))
+    assert not found.pays
+    assert found.own_accounts == 3
+    assert found.own is not None
+    assert found.own.plan.accounts <= 3
+    free = attack(scenario(REFERRAL, risk__accounts_per_device=None), accounts=3)
+    assert (free.own, free.own_accounts) == (None, 0)
+    assert found.own.per_account == pytest.approx(free.exploits[0].per_account)
+    assert found.own.cost == pytest.approx(free.exploits[0].cost)
+
+
+def test_what_pays_best_for_a_yuan_laid_out_is_told_besides_what_pays_best_an_account() -> None:
+    serial = scenario({**TEAMS, "discount": "30%", "team_size": 2}, {**COUPON, "percent": None, "amount": 20})
+    found = attack(serial)
+    assert found.leanest is not None
+    assert found.leanest.per_outlay > 2 * found.exploits[0].per_outlay
+    assert found.leanest.per_account < found.exploits[0].per_account
+    assert all(exploit.per_outlay <= found.leanest.per_outlay for exploit in found.exploits)
+
+
+def test_leaked_code_is_known_and_another_is_not() -> None:
+    code = {"kind": "coupon", "coupon": "code", "amount": 40, "threshold": 40, "code_known": "100%"}
+    secret = attack(scenario(code))
+    assert secret.nearest is None
+    leak = {"kind": "leaked_code", "scheme": "coupon", "reach": "10%", "start": "3d", "length": "2d"}
+    assert attack(scenario(code, shocks=[leak])).pays
+
+
 def test_schemes_that_never_run_together_are_not_stacked() -> None:
     apart = scenario({**TEAMS, "end": "10d"}, {**COUPON, "start": "10d"})
-    assert schemes_at_once(apart) == [(0,), (1,)]
+    assert schemes_at_once(apart) == [Overlap((0,)), Overlap((1,))]
     assert not attack(apart).pays
     calendar = [{"name": "one", "start": "0d", "end": "5d", "schemes": ["coupon"]}]
-    assert schemes_at_once(scenario(TEAMS, COUPON, calendar=calendar)) == [(0, 1)]
-    assert schemes_at_once(scenario({**TEAMS, "start": "5d"}, COUPON, calendar=calendar)) == [(0,), (1,)]
+    assert schemes_at_once(scenario(TEAMS, COUPON, calendar=calendar)) == [Overlap((0, 1))]
+    short = {**COUPON, "valid_for": "2d"}
+    after = scenario({**TEAMS, "start": "7d"}, short, calendar=calendar)
+    assert schemes_at_once(after) == [Overlap((0,)), Overlap((1,))]
+
+
+def test_coupon_that_is_still_valid_when_another_scheme_starts_falls_on_it() -> None:
+    serial = scenario({**TEAMS, "start": "8d"}, {**COUPON, "end": "5d"})
+    assert schemes_at_once(serial) == [Overlap((0,)), Overlap((0, 1), (1,), (0,)), Overlap((1,))]
+    found = attack(serial)
+    assert is_planted(found)
+    sentences = found.steps(found.exploits[0])
+    assert any("once group_buy runs, open a team" in sentence for sentence in sentences)
+    assert not any("days later" in sentence for sentence in sentences)
+    assert not attack(serial.override({"schemes.coupon.valid_for": "3d"})).pays
+    same = scenario({**TEAMS, "start": "8d"}, {**COUPON, "end": "5d", "valid_until": "9d"})
+    assert schemes_at_once(same) == schemes_at_once(serial)
+
+
+def test_account_cannot_have_a_coupon_of_the_past_and_be_invited_by_a_scheme_of_the_future() -> None:
+    coupon = {"kind": "coupon", "coupon": "newcomer", "amount": 9}
+    bonus = {**REFERRAL, "bonus": {"inviter": 0, "invitee": 9, "on": "sign_up"}}
+    assert attack(scenario(coupon, bonus, fraud__account_cost=8)).pays
+    apart = scenario({**coupon, "end": "5d"}, {**bonus, "start": "6d"}, fraud__account_cost=8)
+    assert Overlap((0, 1), (0,), (1,)) in schemes_at_once(apart)
+    assert not attack(apart).pays
 
 
 # The command.
@@ -168,6 +232,29 @@ def test_command_succeeds_where_nothing_pays(tmp_path: Path) -> None:
     assert run(file, "--accounts", "2").exit_code == 0  # teams of three
 
 
+def test_command_says_what_comes_nearest_how_far_it_searched_and_which_controls_it_left_out(tmp_path: Path) -> None:
+    result = run(written(tmp_path, TEAMS), "--set", "risk={account_age: 3d, payout_freeze: 2d}", "--accounts", "5")
+    assert result.exit_code == 0
+    output = " ".join(result.output.split())
+    assert "What comes nearest: -" in output
+    assert "% of its cost" in output
+    assert "join the team of account A" in output
+    assert "plans of up to 5 accounts and 24 steps, up to 23 orders an account" in output
+    assert "Codes of coupons are secret unless they leak" in output
+    assert "Not rehearsed: account_age (section risk)" in output
+    assert "own" not in output.replace("brown", "")  # no limit on devices, so none is cheaper
+    plain = run(written(tmp_path, TEAMS))
+    assert "Not rehearsed" not in plain.output
+
+
+def test_command_tells_of_exploits_that_pay_on_own_devices_only(tmp_path: Path) -> None:
+    result = run(written(tmp_path, REFERRAL), "--set", "risk.accounts_per_device=1")
+    assert result.exit_code == 0
+    output = " ".join(result.output.split())
+    assert "no exploit pays on bought devices, but one does on the devices that a ring owns" in output
+    assert "On the devices that a ring owns, an account costs 3 yuan, up to 4 accounts. The best there:" in output
+
+
 def test_json_is_one_object_that_a_program_can_read(tmp_path: Path) -> None:
     result = run(written(tmp_path, TEAMS, COUPON), "--json", "--seed", "3", "--accounts", "4")
     found = json.loads(result.stdout)
@@ -180,6 +267,10 @@ def test_json_is_one_object_that_a_program_can_read(tmp_path: Path) -> None:
     assert best["profit_per_yuan_of_cost"] == pytest.approx(best["profit"] / best["cost"], rel=0.01)
     assert best["profit_per_yuan_laid_out"] == pytest.approx(best["profit"] / best["outlay"], rel=0.01)
     assert best["outlay"] > best["cost"]
+    lean = found["best_per_yuan_laid_out"]
+    assert lean["profit_per_yuan_laid_out"] >= best["profit_per_yuan_laid_out"]
+    assert found["own_devices"] == {"accounts": 0, "best": None}
+    assert found["controls_not_rehearsed"] == []
 
 
 def test_without_schemes_there_is_nothing_to_attack(tmp_path: Path) -> None:
