@@ -177,6 +177,32 @@ def erlang_c(
 
 
 @app.command()
+def splitting(
+    context: typer.Context,
+    a: Annotated[float, typer.Option(help="Commission of the first level; each further one is this part of it.")] = 0.3,
+    identities: Annotated[int, typer.Option(help="Accounts into which a buyer splits.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Geometric rewards: what an adversary gains by splitting into several accounts."""
+    _report(context, None, as_json, "splitting", a=a, identities=identities)
+
+
+@app.command()
+def severe(
+    context: typer.Context,
+    probability: Annotated[float, typer.Option(help="That the event comes in a period.")] = 0.012,
+    loss: Annotated[float, typer.Option(help="Yuan that it costs, mean.")] = 50_000.0,
+    spread: Annotated[float, typer.Option(help="Standard deviation of the loss's logarithm.")] = 1.0,
+    periods: Annotated[int | None, typer.Option(help="Default: enough for a standard error below 1%.")] = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Severe event in the Monte Carlo of stress tests: the chance and the mean loss given to it."""
+    given = {"probability": probability, "loss": loss, "spread": spread, "periods": periods}
+    _report(context, seed, as_json, "severe", **given)
+
+
+@app.command()
 def ledger(context: typer.Context, seed: SeedOption = None, as_json: JsonOption = False) -> None:
     """Conservation of money, budgets and stock."""
     _report(context, seed, as_json, "ledger")
@@ -196,12 +222,12 @@ def _report(
     context: typer.Context, seed: int | None, as_json: bool, case: str | None = None, **parameters: Any
 ) -> None:
     """Run one case or all, print what they find, and end with the exit code."""
-    from experiments.verification import CASES, PLAN, BadParameterError, verify
+    from experiments.verification import CASES, PLAN, UNDRAWN, BadParameterError, verify
 
     outer = context.obj or {}
     first = next((s for s in (seed, outer.get("seed")) if s is not None), 1)
     as_json = as_json or bool(outer.get("as_json"))
-    drawn = {} if case == "philox" else {"seed": first}
+    drawn = {} if case in UNDRAWN else {"seed": first}
     work = verify(first) if case is None else (CASES[case](**parameters, **drawn) for _ in range(1))
     names = [name for name, _ in PLAN] if case is None else [case]
     started = time.perf_counter()
@@ -273,6 +299,7 @@ def _table(checks: list[Check]) -> Table:
 
 def _label(check: Check) -> str:
     """Return the case with the parameters that tell it from others of its kind."""
-    shown = ("graph", "seeds", "degree", "p", "q", "k", "r", "size", "rate", "window", "profile", "analysts", "minutes")
+    shown = ("graph", "seeds", "degree", "p", "q", "k", "r", "size", "rate", "window", "profile", "analysts", "minutes",
+             "a", "identities", "probability", "loss", "spread")  # fmt: skip
     values = [f"{name} {check.parameters[name]}" for name in shown if name in check.parameters]
     return " ".join([check.case, *values])

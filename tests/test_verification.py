@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from agents import consumers
 from experiments.cli import app
-from experiments.verification import CASES, PLAN, Check, exact, reference, spreading, trading, worlds
+from experiments.verification import CASES, PLAN, Check, adversity, exact, reference, spreading, trading, worlds
 from experiments.verification.checks import run_seeds
 from sim import Scenario, Shop, feed
 from sim.demand import Demand
@@ -29,6 +29,8 @@ SMALL = {
     "ledger": {},
     "interference": {"runs": 60},
     "erlang-c": {"analysts": 2, "rate": 4.0, "minutes": 15.0, "runs": 10},
+    "splitting": {"a": 0.4, "identities": 3},
+    "severe": {"probability": 0.1, "loss": 2000.0, "spread": 0.5, "periods": 100_000},
     "philox": {},
 }
 
@@ -279,6 +281,11 @@ def test_cascade_on_a_file_of_named_persons(tmp_path, few_references):
         (("demand", "--profile", "missing.yaml"), "missing.yaml"),
         (("erlang-c", "--rate", "15"), "the load, must be at most 0.9. Got 1."),
         (("erlang-c", "--analysts", "30"), "one case in 100 waits"),
+        (("splitting", "--identities", "9"), "identities must be from 1 to 8. Got 9."),
+        (("splitting", "--a", "0.6"), "a must be above 0 and at most 0.5"),
+        (("severe", "--probability", "0"), "probability must be from 0.001 to 1"),
+        (("severe", "--loss", "inf"), "loss must be above 0"),
+        (("severe", "--spread", "2"), "spread must be from 0 to 1.5"),
     ],
 )
 def test_bad_parameters_give_exit_code_two_and_one_message(arguments, message):
@@ -287,6 +294,17 @@ def test_bad_parameters_give_exit_code_two_and_one_message(arguments, message):
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_splitting_that_earned_otherwise_and_events_that_came_otherwise_would_be_noticed(monkeypatch):
+    chain = adversity._chain
+    monkeypatch.setattr(adversity, "_chain", lambda identities: chain(max(1, identities - 1)))
+    assert not any(check.passed for check in CASES["splitting"](0.3, 5))
+    law = adversity.Frequency.of
+    oftener = lambda years, probability, rate: law(years, probability=1.1 * probability, rate=rate)  # noqa: E731
+    monkeypatch.setattr(adversity.Frequency, "of", oftener)
+    found = {check.quantity: check.passed for check in CASES["severe"]()}
+    assert list(found.values()) == [False, True, False]
 
 
 def test_file_that_is_no_edge_list_is_refused_by_line(tmp_path):

@@ -5,10 +5,11 @@ machinery that every scenario runs on, not a copy), and sets what comes out besi
 computed.
 
 Read :mod:`checks` (what a case returns), :mod:`worlds` (scenarios and networks), then the cases: :mod:`spreading`,
-:mod:`trading` and :mod:`exact`; :mod:`plan` says which are run by default. ``docs/verification.md`` has the formulas.
+:mod:`trading`, :mod:`queueing`, :mod:`adversity` and :mod:`exact`; :mod:`plan` says which are run by default.
+``docs/verification.md`` has the formulas.
 """
 
 from experiments.verification.checks import BadParameterError, Check
-from experiments.verification.plan import CASES, PLAN, verify
+from experiments.verification.plan import CASES, PLAN, UNDRAWN, verify
 
-__all__ = ["CASES", "PLAN", "BadParameterError", "Check", "verify"]
+__all__ = ["CASES", "PLAN", "UNDRAWN", "BadParameterError", "Check", "verify"]

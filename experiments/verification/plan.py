@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from experiments.verification.adversity import severe, splitting
 from experiments.verification.checks import Check
 from experiments.verification.exact import ledger, philox
 from experiments.verification.interference import linear
@@ -24,6 +25,8 @@ CASES: dict[str, Callable[..., list[Check]]] = {
     "demand": demand,
     "interference": linear,
     "erlang-c": erlang_c,
+    "splitting": splitting,
+    "severe": severe,
     "ledger": ledger,
     "philox": philox,
 }
@@ -46,7 +49,11 @@ PLAN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bass", {}),
     ("interference", {}),
     ("erlang-c", {}),
+    ("splitting", {}),
+    ("severe", {}),
 )
+UNDRAWN = ("philox", "splitting")
+"""Cases in which nothing is left to chance, and so without a seed."""
 
 
 def verify(seed: int = 1) -> Iterator[list[Check]]:
@@ -58,5 +65,5 @@ def verify(seed: int = 1) -> Iterator[list[Check]]:
         Cases draw from it independently of each other.
     """
     for name, parameters in PLAN:
-        drawn = {} if name == "philox" else {"seed": seed}
+        drawn = {} if name in UNDRAWN else {"seed": seed}
         yield CASES[name](**parameters, **drawn)
