@@ -244,7 +244,7 @@ def test_a_policy_is_told_with_what_it_costs_in_growth_and_honest_people_and_wha
     assert said in price_text(rows, reward_of(plan))
     told = {name: policy_text(one) for name, one in policies(plan).items()}
     assert told["none"] == "no control"
-    assert told["limits"] == "accounts per device 2, accounts per address 6, invites per day 5"
+    assert told["limits"] == "accounts per device 2, invites per day 5"
     assert told["limits and freeze"].endswith("payout freeze 14d")
 
 

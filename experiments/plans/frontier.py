@@ -45,7 +45,7 @@ METRICS = (
 DEFAULT_REPLICATES = 4
 PERSONS, DAYS = 2000, 60
 """Of the world of a bare scenario, at most."""
-LIMITS = {"accounts_per_device": 2, "accounts_per_address": 6, "invites_per_day": 5}
+LIMITS = {"accounts_per_device": 2, "invites_per_day": 5}
 FREEZE = "14d"
 Name = Annotated[str, Field(pattern=r"^\S(.{0,58}\S)?$")]
 

@@ -181,7 +181,8 @@ def losses_parts(summary: Row) -> list[str]:
         f"average {number(_float(whole['shortfall']), 'yuan')}{_but(thin_text(whole, 'resting'))}."
     )
     if len(singles) > 1:
-        text += f" Most of it by {worst}: {number(_float(tail_of(summary, worst)['mean']), 'yuan')} yuan on average."
+        part = number(_float(tail_of(summary, worst)["mean"]), "yuan")
+        text += f" The largest part is lost to {worst}: {part} yuan on average."
     money = [reserve_text(summary["reserve"])] if summary["reserve"] else []
     money += [budget_text(budget) for budget in summary["budgets"]["within_a_run"]]
     return [text, *([" ".join(money)] if money else [])]

@@ -76,56 +76,56 @@ def panels(study: Study) -> list[Panel]:
 
 
 def _matrix(summary: Mapping[str, Any]) -> Picture:
-    """Draw each risk by how likely it is in a period and what an event costs."""
-    chances = {row["shock"]: max(_float(row["chance"]), LOWEST_CHANCE) for row in summary["risks"]}
+    """Draw each risk by how often it comes in a period and what an event costs."""
     events = {row["shock"]: _float(row["events"]) for row in summary["risks"]}
     figure = Figure(figsize=(WIDTH * 0.78, 3.9))
     axes = figure.subplots()
     drawn = []
-    for place, (shock, likely) in enumerate(chances.items()):
+    for place, (shock, expected) in enumerate(events.items()):
+        often = max(expected, LOWEST_CHANCE)
         impact = impact_of(summary, shock)
         if impact is None:
-            mean = low = high = _float(tail_of(summary, shock)["mean"]) / events[shock] if events[shock] else math.nan
+            mean = low = high = _float(tail_of(summary, shock)["mean"]) / expected if expected else math.nan
         else:
             mean, low, high = (-_float(impact[key]) for key in ("change", "change_high", "change_low"))
         if not math.isfinite(mean):
             continue
-        drawn.append((shock, likely, mean))
+        drawn.append((shock, often, mean))
         colour = COLOURS[place % len(COLOURS)]
         if math.isfinite(low) and low < high:
-            axes.plot([likely, likely], [low, high], color=colour, linewidth=1.6, solid_capstyle="butt")
-        axes.scatter([likely], [mean], color=colour, s=42, zorder=3)
+            axes.plot([often, often], [low, high], color=colour, linewidth=1.6, solid_capstyle="butt")
+        axes.scatter([often], [mean], color=colour, s=42, zorder=3)
         side, gap = ("left", 8) if place % 2 else ("right", -8)
-        axes.annotate(shock, (likely, mean), (gap, 4), textcoords="offset points", ha=side, color=INK)
+        axes.annotate(shock, (often, mean), (gap, 4), textcoords="offset points", ha=side, color=INK)
     if not drawn:
         return nothing("n/a: no shock could be compared with the calm world.")
     axes.set_xscale("log")
-    axes.set_xlim(min(likely for _, likely, _ in drawn) / 4, 3)
+    axes.set_xlim(min(often for _, often, _ in drawn) / 4, 3 * max(1.0, *(often for _, often, _ in drawn)))
     if all(mean > 0 for _, _, mean in drawn):
         axes.set_yscale("log")
         axes.set_ylim(min(mean for _, _, mean in drawn) / 3, max(mean for _, _, mean in drawn) * 3)
     else:
         axes.axhline(0, color=INK, linewidth=0.9)
     _same_expectation(axes, drawn)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     plain_axis(axes)
-    axes.set_xlabel(f"chance that it comes in {summary['period_days']:g} days")
+    axes.set_xlabel(f"events expected in {summary['period_days']:g} days")
     axes.set_ylabel("loss of an event, yuan")
-    text = "; ".join(f"{shock}: chance {chance(likely)}, loss {short(mean)} yuan" for shock, likely, mean in drawn)
+    text = "; ".join(f"{shock}: {often:.3g} events, loss {short(mean)} yuan" for shock, often, mean in drawn)
     caption = (
-        "Each risk by how likely it is and how much contribution an event takes, with its 95% interval over seeds. "
-        "Along a grey curve chance times loss is the same: what lies beyond a curve weighs more. Below zero an "
-        "event pays."
+        "Each risk by how often it comes and how much contribution an event takes, with its 95% interval over seeds. "
+        "Along a grey curve the expected loss is the same: what lies beyond a curve weighs more. Below zero an event "
+        "pays."
     )
     return picture(figure, "matrix", "Risk matrix", text, caption)
 
 
 def _same_expectation(axes: Any, drawn: Sequence[tuple[str, float, float]]) -> None:
-    """Draw curves of equal chance times loss through the range of the figure."""
+    """Draw curves of equal expected loss through the range of the figure."""
     left, right = axes.get_xlim()
     bottom, top = axes.get_ylim()
     across = np.geomspace(left, right, 200)
-    largest = max((likely * mean for _, likely, mean in drawn), default=0.0)
+    largest = max((often * mean for _, often, mean in drawn), default=0.0)
     for product in (largest / 1000, largest / 100, largest / 10, largest) if largest > 0 else ():
         axes.plot(across, product / across, color=RULE, linewidth=0.9, zorder=0)
     axes.set_xlim(left, right)
