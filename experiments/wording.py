@@ -151,8 +151,10 @@ class Finding:
         Yuan more than in the base arm, in all and for each member gained.
     contribution : Estimate
         Yuan more than in the base arm.
-    fraud_share : Estimate
-        Share of the subsidy that went to fake accounts.
+    fraud_share, fraud_share_before : Estimate
+        Share of the subsidy that went to fake accounts, in the arm and in the base.
+    refused : Estimate
+        Share of what honest people try that controls refuse or cancel.
     broken, undecided : list of str
         Metrics whose guardrail fails, or of which it is open whether it holds.
     """
@@ -165,27 +167,29 @@ class Finding:
     cost_per_member: Estimate
     contribution: Estimate
     fraud_share: Estimate
+    fraud_share_before: Estimate
+    refused: Estimate
     broken: Sequence[str]
     undecided: Sequence[str]
 
     @property
     def subject(self) -> str:
         """How to call the arm."""
-        return described(self.scenario) if self._told_apart else f"the arm {self.arm!r}"
+        return described(self.scenario) if self.tells_apart else f"the arm {self.arm!r}"
 
     @property
     def other(self) -> str:
         """How to call the base."""
-        return described(self.base) if self._told_apart else f"the base {self.base.name!r}"
+        return described(self.base) if self.tells_apart else f"the base {self.base.name!r}"
 
     def does(self, verb: str) -> str:
         """Put a verb into the number of the subject."""
-        plural = self._told_apart and self.scenario.config.schemes
+        plural = self.tells_apart and self.scenario.config.schemes
         return verb if plural else f"{verb}s"
 
     @property
-    def _told_apart(self) -> bool:
-        """Whether the schemes say which is which; arms can differ in something else."""
+    def tells_apart(self) -> bool:
+        """Whether the schemes tell arm and base apart; they can differ in something else."""
         return described(self.scenario) != described(self.base)
 
     @property
@@ -200,11 +204,19 @@ class Finding:
 
 
 def sentence(finding: Finding) -> str:
-    """Say in a sentence how many members an arm brings, what they cost, and what farms take."""
+    """Say in a sentence how many members an arm brings, what they cost, and what farms take.
+
+    Of arms whose schemes are the base's, also what farms took before, and how often honest people are refused.
+    """
     clauses = [_growth(finding), _cost(finding)]
     if finding.scenario.config.fraud.rings and finding.fraud_share.replicates:
         lost = percent(finding.fraud_share.mean)
-        clauses.append(f"{finding.does('lose')} {'nothing' if lost == '0%' else f'{lost} of the subsidy'} to farms")
+        loss = f"{finding.does('lose')} {'nothing' if lost == '0%' else f'{lost} of the subsidy'} to farms"
+        if not finding.tells_apart and finding.fraud_share_before.replicates:
+            loss += f" instead of {percent(finding.fraud_share_before.mean)}"
+        clauses.append(loss)
+    if not finding.tells_apart and finding.refused.mean > 0:
+        clauses.append(f"{finding.does('refuse')} {percent(finding.refused.mean)} of what honest people try")
     subject = finding.subject
     text = f"{subject[0].upper()}{subject[1:]} {listed([clause for clause in clauses if clause])}"
     if finding.broken:
