@@ -52,15 +52,16 @@ class Hired(Table):
 
 
 def create(shop: Shop) -> list[Brusher]:
-    """Create the brushing merchants of a run."""
+    """Create the brushing merchants of a run: those of lowest scruple, at least one if there are to be any."""
     config = shop.config.fraud.brushing
     if config is None:
         return []
-    number = np.arange(shop.config.catalog.merchants)
-    would = draws.uniform(shop.seed, Stream.BRUSHING, number, k=_WOULD) < config.merchants
-    owns = np.bincount(shop.products.merchant, minlength=number.size) > 0
+    sellers = np.unique(shop.products.merchant)
+    scruple = draws.uniform(shop.seed, Stream.BRUSHING, sellers, k=_WOULD)
+    number = max(1, round(config.merchants * sellers.size)) if config.merchants > 0 else 0
+    would = np.sort(sellers[np.argsort(scruple, kind="stable")[:number]])
     devices = shop.rings[0].devices if shop.rings else Devices()
-    return [Brusher(shop, int(m), config, devices) for m in np.flatnonzero(would & owns)]
+    return [Brusher(shop, int(merchant), config, devices) for merchant in would]
 
 
 class Brusher(mesa.Agent):  # type: ignore[misc]

@@ -305,3 +305,10 @@ def test_command_line_starts_without_the_engine():
     code = f"import sys, experiments.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_empty_mapping_takes_away_what_a_base_says(folder):
+    write("guarded.yaml", "risk: {accounts_per_device: 2, payout_freeze: 7d}\n")
+    scenario = Scenario.load(write("open.yaml", "extends: guarded.yaml\nrisk: {}\n"))
+    assert scenario.risk.accounts_per_device is None
+    assert scenario.risk == Scenario.load(Path("guarded.yaml")).override({"risk": {}}).risk

@@ -88,13 +88,13 @@ def merge(base: Node, over: Node) -> Node:
     """Say everything `over` says, and what `base` says elsewhere.
 
     Mappings merge key by key; a list or scalar replaces; so does a mapping of another ``kind``, whose keys would mean
-    something else.
+    something else, and an empty one, which says that nothing of it holds any more.
     """
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)) or _kinds_differ(base, over):
         return over
     merged = dict(base.value)
     for key, node in over.value.items():
-        merged[key] = merge(merged[key], node) if key in merged else node
+        merged[key] = merge(merged[key], node) if key in merged and node.value != {} else node
     return Node(merged, over.place)
 
 
