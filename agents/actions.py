@@ -197,7 +197,7 @@ class Plan:
 
         Not where orders are sent back: what is taken back of its rewards would be taken out of the next ones.
         """
-        return self.accounts > 1 and sum(step.account == 0 for step in self.steps) == 1
+        return self.accounts > 1 and not self.returns and sum(step.account == 0 for step in self.steps) == 1
 
     @cached_property
     def stages(self) -> tuple[int, ...]:

@@ -1,15 +1,19 @@
 """What a ring believes of its chances: of all it could do, and of each course that it has tried.
 
-A course is a plan with a degree of hiding (:class:`agents.playbooks.Course`). What is believed of all courses is about
-accounts that hide nothing: at first that they lose what a ring suspects, which counts as one experience, then the
-average of what was learnt, in which what is recent has at least the weight ``learning``. Of what they lose, an account
-that disguises each facet with chance h is believed to lose the part 1 - h. Of a course that was tried, the share of its
-promise that controls took is known better: an average of its own. Courses are thus the arms of a bandit, and one that
-was never tried is worth what is believed of all.
+A course is a plan with a degree of hiding (:class:`agents.playbooks.Course`): the chance that an account disguises one
+of its facets. Of every degree a ring believes that controls take some share of what is promised: the average of what
+was learnt from accounts that hid so much, in which what is recent has at least the weight ``learning``, and what was
+believed before counts as one experience. At first that is what it suspects of accounts in full view, in the proportion
+of what is in view; later, of a degree that was not tried, what is known of the next lower one, or else of the next
+higher one, in that proportion, and no less than what is known of higher ones.
+
+Of a course that was tried, the share that controls took is known better: an average of its own. Courses are thus the
+arms of a bandit, and one that was never tried is worth what is believed of its degree of hiding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,16 +36,18 @@ class Beliefs:
     learning : float
         Weight of what happened last.
     suspicion : float
-        Share of their promise that accounts which hide nothing are believed to lose at first.
+        Share of their promise that accounts in full view are believed to lose at first.
+    degrees : sequence of float
+        Chances of disguise among which it chooses, ascending.
 
     Attributes
     ----------
     admitted : float
         The chance to be let in.
-    bonus, discount : float
-        The shares of promised rewards and discounts that accounts get which hide nothing.
-    lessons : int
-        How often these two were learnt.
+    lost : float64 ndarray, shape (degrees, 2)
+        Shares of promised rewards and discounts that controls took, as far as they were learnt.
+    lessons : int64 ndarray, shape (degrees, 2)
+        How often each was learnt.
     courses : list of (str, float)
         Tried so far: plan in words, and chance of disguises.
     caught : list of float
@@ -50,11 +56,11 @@ class Beliefs:
         How often each was judged.
     """
 
-    def __init__(self, learning: float, suspicion: float) -> None:
-        self.learning = learning
+    def __init__(self, learning: float, suspicion: float, degrees: Sequence[float]) -> None:
+        self.learning, self.suspicion, self.degrees = learning, suspicion, np.array(degrees)
         self.admitted = 1.0
-        self.bonus = self.discount = 1.0 - suspicion
-        self.lessons = 0
+        self.lost = np.zeros((len(degrees), 2))
+        self.lessons = np.zeros(self.lost.shape, np.int64)
         self.courses: list[tuple[str, float]] = []
         self.caught: list[float] = []
         self.tries: list[int] = []
@@ -75,10 +81,22 @@ class Beliefs:
         """Return what a course is expected to bring accounts that are let in, fen."""
         play = course.play
         caught = self.caught[self.courses.index(course.key)] if self.has_tried(course) else UNTRIED
-        expected: float = income(
-            caught, course.hidden, float(play.bonus), float(play.discount), self.bonus, self.discount
-        )
+        kept = self.kept()[np.searchsorted(self.degrees, course.hidden)]
+        expected: float = income(caught, float(play.bonus), float(play.discount), *kept.tolist())
         return expected
+
+    def kept(self) -> Array:
+        """Return the shares of promised rewards and discounts that accounts are believed to get, (degrees, 2)."""
+        lost = self.lost.copy()
+        for kind in range(lost.shape[1]):
+            known = np.flatnonzero(self.lessons[:, kind])
+            tells = known[self.degrees[known] < 1]  # who is out of view tells nothing of those in view
+            for degree in np.flatnonzero(self.lessons[:, kind] == 0).tolist():
+                at = tells[max(0, int(np.searchsorted(tells, degree)) - 1)] if tells.size else None
+                in_full_view = self.suspicion if at is None else lost[at, kind] / (1 - self.degrees[at])
+                at_least = float(lost[known[known > degree], kind].max(initial=0.0))
+                lost[degree, kind] = min(1.0, max(in_full_view * (1 - self.degrees[degree]), at_least))
+        return 1 - lost
 
     def caught_of(self, prospects: Prospects) -> Array:
         """Return the share that controls are known to take of each course that can be taken, else ``UNTRIED``."""
@@ -94,18 +112,22 @@ class Beliefs:
             self.admitted += self.learning * (int(np.count_nonzero(is_in)) / is_in.size - self.admitted)
 
     def learn_shares(self, hidden: Array, rewards: tuple[Array, Array], discounts: tuple[Array, Array]) -> None:
-        """Learn from groups, by the chance of their disguises, what they have and were promised; fen, (groups,)."""
-        self.lessons += 1
-        self.bonus = self._updated(self.bonus, 1 - hidden, *rewards)
-        self.discount = self._updated(self.discount, 1 - hidden, *discounts)
+        """Learn from groups, by the chance of their disguises, what they have and were promised; fen, (groups,).
 
-    def _updated(self, belief: float, seen: Array, received: Array, promised: Array) -> float:
-        """Return a belief; more than promised counts as promised, and who was promised nothing learns nothing."""
-        due = float((seen * promised).sum())
-        if due <= 0:
-            return belief
-        lost = float((promised - np.minimum(np.maximum(received, 0.0), promised)).sum()) / due
-        return belief + self._weight(self.lessons + 1) * (1.0 - min(lost, 1.0) - belief)
+        More than promised counts as promised, and who was promised nothing learns nothing.
+        """
+        before = 1 - self.kept()
+        for kind, (received, promised) in enumerate((rewards, discounts)):
+            for degree in np.unique(np.searchsorted(self.degrees, hidden)).tolist():
+                here = hidden == self.degrees[degree]
+                due = float(promised[here].sum())
+                if due <= 0:
+                    continue
+                lost = float((promised[here] - np.minimum(np.maximum(received[here], 0.0), promised[here])).sum()) / due
+                self.lessons[degree, kind] += 1
+                believed = float(before[degree, kind])
+                weight = self._weight(int(self.lessons[degree, kind]) + 1)
+                self.lost[degree, kind] = believed + weight * (lost - believed)
 
     def learn_courses(self, course: Array, kept: Array) -> None:
         """Learn which share of its promise each of some groups kept.

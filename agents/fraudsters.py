@@ -134,7 +134,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         self.shop, self.number, self.devices, self.market, self._enters = shop, number, devices, market, enters
         self.config = config = shop.config.fraud
         self.accounts, self.groups, self.errands = Accounts(), Groups(), Errands()
-        self.beliefs = Beliefs(config.learning, config.suspicion)
+        self.beliefs = Beliefs(config.learning, config.suspicion, hiding.choices(config))
         self.spent = 0
         self.is_active = False
         self._every = max(shop.clock.ticks(config.decide_every), _STEPS_OF_A_BATCH)
@@ -212,7 +212,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         groups, accounts, tick = self.groups, self.accounts, self.shop.clock.tick
         if len(groups) == 0:
             return
-        bonus, discount = self._received_by_group()
+        bonus, discount, to_come = self._received_by_group()
         received = bonus + discount
         asked = newly_asked(tick, accounts.asked, accounts.signs_up)
         if asked.size:
@@ -221,7 +221,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             self._note_refusals(asked[~is_in])
         told = self._note_full_wallets()
         rows, inside = judgeable(
-            tick, received, groups.over, groups.judged, groups.had, accounts.group, accounts.person,
+            tick, received, to_come, groups.over, groups.judged, groups.had, accounts.group, accounts.person,
             self.shop.people.joined, told,
         )  # fmt: skip
         if rows.size == 0:
@@ -268,11 +268,12 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         )  # fmt: skip
         return held
 
-    def _received_by_group(self) -> tuple[Array, Array]:
-        """Return the fen of rewards and of discounts on goods kept that each group got, less what was taken back."""
-        book, accounts = self.shop.book, self.accounts
-        received: tuple[Array, Array] = received_by_group(
-            len(self.groups), self._own_orders(), accounts.person, accounts.group, self.shop.people.benefit,
+    def _received_by_group(self) -> tuple[Array, Array, Array]:
+        """Return the fen of rewards and discounts that each group brought, and how many of its orders are to come."""
+        shop, book, accounts = self.shop, self.shop.book, self.accounts
+        received: tuple[Array, Array, Array] = received_by_group(
+            len(self.groups), self._own_orders(), accounts.person, accounts.group,
+            shop.fakes.brought[accounts.person - shop.graph.persons],
             book.person, book.status, book.discount, book.will_return,
         )  # fmt: skip
         return received
@@ -311,7 +312,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
             prospects.chance, prospects.accounts, prospects.spares_root, prospects.buyers, prospects.bonus,
             prospects.discount, prospects.work, prospects.buyer_hides, prospects.other_hides,
             beliefs.caught_of(prospects), self._have_roots(), self._waits_for_a_trial(),
-            beliefs.admitted, beliefs.bonus, beliefs.discount, float(config.account_cost),
+            beliefs.admitted, beliefs.kept(), float(config.account_cost),
             config.device_cost / places_of_a_new_device(self), count_free_places(self), room, config.caution,
         )  # fmt: skip
         return prospects.courses[best] if best >= 0 else None
@@ -370,15 +371,16 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     @property
     def cost(self) -> float:
-        """Fen spent so far: on accounts, devices and work, and what goods lost by resale."""
+        """Fen spent so far: on accounts, devices and work, and what goods that came lost by resale."""
         book, orders = self.shop.book, self._own_orders()
-        kept = orders[book.status[orders] < OrderStatus.REFUNDED]
+        here = (book.status[orders] >= OrderStatus.DELIVERED) & (book.status[orders] < OrderStatus.REFUNDED)
+        kept = orders[here]
         return self.spent + (1 - self.config.resale) * float(book.worth[kept[~book.will_return[kept]]].sum())
 
     @property
     def profit(self) -> float:
         """Fen earned so far: discounts, and rewards that were paid out, less the cost."""
-        received = sum(float(part.sum()) for part in self._received_by_group()) if len(self.groups) else 0.0
+        received = sum(float(part.sum()) for part in self._received_by_group()[:2]) if len(self.groups) else 0.0
         return received - self._not_paid_out() - self.cost
 
     def _not_paid_out(self) -> int:

@@ -77,22 +77,21 @@ def work_of(play: Play, config: FraudConfig) -> float:
 
 
 @nb.njit(cache=True)
-def income(caught, chance, bonus, discount, bonus_kept, discount_kept):  # type: ignore[no-untyped-def]
+def income(caught, bonus, discount, bonus_kept, discount_kept):  # type: ignore[no-untyped-def]
     """Return what a course is expected to bring accounts that are let in.
 
     Parameters
     ----------
     caught : float
         Share of the promise that controls were seen to take, ``UNTRIED`` if nobody knows.
-    chance, bonus, discount : float
+    bonus, discount : float
         As in :class:`Prospects`.
     bonus_kept, discount_kept : float
-        The shares of promised rewards and discounts that accounts are believed to get which hide nothing.
+        The shares of promised rewards and discounts that accounts are believed to get which hide so much.
     """
     if not math.isnan(caught):
         return (1 - caught) * (bonus + discount)
-    seen = 1 - chance
-    return (1 - seen * (1 - bonus_kept)) * bonus + (1 - seen * (1 - discount_kept)) * discount
+    return bonus_kept * bonus + discount_kept * discount
 
 
 @nb.njit(cache=True)
@@ -121,7 +120,7 @@ def profit_and_cost(number, account, buyers, buyer_hides, other_hides, work, adm
 @nb.njit(cache=True)
 def most_profitable(  # type: ignore[no-untyped-def]
     chance, accounts, spares_root, buyers, bonus, discount, work, buyer_hides, other_hides, caught, has_root,
-    only_tried, admitted, bonus_kept, discount_kept, account_cost, device, free, room, caution,
+    only_tried, admitted, kept, account_cost, device, free, room, caution,
 ):  # fmt: skip
     """Return the course that earns most an account among those that return more than ``caution``, -1 if none.
 
@@ -135,8 +134,9 @@ def most_profitable(  # type: ignore[no-untyped-def]
         Whether some account that hides so much can invite for another group.
     only_tried : bool
         Take no course of which nothing is known.
-    admitted, bonus_kept, discount_kept : float
-        Beliefs.
+    admitted : float
+    kept : float64 ndarray, shape (chances, 2)
+        Beliefs (:meth:`agents.beliefs.Beliefs.kept`).
     account_cost, device : float
         An account, and its part of a device where there is no free place for it.
     free, room : int
@@ -148,9 +148,10 @@ def most_profitable(  # type: ignore[no-untyped-def]
     for c in range(chance.size):
         if only_tried and math.isnan(caught[c]):
             continue
-        number = accounts[c] - int(spares_root[c] and has_root[c % has_root.size])
+        degree = c % has_root.size
+        number = accounts[c] - int(spares_root[c] and has_root[degree])
         account = account_cost + (1 - chance[c]) * (0.0 if free >= number else device)
-        brings = income(caught[c], chance[c], bonus[c], discount[c], bonus_kept, discount_kept)
+        brings = income(caught[c], bonus[c], discount[c], kept[degree, 0], kept[degree, 1])
         profit, cost = profit_and_cost(
             number, account, buyers[c], buyer_hides[c], other_hides[c], work[c], admitted, brings
         )

@@ -14,7 +14,7 @@ from sim.people import NEVER
 
 _HIDING = np.uint32(Stream.HIDING)
 _WARM_UP, _AFTER_LIFE = int(Facet.WARM_UP), int(Facet.AFTER_LIFE)
-_REFUNDED = np.int8(OrderStatus.REFUNDED)
+_DELIVERED, _REFUNDED = np.int8(OrderStatus.DELIVERED), np.int8(OrderStatus.REFUNDED)
 PRETENCES = [Facet.WARM_UP, Facet.AFTER_LIFE]  # before the order, and afterwards
 _LOOKS = 3  # which of the draws of a tick says whether an account comes to look around
 
@@ -231,16 +231,17 @@ def newly_asked(tick, asked, signs_up):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def judgeable(tick, received, over, judged, had, group, person, joined, told):  # type: ignore[no-untyped-def]
+def judgeable(tick, received, to_come, over, judged, had, group, person, joined, told):  # type: ignore[no-untyped-def]
     """Return the groups (rows) that teach something now, and the part of every group that did as it was to.
 
-    Those teach that are over for the first time, and those from which something was taken back; what trickles in does
-    not. The part is of those who were let in and could pay: what others lost tells nothing of hiding.
+    Those teach that are over for the first time, all goods come, and those from which something was taken back; what
+    trickles in does not. The part is of those who were let in and could pay: what others lost tells nothing of hiding.
 
     Parameters
     ----------
     tick : int
-    received : float64 ndarray, shape (groups,)
+    received, to_come : ndarray, shape (groups,)
+        Fen so far, and orders that have not been delivered.
     over, judged, had : ndarray, shape (groups,)
         Columns of :class:`Groups`.
     group, person : int32 ndarray, shape (accounts,)
@@ -250,7 +251,7 @@ def judgeable(tick, received, over, judged, had, group, person, joined, told):  
     told : bool ndarray, shape (accounts,)
         Who was told to pay otherwise.
     """
-    teaches = np.where(judged, received < had, over <= tick)
+    teaches = np.where(judged, received < had, (over <= tick) & (to_come == 0))
     size, inside = np.zeros(over.size, np.int64), np.zeros(over.size)
     for a in range(person.size):
         size[group[a]] += 1
@@ -283,8 +284,11 @@ def orders_of(ring, first, ring_of, buyer, start):  # type: ignore[no-untyped-de
 
 
 @nb.njit(cache=True)
-def received_by_group(groups, orders, person, group, benefit, buyer, status, discount, will_return):  # type: ignore[no-untyped-def]
-    """Return the fen of rewards, and of discounts on goods kept, that each group got, less what was taken back.
+def received_by_group(groups, orders, person, group, brought, buyer, status, discount, will_return):  # type: ignore[no-untyped-def]
+    """Return the fen of rewards, and of discounts on goods that came and are kept, that each group brought.
+
+    And how many of its orders are still to come. What was taken back is taken off. An account that invites for several
+    groups earns for each what that one caused.
 
     Parameters
     ----------
@@ -293,14 +297,14 @@ def received_by_group(groups, orders, person, group, benefit, buyer, status, dis
         The ring's orders, rows of the order book.
     person, group : int32 ndarray, shape (accounts,)
         Columns of :class:`agents.ring_tables.Accounts`.
-    benefit : int64 ndarray
-        Of :class:`sim.people.People`.
+    brought : int64 ndarray, shape (accounts,)
+        Column of :class:`sim.people.Fakes`.
     buyer ... will_return : ndarray
         Columns of :class:`sim.orders.OrderBook`.
     """
-    rewards, discounts = np.zeros(groups), np.zeros(groups)
+    rewards, discounts, to_come = np.zeros(groups), np.zeros(groups), np.zeros(groups, np.int64)
     for a in range(person.size):
-        rewards[group[a]] += benefit[person[a]]
+        rewards[group[a]] += brought[a]
     for row in orders:
         if status[row] >= _REFUNDED:
             continue
@@ -308,6 +312,8 @@ def received_by_group(groups, orders, person, group, benefit, buyer, status, dis
         for scheme in range(discount.shape[1]):
             off += discount[row, scheme]
         rewards[at] -= off
-        if not will_return[row]:
+        if status[row] < _DELIVERED:
+            to_come[at] += 1
+        elif not will_return[row]:
             discounts[at] += off
-    return rewards, discounts
+    return rewards, discounts, to_come

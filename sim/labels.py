@@ -58,13 +58,15 @@ def of_payouts(people: People, person: Array, origin: Array) -> tuple[Array, Arr
 
 
 @nb.njit(cache=True)
-def note(benefit, fraud, losses, scheme, persons, amounts, origins):  # type: ignore[no-untyped-def]
+def note(benefit, fraud, ring, brought, losses, scheme, persons, amounts, origins):  # type: ignore[no-untyped-def]
     """Note what persons got out of incentives, and what of it went to fraud (see :func:`of_payouts`).
 
     Parameters
     ----------
-    benefit, fraud : ndarray
+    benefit, fraud, ring : ndarray
         Columns of :class:`sim.people.People`; ``benefit`` is changed in place.
+    brought : int64 ndarray, shape (accounts that are nobody's first,)
+        Column of :class:`sim.people.Fakes`, whose rows are the last persons; changed in place.
     losses : int64 ndarray, shape (kinds, schemes of the ledger)
         Fen so far, by kind of fraud, the first for what is none; changed in place.
     scheme : int
@@ -74,10 +76,14 @@ def note(benefit, fraud, losses, scheme, persons, amounts, origins):  # type: ig
     amounts : int64 ndarray, shape (n,)
         Fen; negative for what was taken back.
     """
+    first = benefit.size - brought.size
     for n in range(persons.size):
         if amounts[n] == 0:
             continue
         benefit[persons[n]] += amounts[n]
+        if ring[persons[n]] >= 0:
+            earner = origins[n] if ring[origins[n]] == ring[persons[n]] else persons[n]
+            brought[earner - first] += amounts[n]
         kind = fraud[persons[n]]
         losses[kind if kind > 0 else fraud[origins[n]], scheme] += amounts[n]
 

@@ -105,6 +105,12 @@ class People(Table):
         return mask
 
 
+class Fakes(Table):
+    """Accounts that are not somebody's first, which are the last of :class:`People`, in their order."""
+
+    brought: Column = column(np.int64)  # what its ring got because of it, by whomever it was received; fen
+
+
 @dataclass(frozen=True)
 class Person:
     """Read-only view of one row of :class:`People`: ``shop.people_view[42].trust``."""

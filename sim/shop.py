@@ -52,7 +52,7 @@ from sim.offers import (
 )
 from sim.operations import Operations
 from sim.orders import OrderBook, OrderStatus, undo
-from sim.people import FAKE_UID, SECOND_UID, Person, Status, draw_traits_of_accounts
+from sim.people import FAKE_UID, SECOND_UID, Fakes, Person, Status, draw_traits_of_accounts
 from sim.recommend import create as create_recommender
 from sim.record import Recorder
 from sim.risk import RiskControl
@@ -120,7 +120,7 @@ class Shop(mesa.Model):
         self.demand = demand
         self.graph = self._network() if graph is None else Graph.of(graph)
         self.products = world.build_catalog(self, demand, self._generator(2))
-        self.people = world.build_people(self, demand)
+        self.people, self.fakes = world.build_people(self, demand), Fakes()
         self.book = OrderBook(discount=max(1, len(names)))
         self.fraud_losses = np.zeros((len(Fraud), len(config.schemes) + 1), np.int64)
         self.merchant_books = merchants.MerchantBooks(self)
@@ -309,7 +309,10 @@ class Shop(mesa.Model):
         if len(people) == self.graph.persons:  # nobody is fake
             add_each(people.benefit, persons, amounts)
         else:
-            labels.note(people.benefit, people.fraud, self.fraud_losses, scheme, persons, amounts, origins)
+            labels.note(
+                people.benefit, people.fraud, people.ring, self.fakes.brought, self.fraud_losses, scheme, persons,
+                amounts, origins,
+            )  # fmt: skip
 
     def disappoint(self, persons: Array) -> None:
         """Lower persons' satisfaction after something went wrong, once for who is named several times."""
@@ -423,6 +426,7 @@ class Shop(mesa.Model):
             uid.size, uid=uid.astype(np.uint32), fake=True, fraud=fraud, ring=ring, device=device, address=address,
             payment=payment,
         )  # fmt: skip
+        self.fakes.append(uid.size)
         draw_traits_of_accounts(people, rows, self.config.people, self.config.sharing, self.seed)
         people.intercept[rows] = BUYS_FOR_CERTAIN
         people.credible[rows] = 1.0 if ring == NONE else self.config.fraud.skill

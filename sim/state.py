@@ -62,9 +62,9 @@ Array = npt.NDArray[Any]
 Node = Any  # of the tree of JSON
 
 OF_THE_SHOP = (
-    "clock", "shocks", "recorder", "ledger", "products", "people", "book", "merchant_books", "operations", "risk",
-    "recommender", "schemes", "feed", "kols", "rings", "kol_click", "datacollector", "running", "keeps_utilities",
-    "last_utilities", "wound_down", "fraud_losses", "second_accounts", "brushers", "_queued_signups",
+    "clock", "shocks", "recorder", "ledger", "products", "people", "fakes", "book", "merchant_books", "operations",
+    "risk", "recommender", "schemes", "feed", "kols", "rings", "kol_click", "datacollector", "running",
+    "keeps_utilities", "last_utilities", "wound_down", "fraud_losses", "second_accounts", "brushers", "_queued_signups",
     "_queued_visits", "_unpaid", "_fakes",
 )  # fmt: skip
 
@@ -86,7 +86,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     Ring: (
         "devices", "accounts", "groups", "errands", "beliefs", "spent", "is_active", "_orders", "_book_read",
     ),
-    Beliefs: ("admitted", "bonus", "discount", "lessons", "courses", "caught", "tries"),
+    Beliefs: ("admitted", "lost", "lessons", "courses", "caught", "tries"),
     SecondAccounts: ("accounts",),
     Brusher: (
         "hired", "lift", "brushed", "spent", "_devices", "_book_read", "_to_come", "_organic", "_before", "_last",

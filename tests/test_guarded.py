@@ -13,23 +13,12 @@ pytestmark = pytest.mark.slow
 SEEDS = (1, 2)
 
 
-# What is changed in the scenario. Watched: rings of six accounts that hide as well as they can, and cheaply; the
-# detector judges, but nothing is done, so that as many come whatever their skill.
 LIMITED: dict[str, object] = {"risk": {"accounts_per_device": 1, "payout_freeze": "7d"}}
-WATCHED: dict[str, object] = {
-    "fraud.effort": 1,
-    "fraud.suspicion": 0,
-    "fraud.device_cost": 1,
-    "fraud.identity_cost": 1,
-    "fraud.hiding_cost": 0.1,
-    "fraud.capacity": 6,
-    "risk.policy": None,
-}
 
 
 @cache
 def outcome(seed: int, world: str = "guarded", skill: float = 0.5) -> dict[str, float]:
-    changes = {"guarded": {}, "limited": LIMITED, "watched": WATCHED}[world]
+    changes = {"guarded": {}, "limited": LIMITED}[world]
     scenario = Scenario.load("scenarios/guarded.yaml").override({**changes, "fraud.skill": skill})
     found: dict[str, float] = Shop(scenario, rng=seed).run().metrics().to_dict()
     return found
@@ -51,7 +40,7 @@ def test_no_single_signal_tells_fraud_apart() -> None:
 
 
 def test_the_better_rings_hide_the_worse_they_are_told_apart() -> None:
-    easy, usual, hard = (mean("detection_auc", "watched", skill) for skill in (0.2, 0.5, 1.0))
+    easy, usual, hard = (mean("detection_auc", skill=skill) for skill in (0.5, 0.8, 1.0))
     assert easy > usual > hard > 0.8
 
 

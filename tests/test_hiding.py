@@ -172,17 +172,30 @@ def test_a_ring_that_is_caught_openly_hides_and_one_that_suspects_it_hides_at_on
             assert second is None or second.key != first.key
 
 
-def test_what_is_learnt_of_accounts_that_hide_is_told_back_to_those_that_do_not() -> None:
-    beliefs = Beliefs(0.3, 0.0)
-    nothing = np.zeros(1), np.zeros(1)
-    beliefs.learn_shares(np.array([0.5]), (np.array([75.0]), np.array([100.0])), nothing)
-    assert beliefs.bonus == pytest.approx(1 - 0.5 / 2)  # half of what is open was lost, in one of two experiences
-    assert beliefs.discount == 1.0
-    beliefs.learn_shares(np.array([0.0]), (np.array([100.0]), np.array([100.0])), nothing)
-    assert beliefs.bonus == pytest.approx(0.75 + 0.25 / 3)
-    before = beliefs.bonus
-    beliefs.learn_shares(np.array([1.0]), (np.array([0.0]), np.array([100.0])), nothing)
-    assert beliefs.bonus == before  # who hides everything learns nothing of who does not
+def learnt(beliefs: Beliefs, hidden: float, kept: float) -> None:
+    promise, nothing = np.array([100.0]), np.zeros(1)
+    beliefs.learn_shares(np.array([hidden]), (promise * kept, promise), (nothing, nothing))
+
+
+def test_suspicion_is_of_what_is_in_view() -> None:
+    np.testing.assert_allclose(Beliefs(0.3, 0.6, (0.0, 0.25, 1.0)).kept(), [[0.4, 0.4], [0.55, 0.55], [1.0, 1.0]])
+
+
+def test_what_one_degree_of_hiding_loses_tells_of_the_others_what_is_in_view() -> None:
+    beliefs = Beliefs(0.3, 0.0, (0.0, 0.5, 1.0))
+    learnt(beliefs, 0.5, 0.5)
+    # Half of the promise was lost, in one of two experiences; in full view twice as much would have been.
+    np.testing.assert_allclose(beliefs.kept()[:, 0], [0.5, 0.75, 1.0])
+    assert (beliefs.kept()[:, 1] == 1.0).all()  # no discounts were promised
+    learnt(beliefs, 0.0, 1.0)
+    np.testing.assert_allclose(beliefs.kept()[:, 0], [0.75, 0.75, 1.0])  # each degree by its own
+
+
+def test_who_is_caught_in_spite_of_hiding_everything_believes_it_of_every_plan_and_of_those_in_view() -> None:
+    beliefs = Beliefs(0.3, 0.2, (0.0, 0.5, 1.0))
+    for _ in range(30):
+        learnt(beliefs, 1.0, 0.0)
+    assert beliefs.kept()[:, 0].max() < 0.01
 
 
 def test_groups_are_invited_by_accounts_that_hide_as_much() -> None:

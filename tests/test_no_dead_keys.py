@@ -35,6 +35,12 @@ SCHEMES = [merged(GROUP_BUY, {"merchant_share": 0.5}), COUPON, merged(REFERRAL, 
 
 SEEN = {"kols": {"click": 0.5, "reach": 0.8, "audience": {"sigma": 1.0}, "post_every": "2d"}}
 
+THRIVING = {  # where rings grow until they are full
+    "fraud": {"effort": 0.0},
+    "risk": {"accounts_per_device": None, "accounts_per_address": None, "invites_per_day": None},
+    "operations": {"capacity": 500, "lead_time": "4h"},
+    "catalog": {"stock": {"initial": 500}},
+}
 HUNTED = {"people": {"deal_proneness": {"share": 0.4}}}
 SOFT = {"fraud": {"second_accounts": {"share": 0.4, "scruple": 3}}}
 BRUSHED = {
@@ -172,8 +178,8 @@ CHANGES: dict[str, Any] = {
     "operations.satisfaction_effect": 6.0,
     "calendar": [{"name": "week", "start": "2d", "end": "9d", "demand": 1.5, "schemes": ["group_buy"]}],
     "fraud.rings": 3,
-    "fraud.capacity": 20,
-    "fraud.batch": 4,
+    "fraud.capacity": (20, THRIVING),
+    "fraud.batch": (4, THRIVING),
     "fraud.enter": "4d",
     "fraud.decide_every": "48h",
     "fraud.account_cost": 6,
@@ -182,7 +188,7 @@ CHANGES: dict[str, Any] = {
     "fraud.hiding_cost": 1,
     "fraud.hiding_time": ("12h", {"fraud": {"effort": 1.0}}),
     "fraud.devices": 10,
-    "fraud.device_cost": 5,
+    "fraud.device_cost": (9, merged(THRIVING, {"risk": {"accounts_per_device": 2}})),
     "fraud.resale": 0.5,
     "fraud.identity_cost": 5,
     "fraud.effort": 1.0,
@@ -235,7 +241,7 @@ CHANGES: dict[str, Any] = {
     "risk.accounts_per_address": 2,
     "risk.accounts_per_payment": (1, {"people": {"shared_payments": 0.3}}),
     "risk.account_age": "24h",
-    "risk.invites_per_day": (1, {"fraud": {"effort": 1.0}}),
+    "risk.invites_per_day": (1, THRIVING),
     "risk.payout_freeze": "96h",
     "risk.freeze_check": (
         False,

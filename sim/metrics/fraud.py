@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.labels import Fraud
+from sim.labels import Fraud, of_orders, of_payouts
 from sim.metrics.registry import FEN, NAN, Array, Facts, metric, ratio, reported
 from sim.orders import OrderStatus
 from sim.people import Status
+from sim.schemes.rewards import RewardState
 
 # Fraud: these know the truth about every account.
 
@@ -20,6 +21,21 @@ def fraud_accounts(f: Facts) -> float:
 @metric("fraud", "yuan", -1, "discounts and rewards for fake accounts, what was taken back taken off")
 def fraud_loss(f: Facts) -> float:
     return float(f.shop.fraud_losses[1:, 1:].sum()) / FEN
+
+
+@metric(
+    "fraud", "yuan", -1, "part of fraud_loss that can still be stopped at the end: for orders not shipped, and frozen"
+)
+def fraud_pending(f: Facts) -> float:
+    waiting = np.isin(f.book.status, (OrderStatus.WAITING, OrderStatus.PAID)) & (of_orders(f.shop)[0] > Fraud.NONE)
+    pending = int(f.book.discount[waiting].sum())
+    for scheme in f.shop.schemes:
+        if (payouts := getattr(scheme, "payouts", None)) is not None:
+            rewards = payouts.rewards
+            frozen = rewards.state == RewardState.FROZEN
+            kind, _ = of_payouts(f.people, rewards.person[frozen], rewards.origin[frozen])
+            pending += int(rewards.amount[frozen][kind > Fraud.NONE].sum())
+    return pending / FEN
 
 
 @metric("fraud", "yuan", -1, "fees of KOLs paid for followers who are not people")

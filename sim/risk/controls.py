@@ -189,11 +189,11 @@ class RiskControl:
         flagged, joined = self.cases.flagged, self.shop.people.joined
         passed: Array
         discounted, passed = discounts_allowed(orders.person, orders.discount, flagged, joined, self._latest)
-        if self.payments.limit is not None:
-            passed &= self._may_pay(orders.person, discounted & passed)
         if self.is_out:
             passed[:] = True
-        elif self.policy is not None:
+        elif self.payments.limit is not None:
+            passed &= self._may_pay(orders.person, discounted & passed)
+        if self.policy is not None and not self.is_out:
             passed &= self.policy.screen(orders, flagged[orders.person])
         self._judge(orders.person, passed, "orders_refused_by_risk")
         return passed
