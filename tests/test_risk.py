@@ -293,7 +293,7 @@ def test_some_people_pay_from_the_account_of_another_and_second_accounts_from_th
 
 
 def test_rings_that_are_told_to_pay_otherwise_buy_devices_as_far_as_that_pays() -> None:
-    def rings(device_cost: float, limit: int | None) -> tuple[int, int]:
+    def rings(device_cost: float, limit: int | None) -> tuple[int, int, float]:
         changes = {
             "fraud.rings": 1,
             "fraud.enter": "1d",
@@ -308,16 +308,17 @@ def test_rings_that_are_told_to_pay_otherwise_buy_devices_as_far_as_that_pays() 
         if limit is not None:
             wallets = shop.people.payment[paid[shop.risk.cases.paid[paid]]]
             assert np.bincount(wallets).max() <= limit
-        return int((ring.devices.ring == 0).sum()), paid.size
+        return int((ring.devices.ring == 0).sum()), paid.size, ring.profit
 
-    devices, free = rings(1, None)
+    devices, _, free = rings(1, None)
     assert devices == 1
-    more, held = rings(1, 2)
+    more, paid, held = rings(1, 2)
     assert more > 5
-    assert held > 5
-    few, kept_out = rings(100, 2)
+    assert paid > 5
+    few, paid, kept_out = rings(100, 2)
     assert few == 1
-    assert kept_out < held <= free
+    assert paid <= 2
+    assert kept_out < held < free
 
 
 def test_a_fork_that_limits_payments_knows_who_has_paid_from_where() -> None:
