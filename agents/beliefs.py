@@ -73,14 +73,10 @@ class Beliefs:
             self.tries.append(0)
         return self.courses.index(course.key)
 
-    def has_tried(self, course: Course) -> bool:
-        """Whether it is known what became of a course."""
-        return course.key in self.courses and self.tries[self.courses.index(course.key)] > 0
-
     def income(self, course: Course) -> float:
         """Return what a course is expected to bring accounts that are let in, fen."""
-        play = course.play
-        caught = self.caught[self.courses.index(course.key)] if self.has_tried(course) else UNTRIED
+        play, at = course.play, self.courses.index(course.key) if course.key in self.courses else None
+        caught = UNTRIED if at is None or self.tries[at] == 0 else self.caught[at]
         kept = self.kept()[np.searchsorted(self.degrees, course.hidden)]
         expected: float = income(caught, float(play.bonus), float(play.discount), *kept.tolist())
         return expected
@@ -116,10 +112,10 @@ class Beliefs:
 
         More than promised counts as promised, and who was promised nothing learns nothing.
         """
-        before = 1 - self.kept()
+        before, degrees = 1 - self.kept(), np.searchsorted(self.degrees, hidden)
         for kind, (received, promised) in enumerate((rewards, discounts)):
-            for degree in np.unique(np.searchsorted(self.degrees, hidden)).tolist():
-                here = hidden == self.degrees[degree]
+            for degree in np.unique(degrees).tolist():
+                here = degrees == degree
                 due = float(promised[here].sum())
                 if due <= 0:
                     continue

@@ -56,7 +56,7 @@ from sim.core.draws import Stream
 from sim.offers import NONE, Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
-from sim.schemes.referral import Referral
+from sim.schemes.commission import payouts_of
 from sim.schemes.rewards import RewardState
 
 if TYPE_CHECKING:
@@ -138,7 +138,6 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         self.spent = 0
         self.is_active = False
         self._every = max(shop.clock.ticks(config.decide_every), _STEPS_OF_A_BATCH)
-        self._chances = np.array(hiding.choices(config))
         self._orders = np.zeros(0, np.int64)  # rows of the order book
         self._book_read = 0
 
@@ -363,7 +362,12 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         """Return for which of the chances of disguises there are any :meth:`roots`."""
         accounts, groups = self.accounts, self.groups
         have: Array = have_inviters(
-            self._chances, accounts.serves, accounts.group, accounts.person, groups.hidden, self.shop.people.joined
+            self.beliefs.degrees,
+            accounts.serves,
+            accounts.group,
+            accounts.person,
+            groups.hidden,
+            self.shop.people.joined,
         )
         return have
 
@@ -385,11 +389,9 @@ class Ring(mesa.Agent):  # type: ignore[misc]
 
     def _not_paid_out(self) -> int:
         """Return the fen of rewards that are frozen or still in wallets."""
-        pending = 0
-        for scheme in self.shop.schemes:
-            if isinstance(scheme, Referral):
-                rewards, wallet = scheme.payouts.rewards, scheme.payouts.purses.wallet
-                mine = self.accounts.person
-                frozen = (rewards.state == RewardState.FROZEN) & np.isin(rewards.person, mine)
-                pending += int(rewards.amount[frozen].sum() + wallet[mine[mine < wallet.size]].sum())
+        pending, mine = 0, self.accounts.person
+        for _, payouts in payouts_of(self.shop.schemes):
+            rewards, wallet = payouts.rewards, payouts.purses.wallet
+            frozen = (rewards.state == RewardState.FROZEN) & np.isin(rewards.person, mine)
+            pending += int(rewards.amount[frozen].sum() + wallet[mine[mine < wallet.size]].sum())
         return pending

@@ -99,8 +99,6 @@ class Play:
         Rewards and discounts that the rules promise.
     worth : float
         List prices of what is kept.
-    buyers : int
-        Accounts that order anything.
     """
 
     name: str
@@ -109,7 +107,11 @@ class Play:
     bonus: float
     discount: float
     worth: float
-    buyers: int
+
+    @property
+    def buyers(self) -> int:
+        """Accounts that order anything."""
+        return int(np.count_nonzero(self.exploit.plan.buyers))
 
     @cached_property
     def buys(self) -> Array:
@@ -186,7 +188,7 @@ class Market:
         worth = sum(sum(prices) for prices in kept.values())
         return Play(
             _name(plan), exploit, {s.goods: rows[s.goods] for s in plan.steps if s.goods is not None},
-            sum(exploit.cash.values()), sum(exploit.discount.values()), worth, len(kept),
+            sum(exploit.cash.values()), sum(exploit.discount.values()), worth,
         )  # fmt: skip
 
     def members_of(self, goods: Goods) -> Array:

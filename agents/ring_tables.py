@@ -44,9 +44,7 @@ class Accounts(Table):
     asked: Column = column(np.bool_)  # whether beliefs know if it was let in
     orders: Column = column(np.int32)  # tick of the first order, or of the sign-up if there is none
     hidden: Column = column(np.bool_, width=len(Facet))
-    looks_around: Column = column(
-        np.float64
-    )  # chance that it comes in a tick if it pretends: of an honest person drawn like it
+    looks_around: Column = column(np.float64)  # chance that it comes in a tick if it pretends, as honest people do
 
     def __init__(self) -> None:
         super().__init__()

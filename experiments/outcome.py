@@ -232,15 +232,12 @@ def _orders(shop: Shop) -> pd.DataFrame:
 def _payouts(shop: Shop) -> pd.DataFrame:
     """Return every reward that was granted: to whom, for whose doing, how much, and what became of it."""
     from sim.labels import of_payouts
-    from sim.schemes.commission import Payouts
+    from sim.schemes.commission import payouts_of
     from sim.schemes.earnings import RewardKind
     from sim.schemes.rewards import RewardState
 
     people, parts = shop.people, []
-    for scheme in shop.schemes:
-        payouts = getattr(scheme, "payouts", None)
-        if not isinstance(payouts, Payouts):
-            continue
+    for scheme, payouts in payouts_of(shop.schemes):
         rewards = payouts.rewards
         table = {
             "tick": rewards.accrued.copy(),

@@ -276,6 +276,13 @@ def test_goods_count_when_they_have_come_and_groups_are_judged_then() -> None:
     assert shop.metrics()["fraud_pending"] == 0 < shop.metrics()["fraud_loss"]
 
 
+def test_scheme_from_elsewhere_may_call_anything_its_payouts() -> None:
+    shop = shop_of(coupon(), bonus(10))
+    shop.schemes[0].payouts = 3  # type: ignore[attr-defined]
+    assert shop.run().metrics()["fraud_pending"] >= 0
+    assert all(np.isfinite(ring.profit) for ring in shop.rings)
+
+
 def test_more_caution_stops_a_ring_earlier() -> None:
     # The best star of six brings 5 x 4.00 for 6 accounts of 3 yuan: a return of a ninth.
     assert course_of(settled(shop_of(bonus(2), fraud__caution="10%"))) is not None

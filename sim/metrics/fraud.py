@@ -8,6 +8,7 @@ from sim.labels import Fraud, of_orders, of_payouts
 from sim.metrics.registry import FEN, NAN, Array, Facts, metric, ratio, reported
 from sim.orders import OrderStatus
 from sim.people import Status
+from sim.schemes.commission import payouts_of
 from sim.schemes.rewards import RewardState
 
 # Fraud: these know the truth about every account.
@@ -29,12 +30,11 @@ def fraud_loss(f: Facts) -> float:
 def fraud_pending(f: Facts) -> float:
     waiting = np.isin(f.book.status, (OrderStatus.WAITING, OrderStatus.PAID)) & (of_orders(f.shop)[0] > Fraud.NONE)
     pending = int(f.book.discount[waiting].sum())
-    for scheme in f.shop.schemes:
-        if (payouts := getattr(scheme, "payouts", None)) is not None:
-            rewards = payouts.rewards
-            frozen = rewards.state == RewardState.FROZEN
-            kind, _ = of_payouts(f.people, rewards.person[frozen], rewards.origin[frozen])
-            pending += int(rewards.amount[frozen][kind > Fraud.NONE].sum())
+    for _, payouts in payouts_of(f.shop.schemes):
+        rewards = payouts.rewards
+        frozen = rewards.state == RewardState.FROZEN
+        kind, _ = of_payouts(f.people, rewards.person[frozen], rewards.origin[frozen])
+        pending += int(rewards.amount[frozen][kind > Fraud.NONE].sum())
     return pending / FEN
 
 

@@ -18,6 +18,7 @@ risk.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,13 @@ class Withdrawal(Section):
     maximum: PositiveFen | None = assume(None, source="no limit unless the scenario says so", unit="largest withdrawal")
     fee: Share = assume(0.0, source="no fee unless the scenario says so", unit="of what is withdrawn")
     fixed_fee: Fen = assume(0, source="no fee unless the scenario says so", unit="a withdrawal, beside the share")
+
+
+def payouts_of(schemes: Iterable[Scheme]) -> Iterator[tuple[Scheme, Payouts]]:
+    """Yield the schemes that keep their rewards in :class:`Payouts`, with these."""
+    for scheme in schemes:
+        if isinstance(payouts := getattr(scheme, "payouts", None), Payouts):
+            yield scheme, payouts
 
 
 class Payouts:
