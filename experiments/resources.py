@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor, Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,8 +24,12 @@ RUN_FACTOR = 4
 """A whole run against its people and network: orders, exposures and the tables that are kept of it."""
 SHARE_OF_AVAILABLE = 0.9
 CONNECT_SECONDS = 10
+RECONNECT_SECONDS = 3 * CONNECT_SECONDS
+"""How long a cluster may be without its scheduler before what was asked of it has failed."""
 SILENCE = "300s"
 """How long a Dask process may say nothing: compiling kernels holds its interpreter, on a busy machine for a minute."""
+_BEAT = 0.1  # seconds between two looks at a connection
+_GONE = "the Dask scheduler is gone"
 
 
 def bytes_a_run(scenario: Scenario) -> int:
@@ -103,25 +108,77 @@ def executor_for(address: str | None) -> Iterator[Executor | None]:
 class _Cluster(Executor):
     """A Dask client as an executor that breaks for good, and does not wait for ever, when the scheduler is lost.
 
-    A client that lost the connection cancels what it had asked for, and tries to connect again by itself.
+    A client that lost the connection cancels what it had asked for, and tries to connect again by itself. What it was
+    fetching just then neither arrives nor fails, so that everything open is watched (which is why this is not the
+    executor that the client offers).
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        # Not pure: a second attempt is a new task, and not the memory of the first.
-        self._executor = client.get_executor(pure=False)
+        self._open: set[Future[Any]] = set()
+        self._lock = threading.Lock()
         self._is_gone = False
+        self._has_left = threading.Event()
+        threading.Thread(target=self._watch, name="cluster-watch", daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        until = time.monotonic() + 3 * CONNECT_SECONDS
+        until = time.monotonic() + RECONNECT_SECONDS
         while self._client.status == "connecting" and not self._is_gone and time.monotonic() < until:
-            time.sleep(0.1)
+            time.sleep(_BEAT)
         self._is_gone = self._is_gone or self._client.status != "running"
         if self._is_gone:
-            raise BrokenExecutor("the Dask scheduler is gone")
-        future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
+            raise BrokenExecutor(_GONE)
+        # Not pure: a second attempt is a new task, and not the memory of the first.
+        remote = self._client.submit(fn, *args, pure=False, **kwargs)
+        future: Future[Any] = Future()
+        with self._lock:
+            self._open.add(future)
+        future.add_done_callback(lambda done: self._close(done, remote))
+        remote.add_done_callback(lambda done: _hand_over(done, future))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster, which goes on."""
+        self._has_left.set()
         self._client.close()
+
+    def _close(self, future: Future[Any], remote: Any) -> None:
+        """Forget what has ended, and take it off the cluster if nobody waits for it any longer."""
+        with self._lock:
+            self._open.discard(future)
+        if future.cancelled() and remote.status == "pending" and not self._is_gone:
+            remote.cancel()
+
+    def _watch(self) -> None:
+        """Fail what is open once there has been no scheduler for too long."""
+        seen = time.monotonic()
+        while not self._has_left.wait(_BEAT):
+            status = self._client.status
+            if status == "running":
+                seen = time.monotonic()
+            elif status == "closed" or time.monotonic() - seen > RECONNECT_SECONDS:
+                self._is_gone = True
+                with self._lock:
+                    left = list(self._open)
+                for future in left:
+                    _end(future, BrokenExecutor(_GONE))
+
+
+def _hand_over(remote: Any, future: Future[Any]) -> None:
+    """Give what became of a task on the cluster to whoever waits for it here."""
+    if remote.cancelled():
+        if future.cancel():
+            future.set_running_or_notify_cancel()  # without it those who wait for several do not wake up
+        return
+    try:
+        result = remote.result()
+    except Exception as problem:  # its own, or that it could not be fetched
+        _end(future, problem)
+    else:
+        with suppress(InvalidStateError):
+            future.set_result(result)
+
+
+def _end(future: Future[Any], problem: Exception) -> None:
+    with suppress(InvalidStateError):  # it ended in the meantime
+        future.set_exception(problem)
