@@ -184,10 +184,15 @@ _SOLO = np.int8(Mode.SOLO)
 class Offers:
     """What each visitor can buy: one row a visit, one column an option.
 
+    The first ``slate`` columns are the slate, bought alone at first; ``width`` columns are in use, and those that wait
+    for schemes' options hold none.
+
     Attributes
     ----------
     visits : Visits
         Of length V.
+    slate, width : int
+        Number of columns.
     product : int32, shape (V, W)
         -1 where there is no option.
     mode : int8, shape (V, W)
@@ -205,6 +210,8 @@ class Offers:
     """
 
     visits: Visits
+    slate: int
+    width: int
     product: Array
     mode: Array
     ref: Array
@@ -214,30 +221,31 @@ class Offers:
     discounts: dict[int, Array] = field(default_factory=dict)
 
     @classmethod
-    def solo(cls, visits: Visits, slates: Array, price: Array) -> Offers:
-        """Return the slates' products at list price."""
-        mode, ref, worth, pay, appeal = (np.empty(slates.shape, dtype) for dtype in _OPTION_TYPES[1:])
+    def solo(cls, visits: Visits, slates: Array, price: Array, room: int = 0) -> Offers:
+        """Return the slates' products at list price, with room for so many columns of options that schemes add."""
+        places = slates.shape[1]
+        shape = len(visits), places + room
+        product, mode, ref, worth, pay, appeal = (np.empty(shape, dtype) for dtype in _OPTION_TYPES)
 
         def fill_in(part: slice) -> None:
             _sell_alone(
-                slates[part], visits.quantity[part], price, mode[part], ref[part], worth[part], pay[part], appeal[part]
-            )
+                slates[part], visits.quantity[part], price,
+                product[part], mode[part], ref[part], worth[part], pay[part], appeal[part],
+            )  # fmt: skip
 
         lanes.share_out(fill_in, len(visits), WORTH_A_THREAD)
-        return cls(visits, slates, mode, ref, worth, pay, appeal)
+        return cls(visits, places, places, product, mode, ref, worth, pay, appeal)
 
-    def widen(self, more: int, mode: Mode) -> slice:
-        """Append columns for a way of buying, yet without options, to be filled in place; return where they stand."""
-        visits, start = self.product.shape
-        narrow = (self.product, self.mode, self.ref, self.worth, self.pay, self.appeal)
-        wide = [np.empty((visits, start + more), dtype) for dtype in _OPTION_TYPES]
-
-        def fill_in(part: slice) -> None:
-            _widen(np.int8(mode), *(values[part] for values in (*narrow, *wide)))
-
-        lanes.share_out(fill_in, visits, WORTH_A_THREAD)
-        self.product, self.mode, self.ref, self.worth, self.pay, self.appeal = wide
-        return slice(start, start + more)
+    def widen(self, more: int) -> slice:
+        """Append columns, without options until they are filled in place, and return where they stand."""
+        start, stop = self.width, self.width + more
+        columns = (self.product, self.mode, self.ref, self.worth, self.pay, self.appeal)
+        if stop > self.product.shape[1]:  # a scheme that did not say that it would
+            wide = [np.empty((len(self.visits), stop), dtype) for dtype in _OPTION_TYPES]
+            _widen(*columns, *wide)
+            self.product, self.mode, self.ref, self.worth, self.pay, self.appeal = wide
+        self.width = stop
+        return slice(start, stop)
 
     def discount(self, scheme: int) -> Array:
         """Return what a scheme takes off each option so far, int64 (V, W), to be changed in place beside ``pay``."""
@@ -251,7 +259,7 @@ class Offers:
 
     def add(self, product: Array, mode: Array, ref: Array, worth: Array, appeal: Array) -> slice:
         """Append columns of options at their list price and return where they stand."""
-        columns = self.widen(product.shape[1], Mode.SOLO)
+        columns = self.widen(product.shape[1])
         self.product[:, columns] = product
         self.mode[:, columns] = mode
         self.ref[:, columns] = ref
@@ -275,19 +283,23 @@ class Offers:
 
 
 @nb.njit(cache=True, nogil=True)
-def _sell_alone(slates, units, price, mode, ref, worth, pay, appeal):  # type: ignore[no-untyped-def]
-    """Fill in what slates mean as options, all of shape (V, K): so many units of each product, alone, at list price."""
+def _sell_alone(slates, units, price, product, mode, ref, worth, pay, appeal):  # type: ignore[no-untyped-def]
+    """Fill in options, shape (V, W): so many units of each product of slates, shape (V, K), alone, at list price."""
+    places, width = slates.shape[1], product.shape[1]
     for v in range(slates.shape[0]):
-        for k in range(slates.shape[1]):
-            mode[v, k], ref[v, k], appeal[v, k] = _SOLO, NONE, 0.0
-            worth[v, k] = units[v] * price[np.uint32(max(slates[v, k], 0))] if slates[v, k] >= 0 else 0
+        for k in range(places):
+            j = slates[v, k]
+            product[v, k] = j
+            worth[v, k] = units[v] * price[np.uint32(max(j, 0))] if j >= 0 else 0
             pay[v, k] = worth[v, k]
+        for w in range(width):
+            mode[v, w], ref[v, w], appeal[v, w] = _SOLO, NONE, 0.0
+        for w in range(places, width):
+            product[v, w], worth[v, w], pay[v, w] = NONE, 0, 0
 
 
-@nb.njit(cache=True, nogil=True)
-def _widen(  # type: ignore[no-untyped-def]
-    way, product, mode, ref, worth, pay, appeal, product_, mode_, ref_, worth_, pay_, appeal_
-):
+@nb.njit(cache=True)
+def _widen(product, mode, ref, worth, pay, appeal, product_, mode_, ref_, worth_, pay_, appeal_):  # type: ignore[no-untyped-def]
     """Copy options, shape (V, W), into the first columns of wider arrays, and fill those up with no options."""
     visits, width = product.shape
     for v in range(visits):
@@ -295,7 +307,7 @@ def _widen(  # type: ignore[no-untyped-def]
             product_[v, w], mode_[v, w], ref_[v, w] = product[v, w], mode[v, w], ref[v, w]
             worth_[v, w], pay_[v, w], appeal_[v, w] = worth[v, w], pay[v, w], appeal[v, w]
         for w in range(width, product_.shape[1]):
-            product_[v, w], mode_[v, w], ref_[v, w] = NONE, way, NONE
+            product_[v, w], mode_[v, w], ref_[v, w] = NONE, _SOLO, NONE
             worth_[v, w], pay_[v, w], appeal_[v, w] = 0, 0, 0.0
 
 

@@ -25,7 +25,6 @@ from sim.offers import (
     Orders,
     Source,
     Visits,
-    one_each,
 )
 from sim.orders import OrderStatus
 from sim.schemes import Scheme
@@ -42,13 +41,14 @@ WORTH_A_THREAD = 512  # visitors who pick
 
 def offer(shop: Shop, visits: Visits, slates: Array) -> Offers:
     """Return what every visitor can buy: their slates at list price, and what the schemes make of it."""
-    offers = Offers.solo(visits, slates, shop.products.price)
-    for scheme in shop._offer_order:
-        if scheme.is_open:
-            width = offers.product.shape[1]
-            scheme.offer(offers)
-            if scheme.config.merchant_share > 0 or scheme.assignment is not None:
-                _withdraw(shop, scheme, offers, width)
+    schemes = [scheme for scheme in shop._offer_order if scheme.is_open]
+    room = sum(scheme.options(slates.shape[1]) for scheme in schemes)
+    offers = Offers.solo(visits, slates, shop.products.price, room)
+    for scheme in schemes:
+        width = offers.width
+        scheme.offer(offers)
+        if scheme.config.merchant_share > 0 or scheme.assignment is not None:
+            _withdraw(shop, scheme, offers, width)
     _keep_to_errand(visits.source, visits.team, offers.product, offers.mode, offers.ref)
     sharing, kols = shop.config.sharing, shop.config.kols
     _endorse(
@@ -125,22 +125,53 @@ def _endorse(person, source, wanted, trust, interest, by_friend, by_kol, product
 def choose(shop: Shop, offers: Offers) -> Orders:
     """Let each visitor pick one option or none; return the picks as proposed orders."""
     visits = offers.visits
-    picked = _pick(shop, offers)
-    rows = (picked >= 0).nonzero()[0]
-    column = picked[rows]
-    at = rows * offers.product.shape[1] + column
+    rows, column, person, product, quantity, mode, ref, worth, pay, source, sharer, kol, row = _propose(
+        _pick(shop, offers), visits.person, visits.quantity, visits.source, visits.sharer, visits.kol,
+        offers.product, offers.mode, offers.ref, offers.worth, offers.pay,
+    )  # fmt: skip
     discount = np.zeros((rows.size, max(1, len(shop.schemes))), np.int64)
     for number, taken in offers.discounts.items():
         _note_discount(taken, rows, column, discount[:, number - 1])
-    orders = Orders(
-        visits.person[rows], offers.product.take(at), visits.quantity[rows], offers.mode.take(at), offers.ref.take(at),
-        offers.worth.take(at), offers.pay.take(at), discount, visits.source[rows], visits.sharer[rows],
-        visits.kol[rows], one_each(NONE, rows, np.int64),
-    )  # fmt: skip
+    orders = Orders(person, product, quantity, mode, ref, worth, pay, discount, source, sharer, kol, row)
     if rows.size:
         for scheme in shop._offer_order:
             scheme.check_out(orders)
     return orders
+
+
+@nb.njit(cache=True)
+def _propose(picked, person, quantity, source, sharer, kol, product, mode, ref, worth, pay):  # type: ignore[no-untyped-def]
+    """Return the rows and columns of the picks, and what they are as columns of :class:`sim.offers.Orders`, in its
+    order but without the discounts.
+
+    Parameters
+    ----------
+    picked : int32 ndarray, shape (V,)
+        Column of each visitor's pick, -1: none.
+    person ... kol : ndarray, shape (V,)
+        Columns of :class:`sim.offers.Visits`.
+    product ... pay : ndarray, shape (V, W)
+        Of :class:`sim.offers.Offers`.
+    """
+    n = 0
+    for v in range(picked.size):
+        n += picked[v] >= 0
+    rows, column, row = np.empty(n, np.int64), np.empty(n, np.int64), np.full(n, -1)
+    list_price, paid = np.empty(n, np.int64), np.empty(n, np.int64)
+    who, what, units = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    team, by, by_kol = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    way, brought = np.empty(n, np.int8), np.empty(n, np.int8)
+    n = 0
+    for v in range(picked.size):
+        w = picked[v]
+        if w < 0:
+            continue
+        rows[n], column[n] = v, w
+        who[n], what[n], units[n], way[n], team[n] = person[v], product[v, w], quantity[v], mode[v, w], ref[v, w]
+        list_price[n], paid[n] = worth[v, w], pay[v, w]
+        brought[n], by[n], by_kol[n] = source[v], sharer[v], kol[v]
+        n += 1
+    return rows, column, who, what, units, way, team, list_price, paid, brought, by, by_kol, row
 
 
 @nb.njit(cache=True)
@@ -159,7 +190,7 @@ def _pick(shop: Shop, offers: Offers) -> Array:
 
     def pick(part: slice) -> Array:
         picked: Array = consumers.choose(
-            np.uint32(shop.seed), np.uint32(shop.clock.tick), config.recommendation.slate, offers.visits.person[part],
+            np.uint32(shop.seed), np.uint32(shop.clock.tick), offers.slate, offers.visits.person[part],
             offers.product[part], offers.mode[part], offers.pay[part], offers.worth[part], offers.appeal[part],
             people.uid, people.taste, people.intercept, people.price_sensitivity, people.conformity, people.reference,
             people.heard, people.deal_prone, products.topic, products.quality,

@@ -186,6 +186,12 @@ class Scheme:
         """
         return None
 
+    def options(self, slate: int) -> int:
+        """Return how many columns of options :meth:`offer` will add beside slates of so many products; what is
+        announced here is added without moving the others.
+        """
+        return 0
+
     def offer(self, offers: Offers) -> None:
         """Add options for the visitors, or take something off their prices."""
 

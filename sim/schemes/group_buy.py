@@ -86,6 +86,10 @@ class GroupBuy(Scheme):
 
     # Offers.
 
+    def options(self, slate: int) -> int:
+        """Return how many columns :meth:`offer` adds."""
+        return slate + 1
+
     def offer(self, offers: Offers) -> None:
         """Add a team option for each product on the slates, and one for the team that was clicked on."""
         shop, visits, teams = self.shop, offers.visits, self.teams
@@ -95,8 +99,7 @@ class GroupBuy(Scheme):
         self.terms.reckon(shop.products.price)
         if len(visits) == 0:
             return
-        slates = offers.product[:, : np.count_nonzero(offers.mode[0] == Mode.SOLO)]
-        columns = offers.widen(slates.shape[1] + 1, Mode.OPEN_TEAM)
+        columns = offers.widen(self.options(offers.slate))
         discount = offers.discount(self.number)
         rows, may_buy = self._rows(visits.team), self._may_buy(who, visits.quantity)
         may_join = self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN)
@@ -106,7 +109,7 @@ class GroupBuy(Scheme):
         def fill_in(part: slice) -> None:
             lay_out(
                 np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
-                slates[part], who[part], rows[part], visits.quantity[part], may_buy[part], may_join[part],
+                offers.slate, who[part], rows[part], visits.quantity[part], may_buy[part], may_join[part],
                 shop.people.uid, shop.people.hassle, eagerness, may_open,
                 shop.products.price, self.terms.saving, self.terms.opener_saving,
                 *open_teams, teams.product, teams.filled, teams.size, teams.state, teams.latest,

@@ -20,7 +20,7 @@ from sim.offers import NONE, Mode
 
 Array = npt.NDArray[Any]
 _LOBBY = np.uint32(Stream.LOBBY)
-_JOIN_TEAM = np.int8(Mode.JOIN_TEAM)
+_OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 
 
 class TeamState(IntEnum):
@@ -312,7 +312,7 @@ def _by_product(oldest, state, product, products):  # type: ignore[no-untyped-de
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def lay_out(  # type: ignore[no-untyped-def]
     seed, tick, lobby, rank, base,
-    slates, person, clicked, units, may_buy, may_join, uid, hassle, eagerness,
+    slate, person, clicked, units, may_buy, may_join, uid, hassle, eagerness,
     may_open, price, saving, opener_saving,
     start, open_rows, team_product, filled, size, state, latest, previous, holder, nearly_full, called,
     first, product, mode, ref, worth, pay, discount, appeal,
@@ -328,7 +328,8 @@ def lay_out(  # type: ignore[no-untyped-def]
         Which of several group-buys this is; part of the draws' address.
     base : int
         What is added to a team's row to make its number.
-    slates : int32 ndarray, shape (V, K)
+    slate : int
+        K, the number of products on a slate: the first columns of ``product``.
     person, clicked, units, may_buy, may_join : ndarray, shape (V,)
         The visitors: row, row of the team clicked on (-1: none), units they would buy, whether the scheme sells to them
         at all, and whether they may join others' teams.
@@ -352,17 +353,18 @@ def lay_out(  # type: ignore[no-untyped-def]
     first : int
         The first of the K + 1 columns to fill in.
     product, mode, ref, worth, pay, discount, appeal : ndarray, shape (V, W)
-        The options (:class:`sim.offers.Offers`), widened for opening teams, and what the scheme takes off; changed in
-        place. ``ref`` is the number of the team to join, -1 less the rank for a new one.
+        The options (:class:`sim.offers.Offers`), widened, and what the scheme takes off; changed in place.
+        ``ref`` is the number of the team to join, -1 less the rank for a new one.
 
     Notes
     -----
     The lobby's visitors of a product choose among its open teams with equal chances, independently of one another. So
     what reaches each team is a thinned Poisson stream where the visits are one.
     """
-    visits, width = slates.shape
-    looks, which = np.empty(width), np.empty(width)  # uniforms: whether one sees the lobby, and which team there
-    teams = np.empty(width + 1, np.int64)  # that one can join, -1 for none
+    visits = person.size
+    looks, which = np.empty(slate), np.empty(slate)  # uniforms: whether one sees the lobby, and which team there
+    teams = np.empty(slate + 1, np.int64)  # that one can join, -1 for none
+    seen = np.empty(slate, np.int32)
     for v in range(visits):
         later = np.uint32(person[min(v + AHEAD, visits - 1)])
         prefetch(uid, later)
@@ -371,10 +373,13 @@ def lay_out(  # type: ignore[no-untyped-def]
             continue
         who, patience = uid[np.uint32(person[v])], eagerness - hassle[np.uint32(person[v])]
         # Unsigned indices: numba then need not ask whether they count from the end.
-        for k in range(width):
-            w, p = np.uint32(first + k), np.uint32(max(slates[v, k], 0))
-            is_offered = slates[v, k] >= 0 and may_open[p]
+        for k in range(slate):
+            seen[k] = product[v, k]
+        for k in range(slate):
+            w, p = np.uint32(first + k), np.uint32(max(seen[k], 0))
+            is_offered = seen[k] >= 0 and may_open[p]
             product[v, w] = p if is_offered else -1
+            mode[v, w] = _OPEN_TEAM
             worth[v, w] = units[v] * price[p] if is_offered else 0
             discount[v, w] = min(units[v] * opener_saving[p], worth[v, w])
             pay[v, w] = worth[v, w] - discount[v, w]
@@ -382,18 +387,18 @@ def lay_out(  # type: ignore[no-untyped-def]
             appeal[v, w] = patience
         teams[:] = -1
         if may_join[v] and lobby > 0.0:
-            for k in range(width):
-                look, pick, _, _ = philox(seed, _LOBBY, who, nb.uint32(slates[v, k]), tick, rank)
+            for k in range(slate):
+                look, pick, _, _ = philox(seed, _LOBBY, who, nb.uint32(seen[k]), tick, rank)
                 looks[k], which[k] = unit(look), unit(pick)
-            for k in range(width):
-                if looks[k] < lobby and slates[v, k] >= 0:
-                    p = np.uint32(slates[v, k])
+            for k in range(slate):
+                if looks[k] < lobby and seen[k] >= 0:
+                    p = np.uint32(seen[k])
                     shown = start[p + 1] - start[p]
                     if shown > 0:
                         teams[k] = open_rows[start[p] + nb.int64(which[k] * shown)]
         if may_join[v] and clicked[v] >= 0 and state[clicked[v]] == _OPEN:
-            teams[width] = clicked[v]
-        for k in range(width + 1):
+            teams[slate] = clicked[v]
+        for k in range(slate + 1):
             team = teams[k]
             if team < 0 or _holds_place(person[v], team, latest, previous, holder):
                 continue
@@ -405,4 +410,4 @@ def lay_out(  # type: ignore[no-untyped-def]
             discount[v, w] = min(units[v] * saving[p], worth[v, w])
             pay[v, w] = worth[v, w] - discount[v, w]
             appeal[v, w] = patience
-            appeal[v, w] += nearly_full * filled[team] / size[team] + (called if k == width else 0.0)
+            appeal[v, w] += nearly_full * filled[team] / size[team] + (called if k == slate else 0.0)

@@ -9,6 +9,7 @@ thresholds, as those of rings do.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -47,10 +48,12 @@ def fill_up(coupon: Coupon, orders: Orders) -> int:
     worth, pay, possible = _as_many(units, before.product, products.price, discount)
     taken = {n + 1: discount[:, n, None] for n in np.flatnonzero(discount.any(axis=0)).tolist()}
     off, _, _ = coupon.take_off(before.person, before.product[:, None], before.mode[:, None], pay[:, None], taken)
-    more = units - before.quantity
-    spare = more * products.price[before.product] * _spare_worth(coupon, before.person)
-    spare += _thrill(coupon, before, before.pay / before.worth - pay / worth)
-    takes = np.flatnonzero(possible & (off[:, 0] > 0) & (spare > pay - before.pay))
+    people, config = shop.people, shop.config.people
+    takes = _worth_while(
+        coupon.draw(coupon.TOPS_UP, before.person, 0, shop.clock.tick), possible, off,
+        before.person, before.product, before.quantity, before.pay, before.worth, units, pay, worth,
+        products.price, people.deal_prone, people.price_sensitivity, config.spare_worth, config.deal_proneness.strength,
+    )  # fmt: skip
     if takes.size == 0:
         return 0
     rows, discount = short[takes], discount[takes]
@@ -112,28 +115,48 @@ def _as_many(units, product, price, discount):  # type: ignore[no-untyped-def]
     return worth, pay, possible
 
 
-def _spare_worth(coupon: Coupon, persons: Array) -> Array:
-    """Return what a further unit is worth to each person now, as a share of its list price.
+@nb.njit(cache=True)
+def _worth_while(  # type: ignore[no-untyped-def]
+    u, possible, off, person, product, quantity, pay, worth, units, pays, is_worth,
+    price, deal_prone, sensitivity, spare_worth, strength,
+):  # fmt: skip
+    """Return the positions of buyers to whom further units are worth more than what they cost on top.
+
+    Parameters
+    ----------
+    u : float64 ndarray, shape (n,)
+        A uniform each.
+    possible : bool ndarray, shape (n,)
+    off : int64 ndarray, shape (n, 1)
+        Fen that the coupon takes off; without it there is no reason.
+    person, product, quantity, pay, worth : ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    units, pays, is_worth : int64 ndarray, shape (n,)
+        What quantity, payment and worth would be.
+    price : int64 ndarray, shape (products,)
+        Fen a unit.
+    deal_prone, sensitivity : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`.
+    spare_worth : float
+        What a further unit is worth on average, as a share of its list price.
+    strength : float
+        Logits of the whole list price taken off, to deal-prone people.
 
     Notes
     -----
-    ``u ** ((1 - m) / m)`` with u uniform has the mean m.
+    ``u ** ((1 - m) / m)`` with u uniform has the mean m. A discount that is deeper makes up for a price that is higher
+    by the factor ``exp(strength * deeper / price_sensitivity)``, to deal-prone buyers.
     """
-    mean = coupon.shop.config.people.spare_worth
-    if mean == 0:
-        return np.zeros(persons.size)
-    u: Array = coupon.draw(coupon.TOPS_UP, persons, 0, coupon.shop.clock.tick)
-    return u ** ((1 - mean) / mean)
-
-
-def _thrill(coupon: Coupon, orders: Orders, deeper: Array) -> Array:
-    """Return what it is worth to deal-prone buyers that a larger share of the list price is taken off, fen.
-
-    Notes
-    -----
-    It makes up for a price that is higher by the factor ``exp(strength * deeper / price_sensitivity)``.
-    """
-    people, strength = coupon.shop.people, coupon.shop.config.people.deal_proneness.strength
-    logits = strength * deeper * people.deal_prone[orders.person]
-    thrill: Array = orders.pay * np.expm1(logits / people.price_sensitivity[orders.person])
-    return thrill
+    takes = np.empty(u.size, np.int64)
+    size = 0
+    for n in range(u.size):
+        if not possible[n] or off[n, 0] == 0:
+            continue
+        more, deeper = units[n] - quantity[n], pay[n] / worth[n] - pays[n] / is_worth[n]
+        spare = more * price[product[n]] * u[n] ** ((1 - spare_worth) / spare_worth) if spare_worth > 0.0 else 0.0
+        if deal_prone[person[n]]:
+            spare += pay[n] * math.expm1(strength * deeper / nb.float64(sensitivity[person[n]]))
+        if spare > pays[n] - pay[n]:
+            takes[size] = n
+            size += 1
+    return takes[:size].copy()

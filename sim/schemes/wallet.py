@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.prefetch import AHEAD, prefetch
 from sim.core.scatter import add_to_all
 from sim.core.table import Column, Table, column
 
@@ -263,7 +264,8 @@ def take_best(  # type: ignore[no-untyped-def]
     any_better = False
     has_rivals, has_barred, is_share = rivals.size > 0, barred.size > 0, percent > 0.0
     for v in range(visits):
-        claim = best[person[v]]
+        prefetch(best, np.uint32(person[min(v + AHEAD, visits - 1)]))
+        claim = best[np.uint32(person[v])]
         if claim < 0 or begins[claim] > tick:
             continue
         amount = face[claim]
