@@ -13,6 +13,7 @@ are left out of popularity. All places of a slate are looked at alike, so places
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core import lanes
-from sim.core.draws import Stream, philox, unit
+from sim.core.draws import Stream, philox
 from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import NONE
 from sim.recommend.log import Evidence, Impressions, Log
@@ -288,19 +289,24 @@ def _explore(slates, subject, available, chance, seed, stream, tick):  # type: i
     visits, places = slates.shape
     if chance == 0.0 or available.size == 0:
         return
-    luck = np.empty((4, visits), np.uint32)
+    below = nb.uint64(math.ceil(chance * 2.0**32 - 0.5))  # of a word, if its uniform is below the chance
+    luck, who, word = np.empty((4, visits), np.uint32), np.empty(visits + 1, np.uint32), np.empty(visits, np.uint32)
     for first in range(0, places, 4):
-        # One address gives the luck of four places; the few that explore have an address each. A loop of draws alone
-        # is several times as fast as one with branches.
+        # One address gives the luck of four places; the few that explore have an address each. Loops of draws alone,
+        # without branches, are several times as fast.
         for i in range(visits):
             luck[0, i], luck[1, i], luck[2, i], luck[3, i] = philox(seed, stream, subject[i], first // 4, tick, 0)
         for place in range(first, min(first + 4, places)):
+            explore = 0
             for i in range(visits):
-                if unit(luck[place - first, i]) < chance:
-                    word = philox(seed, stream, subject[i], place, tick, 1)[0]
-                    drawn = available[(nb.uint64(word) * nb.uint64(available.size)) >> nb.uint64(32)]
-                    if not _contains(slates[i], drawn):
-                        slates[i, place] = drawn
+                who[explore] = i
+                explore += nb.uint64(luck[place - first, i]) < below
+            for n in range(explore):
+                word[n] = philox(seed, stream, subject[who[n]], place, tick, 1)[0]
+            for n in range(explore):
+                drawn = available[(nb.uint64(word[n]) * nb.uint64(available.size)) >> nb.uint64(32)]
+                if not _contains(slates[who[n]], drawn):
+                    slates[who[n], place] = drawn
 
 
 @nb.njit(cache=True)
