@@ -53,6 +53,7 @@ class Later[T]:
         return self._result
 
 
+_LATE = 6  # a thread starts later than we do by about this part of what is worth one
 _threads: list[Thread] = []
 _tasks: SimpleQueue[Later[Any]] = SimpleQueue()
 _at_work: set[Later[Any]] = set()
@@ -85,13 +86,14 @@ def share_out[T](work: Callable[[slice], T], rows: int, worth: int) -> list[T]:
         Takes the slice of the rows that it is for. It may change what belongs to these rows and nothing else.
     rows : int
     worth : int
-        How many rows are worth a thread: no part has fewer. To call one costs some 50 microseconds, so a quarter of a
-        millisecond is worth it.
+        How many rows are worth a thread: there are at most as many parts as there are times so many rows. To call one
+        costs some 50 microseconds, so a quarter of a millisecond is worth it.
     """
     lanes = min(1 + _idle(), rows // worth)
     if lanes < 2:
         return [work(slice(0, rows))]
-    bounds = [rows * n // lanes for n in range(lanes + 1)]
+    late = worth // _LATE  # rows that we do ourselves while the others wake up
+    bounds = [0, *(late + (rows - late) * n // lanes for n in range(1, lanes + 1))]
     parts = [Later(partial(work, slice(bounds[n], bounds[n + 1]))) for n in range(lanes)]
     for part in parts[1:]:
         _hand_over(part)
