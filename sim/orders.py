@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from sim.core.table import Column, Table, column
-from sim.offers import Orders
+from sim.offers import Mode, Orders
 from sim.people import NEVER
+
+if TYPE_CHECKING:
+    from sim.catalog import Products
 
 Array = npt.NDArray[Any]
 NOT_YET = -1
@@ -30,6 +33,11 @@ class OrderStatus(IntEnum):
 
 
 OPEN = (OrderStatus.WAITING, OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
+
+
+_SOLO = np.int8(Mode.SOLO)
+_WAITING, _PAID = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.PAID)
+_REFUNDED = np.int8(OrderStatus.REFUNDED)
 
 
 class OrderBook(Table):
@@ -58,46 +66,80 @@ class OrderBook(Table):
     delivered: Column = column(np.int32, fill=NOT_YET)
     closed: Column = column(np.int32, fill=NOT_YET)  # tick of confirmation, refund or return
 
-    def record(
-        self, orders: Orders, tick: int, merchant: Array, cost: Array, status: Array, merchant_part: Array
-    ) -> None:
+    def record(self, orders: Orders, tick: int, products: Products, merchant_part: Array) -> tuple[Array, Array]:
         """Add accepted orders and write their rows into ``orders.row``.
 
         Parameters
         ----------
         orders : Orders
         tick : int
-        merchant : ndarray of int32
-            Of each order's product.
-        cost : ndarray of int64
-            Of each order's goods.
-        status : ndarray of int8
-            WAITING or PAID.
+        products : Products
+            The catalogue: whose goods they are, and what these cost.
         merchant_part : ndarray of int64
             The part of each order's discount that its merchant pays.
+
+        Returns
+        -------
+        taken_off : int64 ndarray, shape (schemes, n)
+            What each scheme took off, fen.
+        used : int64 ndarray, shape (schemes,)
+            Off how many orders each did.
         """
-        orders.row[:] = self.append(
-            len(orders),
-            person=orders.person,
-            product=orders.product,
-            merchant=merchant,
-            quantity=orders.quantity,
-            mode=orders.mode,
-            team=orders.ref,
-            source=orders.source,
-            sharer=orders.sharer,
-            kol=orders.kol,
-            tick=tick,
-            worth=orders.worth,
-            pay=orders.pay,
-            cost=cost,
-            discount=orders.discount,
-            merchant_discount=merchant_part,
-            status=status,
-        )
+        first = len(self)
+        self.append(len(orders))
+        new = slice(first, None)
+        recorded: tuple[Array, Array] = _record(
+            first, tick, products.merchant, products.cost, orders.person, orders.product, orders.quantity, orders.mode,
+            orders.ref, orders.source, orders.sharer, orders.kol, orders.worth, orders.pay, orders.discount,
+            merchant_part, orders.row,
+            self.person[new], self.product[new], self.merchant[new], self.quantity[new], self.mode[new],
+            self.team[new], self.source[new], self.sharer[new], self.kol[new], self.tick[new], self.worth[new],
+            self.pay[new], self.cost[new], self.discount[new], self.merchant_discount[new], self.status[new],
+        )  # fmt: skip
+        return recorded
 
 
-_REFUNDED = np.int8(OrderStatus.REFUNDED)
+@nb.njit(cache=True)
+def _record(  # type: ignore[no-untyped-def]
+    first, tick, merchant, cost,
+    person, product, quantity, mode, ref, source, sharer, kol, worth, pay, discount, merchant_part, row,
+    person_, product_, merchant_, quantity_, mode_, team_, source_, sharer_, kol_, tick_, worth_, pay_, cost_,
+    discount_, merchant_discount_, status_,
+):  # fmt: skip
+    """Write orders into the book: those bought alone are paid, the others wait for their team.
+
+    Parameters
+    ----------
+    first : int
+        Row of the first of them.
+    tick : int
+    merchant, cost : ndarray, shape (products,)
+        Columns of :class:`sim.catalog.Products`; cost in fen a unit.
+    person ... row : ndarray, shape (n,); ``discount`` of shape (n, schemes)
+        Columns of :class:`sim.offers.Orders`, and the merchants' part of their discounts; ``row`` is changed in place.
+    person_ ... status_ : ndarray, shape (n,); ``discount_`` of shape (n, schemes)
+        The new rows of columns of :class:`OrderBook`, changed in place.
+
+    Returns
+    -------
+    taken_off, used
+        As :meth:`OrderBook.record` has them.
+    """
+    schemes = discount.shape[1]
+    taken_off, used = np.empty((schemes, person.size), np.int64), np.zeros(schemes, np.int64)
+    for n in range(person.size):
+        row[n] = first + n
+        person_[n], product_[n], quantity_[n] = person[n], product[n], quantity[n]
+        mode_[n], team_[n] = mode[n], ref[n]
+        source_[n], sharer_[n], kol_[n] = source[n], sharer[n], kol[n]
+        tick_[n], worth_[n], pay_[n] = tick, worth[n], pay[n]
+        merchant_discount_[n] = merchant_part[n]
+        merchant_[n], cost_[n] = merchant[product[n]], cost[product[n]] * quantity[n]
+        status_[n] = _PAID if mode[n] == _SOLO else _WAITING
+        for scheme in range(schemes):
+            discount_[n, scheme] = taken_off[scheme, n] = discount[n, scheme]
+            used[scheme] += discount[n, scheme] != 0
+    return taken_off, used
 
 
 @nb.njit(cache=True)

@@ -27,7 +27,6 @@ from sim.offers import (
     Visits,
     one_each,
 )
-from sim.orders import OrderStatus
 from sim.schemes import Scheme
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _SOLO, _OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.SOLO), np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 _KOL, _RING = np.int8(Source.KOL), np.int8(Source.RING)
-_PAID, _WAITING = np.int8(OrderStatus.PAID), np.int8(OrderStatus.WAITING)
 WORTH_A_THREAD = 512  # visitors who pick
 
 
@@ -209,45 +207,24 @@ def settle(shop: Shop, orders: Orders) -> None:
     if len(orders) == 0:
         return
     people, products, who = shop.people, shop.products, orders.person
-    merchant, cost, status = _bought(orders.product, orders.quantity, orders.mode, products.merchant, products.cost)
-    shop.book.record(orders, shop.clock.tick, merchant, cost, status, paid_by_merchants(shop, orders.discount))
+    taken_off, used = shop.book.record(orders, shop.clock.tick, products, paid_by_merchants(shop, orders.discount))
     shop.risk.note_orders(orders)
-    shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
-    for scheme in shop.schemes:
-        discount = orders.discount[:, scheme.number - 1]
-        if used := int(np.count_nonzero(discount)):
-            scheme.used += used
+    gmv = shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
+    for scheme, discount, times in zip(shop.schemes, taken_off, used.tolist(), strict=False):
+        if times:
+            scheme.used += times
             scheme.fund(Account.ESCROW, discount, who)
     _note_sales(
         who, orders.product, orders.quantity, orders.pay, shop.clock.tick, people.orders, people.spend,
         people.first_order, people.last_order, products.stock, products.sold,
     )  # fmt: skip
     shop.count("orders", len(orders))
-    shop.count("gmv", float(orders.pay.sum()))
+    shop.count("gmv", gmv)
     shop.merchant_books.sell(orders.row)
     shop.recommender.observe_orders(orders)
     for scheme in shop.schemes:
         scheme.settle(orders)
     shop._unpaid = np.concatenate([shop._unpaid, orders.row])
-
-
-@nb.njit(cache=True)
-def _bought(product, quantity, mode, merchant, cost):  # type: ignore[no-untyped-def]
-    """Return whose goods orders are of, what these cost, and whether the orders are paid or wait for their team.
-
-    Parameters
-    ----------
-    product, quantity, mode : ndarray, shape (n,)
-        Columns of :class:`sim.offers.Orders`.
-    merchant, cost : ndarray, shape (products,)
-        Columns of :class:`sim.catalog.Products`; cost in fen a unit.
-    """
-    whose, fen = np.empty(product.size, np.int32), np.empty(product.size, np.int64)
-    status = np.empty(product.size, np.int8)
-    for n in range(product.size):
-        whose[n], fen[n] = merchant[product[n]], cost[product[n]] * quantity[n]
-        status[n] = _PAID if mode[n] == _SOLO else _WAITING
-    return whose, fen, status
 
 
 @nb.njit(cache=True)

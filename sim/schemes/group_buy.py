@@ -27,7 +27,7 @@ from sim.core.scatter import add_each
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.team_orders import at_deadline, give_back_orders, heard_of, own_orders, seat, to_refund
+from sim.schemes.team_orders import at_deadline, give_back_orders, own_orders, seat, to_refund
 from sim.schemes.team_terms import GroupBuyConfig, Terms
 from sim.schemes.teams import Buyers, TeamBook, TeamState, in_open_teams, lay_out, within
 
@@ -219,14 +219,13 @@ class GroupBuy(Scheme):
         own, team = self._own(orders)
         if own.size == 0:
             return
-        person = orders.person[own]
         opens = team < 0
         team[opens] = self._open_teams(orders, own[opens])
         self._make_room()
-        self.buyers.place[person] = self.book.take_places(team, person, orders.row[own])
+        places = self.book.take_places(team, orders.person[own], orders.row[own])
         full = seat(
-            own, team, self._base, orders.person, orders.row, orders.ref, self.shop.book.team, self.buyers.orders,
-            self.teams.filled, self.teams.size,
+            own, team, places, self._base, orders.person, orders.row, orders.ref, self.shop.book.team,
+            self.buyers.orders, self.buyers.place, self.teams.filled, self.teams.size,
         )  # fmt: skip
         self.orders += own.size
         if self._keeps_stock:
@@ -261,7 +260,7 @@ class GroupBuy(Scheme):
             virtual_places = self.config.virtual_places
             helped, failed = at_deadline(due, virtual_places, teams.state, teams.size, teams.filled, teams.virtual)
             self._fill(helped)
-            self.book.close(failed, TeamState.FAILED, tick, self._heard_of(failed))
+            self.book.close(failed, TeamState.FAILED, tick, self.shop.book)
         self._refund(self.book.due(teams.refund_due, tick))
         if not self.is_open:
             self._release_stock()
@@ -270,14 +269,9 @@ class GroupBuy(Scheme):
         """Let the orders of teams go ahead."""
         if teams.size == 0:
             return
-        self.book.close(teams, TeamState.FILLED, self.shop.clock.tick, self._heard_of(teams))
-        self.shop.book.status[self._orders_of(teams)] = OrderStatus.PAID
+        self.book.close(teams, TeamState.FILLED, self.shop.clock.tick, self.shop.book)
         if self.config.leader == "free":
             self._rebate(teams)
-
-    def _heard_of(self, teams: Array) -> int:
-        """Return how many of some teams people hear of."""
-        return int(heard_of(teams, self.teams.order, self.shop.book.source))
 
     def _refund(self, teams: Array) -> None:
         """Give each member of the failed ones among some teams the money of their own order."""
@@ -285,11 +279,6 @@ class GroupBuy(Scheme):
             own, places, status = self.teams, self.places, self.shop.book.status
             rows = to_refund(teams, own.state, own.latest, places.previous, places.person, places.order, status)
             self.shop.refund(rows, OrderStatus.REFUNDED)
-
-    def _orders_of(self, teams: Array) -> Array:
-        """Return the rows in the order book of all members of teams, in order."""
-        rows: Array = np.sort(self.places.order[self.book.places_of(teams)])
-        return rows
 
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""

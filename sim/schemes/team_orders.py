@@ -5,13 +5,14 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from sim.offers import NONE, Mode, Source
+from sim.core.prefetch import AHEAD, prefetch
+from sim.offers import NONE, Mode
 from sim.orders import OrderStatus
 from sim.schemes.teams import TeamState
 
 _OPENS, _JOINS = np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 _OPEN, _FAILED, _REFUNDED = np.int8(TeamState.OPEN), np.int8(TeamState.FAILED), np.int8(TeamState.REFUNDED)
-_WAITING, _RING = np.int8(OrderStatus.WAITING), np.int8(Source.RING)
+_WAITING = np.int8(OrderStatus.WAITING)
 
 
 @nb.njit(cache=True)
@@ -46,53 +47,38 @@ def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def seat(own, team, base, person, row, ref, team_of, orders, filled, size):  # type: ignore[no-untyped-def]
+def seat(own, team, place, base, person, row, ref, team_of, orders, place_of, filled, size):  # type: ignore[no-untyped-def]
     """Write down in which teams some orders are, and return those teams that are full now, each once.
 
     Parameters
     ----------
-    own, team : int64 ndarray, shape (n,)
-        Positions in the batch; rows of the teams.
+    own, team, place : int64 ndarray, shape (n,)
+        Positions in the batch; rows of the teams, and of the places taken there.
     base : int
         What is added to a team's row to make its number.
     person, row, ref : ndarray
         Columns of :class:`sim.offers.Orders`; ``ref`` is changed in place.
     team_of : int32 ndarray
         The column team of :class:`sim.orders.OrderBook`, changed in place.
-    orders : int32 ndarray, shape (persons,)
-        How many team orders each person has, changed in place.
+    orders, place_of : int32 ndarray, shape (persons,)
+        How many team orders each person has, and the place that they took last; changed in place.
     filled, size : int16 ndarray
         Columns of the teams.
     """
     full = np.empty(own.size, np.int64)
     found = 0
     for n in range(own.size):
+        later = np.uint32(person[own[min(n + AHEAD, own.size - 1)]])
+        prefetch(orders, later)
+        prefetch(place_of, later)
         at = own[n]
         ref[at] = team_of[row[at]] = base + team[n]
         orders[person[at]] += 1
+        place_of[person[at]] = place[n]
         if filled[team[n]] >= size[team[n]]:
             full[found] = team[n]
             found += 1
     return np.unique(full[:found])
-
-
-@nb.njit(cache=True)
-def heard_of(teams, order, source):  # type: ignore[no-untyped-def]
-    """Return how many of some teams people hear of: not those that rings open for their own accounts.
-
-    Parameters
-    ----------
-    teams : int64 ndarray
-        Rows.
-    order : int64 ndarray
-        The openers' orders, a column of the teams.
-    source : int8 ndarray
-        Of the order book.
-    """
-    number = 0
-    for team in teams:
-        number += source[order[team]] != _RING
-    return number
 
 
 @nb.njit(cache=True)
