@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import consumers
-from sim.core import draws, lanes
-from sim.core.draws import Stream
+from sim.core import lanes
+from sim.core.draws import Stream, philox
 from sim.core.ledger import Account
 from sim.core.prefetch import AHEAD, prefetch
 from sim.core.scatter import add_to_all
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _SOLO, _OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.SOLO), np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 _KOL, _RING = np.int8(Source.KOL), np.int8(Source.RING)
+_SCREEN = np.uint32(Stream.SCREEN)
 WORTH_A_THREAD = 512  # visitors who pick
 
 
@@ -180,9 +181,8 @@ def screen(shop: Shop, orders: Orders) -> Orders:
     if shop.second_accounts is not None:
         orders = shop.second_accounts.divert(orders)
     proposed = len(orders)
-    uid = shop.people.uid[orders.person]
-    u = draws.uniform(shop.seed, Stream.SCREEN, uid, orders.product, shop.clock.tick)
-    orders = orders.take(np.lexsort((uid, u)))
+    seed, tick = np.uint32(shop.seed), np.uint32(shop.clock.tick)
+    orders = orders.take(_by_lot(seed, tick, orders.person, orders.product, shop.people.uid))
     orders = orders.keep(shop.risk.screen(orders))
     for scheme in shop.schemes:
         mask = scheme.screen(orders)
@@ -200,6 +200,45 @@ def screen(shop: Shop, orders: Orders) -> Orders:
         orders = orders.take(fits)
     shop.count("refused_orders", proposed - len(orders))
     return orders
+
+
+@nb.njit(cache=True)
+def _by_lot(seed, tick, person, product, uid):  # type: ignore[no-untyped-def]
+    """Return the positions of orders, int64 (n,), in the order of what is drawn for each; of equals, of the uids.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    person, product : int32 ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    uid : uint32 ndarray, shape (persons,)
+
+    Notes
+    -----
+    What is drawn is spread evenly, so that about one order falls into each of n equal parts of its range: to put each
+    into its part and then to sort within is done in linear time.
+    """
+    orders = person.size
+    lot, start = np.empty(orders, np.uint64), np.zeros(orders + 1, np.int64)
+    for n in range(orders):
+        prefetch(uid, np.uint32(person[min(n + AHEAD, orders - 1)]))
+        who = uid[np.uint32(person[n])]
+        word = nb.uint64(philox(seed, _SCREEN, who, nb.uint32(product[n]), tick, 0)[0])
+        lot[n] = word << nb.uint64(32) | nb.uint64(who)
+        start[1 + (word * nb.uint64(orders) >> nb.uint64(32))] += 1
+    start = np.cumsum(start)
+    turn = np.empty(orders, np.int64)
+    for n in range(orders):
+        part = (lot[n] >> nb.uint64(32)) * nb.uint64(orders) >> nb.uint64(32)
+        turn[start[part]] = n
+        start[part] += 1
+    for last in range(1, orders):
+        n, place = turn[last], last
+        while place > 0 and lot[turn[place - 1]] > lot[n]:
+            turn[place] = turn[place - 1]
+            place -= 1
+        turn[place] = n
+    return turn
 
 
 def settle(shop: Shop, orders: Orders) -> None:

@@ -74,15 +74,12 @@ def concerned(person, pay, least, pending, bound_to, levels, rebates):  # type: 
     -------
     at : int64 ndarray, shape (bonuses,)
         Positions of the orders that earn a bonus, ascending.
-    by : int64 ndarray, shape (m,)
-        By which orders the following may earn: their positions, ascending.
-    who : int32 ndarray, shape (m,)
-    level : int8 ndarray, shape (m,)
-        From 1, ascending for each order; 0, for the buyer, comes last.
+    others : int64 ndarray, shape (3, m)
+        By which orders others may earn (their positions, ascending), who, and on which level: from 1, ascending for
+        each order; 0, for the buyer, comes last.
     """
     at, bonuses = np.empty(person.size, np.int64), 0
-    most = person.size * (levels + rebates)
-    by, who, level, size = np.empty(most, np.int64), np.empty(most, np.int32), np.empty(most, np.int8), 0
+    others, size = np.empty((3, person.size * (levels + rebates)), np.int64), 0
     for n in range(person.size):
         later = np.uint32(person[min(n + AHEAD, person.size - 1)])
         prefetch(pending, later)
@@ -97,12 +94,12 @@ def concerned(person, pay, least, pending, bound_to, levels, rebates):  # type: 
             above = bound_to[above]
             if above < 0:
                 break
-            by[size], who[size], level[size] = n, above, number
+            others[0, size], others[1, size], others[2, size] = n, above, number
             size += 1
         if rebates:
-            by[size], who[size], level[size] = n, i, 0
+            others[0, size], others[1, size], others[2, size] = n, i, 0
             size += 1
-    return at[:bonuses].copy(), by[:size].copy(), who[:size].copy(), level[:size].copy()
+    return at[:bonuses], others[:, :size]
 
 
 @nb.njit(cache=True)
@@ -110,7 +107,7 @@ def earned(  # type: ignore[no-untyped-def]
     origin, order, product, units, at, inviter, within_cap, inviter_bonus, invitee_bonus,
     by, who, level, earns, base, grade, factors, rates, fixed, is_fixed, rebate,
 ):  # fmt: skip
-    """Return what a batch earns, as the columns of :class:`Earnings`; nothing of zero fen.
+    """Return what a batch earns, nothing of zero fen: the columns of :class:`Earnings`, int64 (6, rewards).
 
     Parameters
     ----------
@@ -125,8 +122,8 @@ def earned(  # type: ignore[no-untyped-def]
         Whether the inviter gets theirs; the invitee does.
     inviter_bonus, invitee_bonus : int
         Fen.
-    by, who, level : ndarray, shape (m,)
-        By what else earns; see :func:`concerned`.
+    by, who, level : int64 ndarray, shape (m,)
+        The others who may earn; see :func:`concerned`.
     earns : bool ndarray, shape (m,)
         Which of them may promote.
     base : int64 ndarray, shape (m,)
@@ -140,10 +137,11 @@ def earned(  # type: ignore[no-untyped-def]
     rebate : float
         Share of the base of promoters' own orders.
     """
-    most = by.size + 2 * at.size
-    person_, origin_ = np.empty(most, np.int32), np.empty(most, np.int32)
-    kind_, level_ = np.empty(most, np.int8), np.zeros(most, np.int8)
-    order_, amount_ = np.empty(most, np.int64), np.empty(most, np.int64)
+    rewards = np.empty((6, by.size + 2 * at.size), np.int64)
+    person_, origin_, kind_, level_, order_, amount_ = (
+        rewards[0], rewards[1], rewards[2], rewards[3], rewards[4], rewards[5],
+    )  # fmt: skip
+    level_[:] = 0
     size = bonus = m = 0
     while bonus < at.size or m < by.size:
         first = size
@@ -157,25 +155,22 @@ def earned(  # type: ignore[no-untyped-def]
                 size += 1
             bonus += 1
         while m < by.size and by[m] == n:
-            if earns[m]:
-                factor = factors[grade[who[m]]]
-                if level[m] == 0:
-                    amount = share_of_one(base[m], rebate * factor)
-                elif is_fixed[product[n]]:
-                    amount = share_of_one(fixed[product[n], level[m] - 1] * units[n], factor)
-                else:
-                    amount = share_of_one(base[m], rates[level[m] - 1] * factor)
-                if amount > 0:
-                    person_[size], kind_[size], amount_[size] = (
-                        who[m],
-                        _REBATE if level[m] == 0 else _COMMISSION,
-                        amount,
-                    )
-                    level_[size] = level[m]
-                    size += 1
+            is_own, factor = level[m] == 0, factors[grade[who[m]]]
+            if not earns[m]:
+                amount = 0
+            elif is_own:
+                amount = share_of_one(base[m], rebate * factor)
+            elif is_fixed[product[n]]:
+                amount = share_of_one(fixed[product[n], level[m] - 1] * units[n], factor)
+            else:
+                amount = share_of_one(base[m], rates[level[m] - 1] * factor)
+            if amount > 0:
+                person_[size], kind_[size], amount_[size] = who[m], _REBATE if is_own else _COMMISSION, amount
+                level_[size] = level[m]
+                size += 1
             m += 1
         origin_[first:size], order_[first:size] = origin[n], order[n]
-    return person_[:size], origin_[:size], kind_[:size], level_[:size], order_[:size], amount_[:size]
+    return rewards[:, :size]
 
 
 @nb.njit(cache=True)

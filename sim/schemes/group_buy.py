@@ -166,8 +166,8 @@ class GroupBuy(Scheme):
 
     def _own(self, orders: Orders) -> tuple[Array, Array]:
         """Return the positions of this scheme's orders in a batch, and the team (row) each joins, -1: a new one."""
-        own: tuple[Array, Array] = own_orders(orders.mode, orders.ref, self.rank, self._base, len(self.teams))
-        return own
+        own, team = own_orders(orders.mode, orders.ref, self.rank, self._base, len(self.teams))
+        return own, team
 
     def _own_rows(self, rows: Array) -> tuple[Array, Array]:
         """Return those of some rows of the order book that are this scheme's, and their teams."""

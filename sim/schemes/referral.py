@@ -184,11 +184,8 @@ class Referral(Scheme):
         if self.config.bonus.on == "first_order":
             standing.bonus_pending[persons] = True
         elif persons.size:
-            none = np.zeros(0, np.int32)  # no order, so nothing for those above
-            self._grant(
-                persons, np.full(persons.size, NONE), none, none, np.arange(persons.size), none.astype(np.int64), none,
-                none.astype(np.int8),
-            )  # fmt: skip
+            none, others = np.zeros(0, np.int32), np.zeros((3, 0), np.int64)  # no order, so nothing for those above
+            self._grant(persons, np.full(persons.size, NONE), none, none, np.arange(persons.size), others)
 
     def on_click(self, shares: Shares) -> None:
         """Bind members by the promoters' messages that they clicked on, where the rules allow it."""
@@ -206,20 +203,19 @@ class Referral(Scheme):
         if self.is_open and len(orders):
             self.promoters.grow()
             config, standing = self.config, self.promoters.standing
-            at, by, who, level = concerned(
+            at, others = concerned(
                 orders.person, orders.pay, config.bonus.min_order, standing.bonus_pending, standing.bound_to,
                 config.levels, config.own_purchase_rebate > 0,
             )  # fmt: skip
-            self._grant(orders.person, orders.row, orders.product, orders.quantity, at, by, who, level)
+            self._grant(orders.person, orders.row, orders.product, orders.quantity, at, others)
 
-    def _grant(
-        self, origin: Array, order: Array, product: Array, units: Array, at: Array, by: Array, who: Array, level: Array
-    ) -> None:
+    def _grant(self, origin: Array, order: Array, product: Array, units: Array, at: Array, others: Array) -> None:
         """Grant what orders or sign-ups earn, and let sharers learn from what messages earned.
 
-        ``at`` are the positions of those that earn a bonus if risk control allows it; all else is as
-        :func:`sim.schemes.earnings.earned` has it.
+        ``at`` are the positions of those that earn a bonus if risk control allows it, ``others`` who else may earn (see
+        :func:`sim.schemes.earnings.concerned`); all else is as :func:`sim.schemes.earnings.earned` has it.
         """
+        by, who, level = others
         if at.size + by.size == 0:
             return
         promoters, bonus, shop = self.promoters, self.config.bonus, self.shop

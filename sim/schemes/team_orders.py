@@ -31,19 +31,17 @@ def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    own : int64 ndarray
-    team : int64 ndarray
-        -1 for what opens one.
+    int64 ndarray, shape (2, own)
+        Positions; teams, -1 for what opens one.
     """
-    own, team = np.empty(mode.size, np.int64), np.empty(mode.size, np.int64)
-    size = 0
+    own, size = np.empty((2, mode.size), np.int64), 0
     for n in range(mode.size):
         row = ref[n] - base
         opens = mode[n] == _OPENS and ref[n] == NONE - rank
         if opens or (mode[n] == _JOINS and 0 <= row < teams):
-            own[size], team[size] = n, NONE if opens else row
+            own[0, size], own[1, size] = n, NONE if opens else row
             size += 1
-    return own[:size].copy(), team[:size].copy()
+    return own[:, :size]
 
 
 @nb.njit(cache=True)
