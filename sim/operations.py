@@ -21,6 +21,7 @@ from sim.core import draws
 from sim.core.clock import HOURS_A_DAY
 from sim.core.draws import Stream, u01
 from sim.core.ledger import Account
+from sim.core.prefetch import prefetch
 from sim.core.table import Column, Table, column
 from sim.offers import Source
 from sim.orders import OrderStatus
@@ -319,6 +320,17 @@ def _hand_over(  # type: ignore[no-untyped-def]
     wish, moment, unhappy = np.ones(rows.size), np.ones(rows.size), np.empty(rows.size, np.float32)
     before = np.empty(rows.size, np.float32)
     is_late = np.empty(rows.size, np.bool_)
+    for row in rows:
+        prefetch(person, row)
+        prefetch(product, row)
+        prefetch(ordered, row)
+        prefetch(status, row)
+        prefetch(delivered, row)
+        prefetch(will_return, row)
+        prefetch(source, row)
+    for row in rows:
+        prefetch(uid, np.uint32(person[row]))
+        prefetch(satisfaction, np.uint32(person[row]))
     for n in range(rows.size):
         row = rows[n]
         i = person[row]

@@ -245,18 +245,14 @@ def settle(shop: Shop, orders: Orders) -> None:
     """Write accepted orders into the book, put their worth into escrow, and tell everyone concerned."""
     if len(orders) == 0:
         return
-    people, products, who = shop.people, shop.products, orders.person
-    taken_off, used = shop.book.record(orders, shop.clock.tick, products, paid_by_merchants(shop, orders.discount))
+    who, merchant_part = orders.person, paid_by_merchants(shop, orders.discount)
+    taken_off, used = shop.book.record(orders, shop.clock.tick, shop.people, shop.products, merchant_part)
     shop.risk.note_orders(orders)
     gmv = shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
     for scheme, discount, times in zip(shop.schemes, taken_off, used.tolist(), strict=False):
         if times:
             scheme.used += times
             scheme.fund(Account.ESCROW, discount, who)
-    _note_sales(
-        who, orders.product, orders.quantity, orders.pay, shop.clock.tick, people.orders, people.spend,
-        people.first_order, people.last_order, products.stock, products.sold,
-    )  # fmt: skip
     shop.count("orders", len(orders))
     shop.count("gmv", gmv)
     shop.merchant_books.sell(orders.row)
@@ -264,37 +260,6 @@ def settle(shop: Shop, orders: Orders) -> None:
     for scheme in shop.schemes:
         scheme.settle(orders)
     shop._unpaid = np.concatenate([shop._unpaid, orders.row])
-
-
-@nb.njit(cache=True)
-def _note_sales(  # type: ignore[no-untyped-def]
-    person, product, quantity, pay, tick, orders, spend, first_order, last_order, stock, sold
-):
-    """Note what persons, each at most once, bought now, and what was sold.
-
-    Parameters
-    ----------
-    person, product, quantity, pay : ndarray, shape (n,)
-        Columns of :class:`sim.offers.Orders`.
-    tick : int
-    orders, spend, first_order, last_order : ndarray, shape (persons,)
-        Columns of :class:`sim.people.People`, changed in place.
-    stock, sold : int64 ndarray, shape (products,)
-        Changed in place.
-    """
-    for n in range(person.size):
-        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
-        prefetch(orders, later)
-        prefetch(spend, later)
-        prefetch(last_order, later)
-        i = np.uint32(person[n])
-        orders[i] += 1
-        spend[i] += pay[n]
-        last_order[i] = tick
-        if orders[i] == 1:
-            first_order[i] = tick
-        stock[product[n]] -= quantity[n]
-        sold[product[n]] += quantity[n]
 
 
 def paid_by_merchants(shop: Shop, discount: Array) -> Array:

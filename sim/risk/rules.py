@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from sim.core.prefetch import AHEAD, prefetch
 from sim.people import NEVER
 
 NO_LIMIT = int(np.iinfo(np.int64).max)
@@ -27,6 +28,9 @@ def discounts_allowed(person, discount, flagged, joined, latest):  # type: ignor
     """
     discounted, passed = np.zeros(person.size, np.bool_), np.ones(person.size, np.bool_)
     for n in range(person.size):
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+        prefetch(flagged, later)
+        prefetch(joined, later)
         for scheme in range(discount.shape[1]):
             discounted[n] |= discount[n, scheme] != 0
         if discounted[n]:
@@ -65,6 +69,7 @@ def judge(person, passed, attempts, refused):  # type: ignore[no-untyped-def]
     rejected = np.empty(person.size, person.dtype)
     size = 0
     for n in range(person.size):
+        prefetch(attempts, np.uint32(person[min(n + AHEAD, person.size - 1)]))
         attempts[person[n]] += 1
         if not passed[n]:
             refused[person[n]] += 1
