@@ -171,8 +171,9 @@ class Payouts:
         """Take back the rewards of refunded orders (rows of the book) and return the rows of these rewards."""
         frozen, released = self._of_orders(orders, _ANY_TIME)
         self._undo(frozen, RewardState.CLAWED_BACK)
-        if released.size:
-            self._recover(released)
+        if released.size == 0:
+            return frozen
+        self._recover(released)
         return np.concatenate([frozen, released])
 
     def _of_orders(self, orders: Array, latest: int) -> tuple[Array, Array]:
@@ -211,15 +212,14 @@ class Payouts:
         merchants; return who had earned them, by whom, and fen, the merchants' part last.
         """
         rewards, book = self.rewards, self.shop.book
-        ended: tuple[Array, Array, Array, Array] = end(
+        person, origin, amount, part = end(
             rows, np.int8(state), rewards.person, rewards.origin, rewards.order, rewards.amount, rewards.merchant_part,
             rewards.state, book.rewards,
         )  # fmt: skip
-        part = ended[-1]
         if part.any():
             by_merchants = part > 0
             self.shop.merchant_books.charge(book.merchant[rewards.order[rows[by_merchants]]], -part[by_merchants])
-        return ended
+        return person, origin, amount, part
 
     def _collect(self, persons: Array, wanted: Array, origins: Array | None = None) -> Array:
         """Take up to the wanted fen from each wallet (each person once) and return what was there.

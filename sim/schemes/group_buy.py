@@ -292,7 +292,7 @@ class GroupBuy(Scheme):
         if self._keeps_stock:
             self._draw_on_stock(book.product[rows], -book.quantity[rows])
         if running.any():
-            self.book.give_up_places(teams[running], rows[running])
+            self.book.give_up_places(teams[running > 0], rows[running > 0])
         if self.config.leader in PAID_LATER:
             self._claw_back(teams[self.teams.order[teams] == rows])
 

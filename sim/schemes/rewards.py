@@ -188,20 +188,17 @@ def end(rows, becomes, person, origin, order, amount, merchant_part, state, of_o
 
     Returns
     -------
-    earner, cause : int32 ndarray, shape (n,)
-        Who had earned them, and by whose sign-up or order.
-    fen, by_merchants : int64 ndarray, shape (n,)
-        What they were, and the merchants' part in it.
+    int64 ndarray, shape (4, n)
+        Who had earned them, by whose sign-up or order, what they were, and the merchants' part in it; fen.
     """
-    earner, cause = np.empty(rows.size, np.int32), np.empty(rows.size, np.int32)
-    fen, by_merchants = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    ended = np.empty((4, rows.size), np.int64)
     for n in range(rows.size):
         row = rows[n]
-        earner[n], cause[n], fen[n], by_merchants[n] = person[row], origin[row], amount[row], merchant_part[row]
+        ended[0, n], ended[1, n], ended[2, n], ended[3, n] = person[row], origin[row], amount[row], merchant_part[row]
         state[row] = becomes
         if order[row] >= 0:
-            of_order[order[row]] -= fen[n]
-    return earner, cause, fen, by_merchants
+            of_order[order[row]] -= amount[row]
+    return ended
 
 
 @nb.njit(cache=True)

@@ -163,18 +163,14 @@ def give_back_orders(rows, base, team_of, person, orders, state):  # type: ignor
 
     Returns
     -------
-    own, team : int64 ndarray
-        Those of the orders that are the scheme's, and their teams (rows).
-    running : bool ndarray
-        Whether the team is still open.
+    int64 ndarray, shape (3, m)
+        Those of the orders that are the scheme's, their teams (rows), and whether these are still open.
     """
-    own, team = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
-    running = np.empty(rows.size, np.bool_)
-    size = 0
+    own, size = np.empty((3, rows.size), np.int64), 0
     for row in rows:
         t = team_of[row] - base
         if 0 <= t < state.size:
-            own[size], team[size], running[size] = row, t, state[t] == _OPEN
+            own[0, size], own[1, size], own[2, size] = row, t, state[t] == _OPEN
             orders[person[row]] -= 1
             size += 1
-    return own[:size].copy(), team[:size].copy(), running[:size].copy()
+    return own[:, :size]
