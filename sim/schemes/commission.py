@@ -34,7 +34,6 @@ from sim.core.units import Fen, Hours, PositiveFen, Share
 from sim.schemes.earnings import Earnings, RewardKind
 from sim.schemes.promoters import Purpose
 from sim.schemes.rewards import (
-    ByOrder,
     Purses,
     Rewards,
     RewardState,
@@ -102,7 +101,6 @@ class Payouts:
         self.rewards = Rewards()
         self.purses = Purses(len(self.shop.people))
         self.withdrawn = self.fees = self.debts_repaid = 0
-        self._by_order = ByOrder()
         self._next_due = 0  # rewards before this row have been due
         self._held = _NO_ROWS  # due bonuses whose order still waits for its team
 
@@ -124,22 +122,23 @@ class Payouts:
         earned = self._affordable(earned)
         if len(earned) == 0:
             return earned
-        shop, person, has_share = self.shop, earned.person, self.scheme.config.merchant_share > 0
+        shop, person, pay = self.shop, earned.person, self.scheme.pay
         of_orders = slice(int(earned.order.searchsorted(0)), None)  # those of sign-ups stand before them
         order, amount = earned.order[of_orders], earned.amount[of_orders]
+        latest = np.maximum(earned.order, self.rewards.latest[-1]) if len(self.rewards) else earned.order
         self._grow()
         rows = self.rewards.append(
             len(earned), person=person, origin=earned.origin, kind=earned.kind, level=earned.level, order=earned.order,
-            amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
+            latest=latest, amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
         )  # fmt: skip
-        self._by_order.append(order.size, order=order, reward=rows[of_orders])
-        pay, merchant_part = self.scheme.pay, self.rewards.merchant_part[rows[0] :]  # a view: none yet
-        if has_share:
+        if self.scheme.config.merchant_share > 0:
+            merchant_part = self.rewards.merchant_part[rows[0] :]  # a view: none yet
             merchant_part[of_orders] = self.scheme.by_merchants(amount)
-        pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
-        if has_share:
+            pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
             pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
             shop.merchant_books.charge(shop.book.merchant[order], merchant_part[of_orders])
+        else:
+            pay(Account.FROZEN_COMMISSION, earned.amount, person)
         shop.benefit(person, earned.amount, self.scheme.number, earned.origin)
         add_each(shop.book.rewards, order, amount)
         self.scheme.used += len(earned)
@@ -180,9 +179,9 @@ class Payouts:
         """Return the rewards (rows) for the given orders: the frozen ones that are due by ``latest``, and the released
         ones.
         """
-        rewards, by_order = self.rewards, self._by_order
+        rewards = self.rewards
         found: tuple[Array, Array] = of_orders(
-            by_order.order, by_order.reward, orders, rewards.state, rewards.due, latest
+            orders, latest, rewards.order, rewards.latest, rewards.state, rewards.due
         )
         return found
 

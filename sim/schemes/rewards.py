@@ -40,6 +40,7 @@ class Rewards(Table):
     kind: Column = column(np.int8)
     level: Column = column(np.int8)  # of a commission: 1 for the promoter of the buyer; 0 for other kinds
     order: Column = column(np.int64, fill=NONE)  # row of the order book
+    latest: Column = column(np.int64, fill=NONE)  # of its order and those of all rewards before it: in order too
     amount: Column = column(np.int64)
     merchant_part: Column = column(np.int64)
     accrued: Column = column(np.int32)
@@ -54,45 +55,35 @@ class Purses(Table):
     debt: Column = column(np.int64)  # to be set against later rewards
 
 
-class ByOrder(Table):
-    """Rewards by order row, in order."""
-
-    order: Column = column(np.int64)
-    reward: Column = column(np.int64)
-
-
 @nb.njit(cache=True)
-def of_orders(orders, rewards, wanted, state, due, latest):  # type: ignore[no-untyped-def]
+def of_orders(wanted, tick, order_of, latest, state, due):  # type: ignore[no-untyped-def]
     """Return the rewards for some orders: those that are frozen, but due by a tick, and those that are released.
 
     Parameters
     ----------
-    orders, rewards : int64 ndarray
-        Columns of :class:`ByOrder`.
     wanted : int64 ndarray
         Rows of the order book.
-    state, due : ndarray
+    tick : int
+    order_of, latest, state, due : ndarray
         Columns of :class:`Rewards`.
-    latest : int
-        Tick.
     """
     frozen, released = np.empty(16, np.int64), np.empty(16, np.int64)
     f = r = 0
     for order in wanted:
-        at = np.searchsorted(orders, order)
-        while at < orders.size and orders[at] == order:
-            row = rewards[at]
-            if state[row] == _FROZEN and due[row] <= latest:
+        row = np.searchsorted(latest, order)
+        while row < latest.size and latest[row] == order:
+            is_for_it = order_of[row] == order  # and not for a sign-up after it
+            if is_for_it and state[row] == _FROZEN and due[row] <= tick:
                 if f == frozen.size:
                     frozen = np.append(frozen, frozen)
                 frozen[f] = row
                 f += 1
-            elif state[row] == _RELEASED:
+            elif is_for_it and state[row] == _RELEASED:
                 if r == released.size:
                     released = np.append(released, released)
                 released[r] = row
                 r += 1
-            at += 1
+            row += 1
     return frozen[:f].copy(), released[:r].copy()
 
 

@@ -32,6 +32,9 @@ class ClaimState(IntEnum):
     EXPIRED = 2  # or withdrawn because the order that earned it was refunded
 
 
+_USED = np.int8(ClaimState.USED)
+
+
 class Claims(Table):
     """Coupons in wallets, one row each, sorted by ``expires``."""
 
@@ -116,9 +119,10 @@ class Wallets:
 
     def use(self, person: Array, order: Array) -> Array:
         """Use each person's best claim, persons once each, in an order (ascending rows); return the claims."""
-        rows = self.purses.best[person].astype(np.int64)
-        self._leave(rows, ClaimState.USED)
-        self.claims.order[rows] = order
+        claims, rows = self.claims, np.empty(len(person), np.int64)
+        self.live_face -= _use(
+            person, order, claims.face, claims.state, claims.order, claims.next, self.purses.best, rows
+        )
         self._uses.append(len(rows), order=order, claim=rows)
         self.used += len(rows)
         return rows
@@ -206,6 +210,30 @@ def _link(rows, person, face, expires, following, best):  # type: ignore[no-unty
             best[owner] = row
         else:
             following[before] = row
+    return worth
+
+
+@nb.njit(cache=True)
+def _use(person, order, face, state, order_of, following, best, used):  # type: ignore[no-untyped-def]
+    """Take each person's best claim out of their list, for an order; write the claims down and return their worth.
+
+    Parameters
+    ----------
+    person, order : ndarray, shape (n,)
+    face, state, order_of, following : ndarray
+        The columns face, state, order and next of :class:`Claims`; all but the first are changed in place.
+    best : int32 ndarray, shape (persons,)
+        Each person's best claim, changed in place.
+    used : int64 ndarray, shape (n,)
+        Changed in place.
+    """
+    worth = 0
+    for n in range(person.size):
+        row = used[n] = best[person[n]]
+        worth += face[row]
+        state[row], order_of[row] = _USED, order[n]
+        best[person[n]] = following[row]
+        following[row] = -1
     return worth
 
 
