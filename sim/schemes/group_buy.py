@@ -190,13 +190,15 @@ class GroupBuy(Scheme):
         discount[own[too_many]] = -1
         return discount
 
-    def screen(self, orders: Orders) -> Array:
+    def screen(self, orders: Orders) -> Array | None:
         """Refuse orders for which there is no place, no stock set aside or no promise to afford, or beyond a limit.
 
         The orders come in order of precedence.
         """
         config = self.config
         every, team = self._own(orders)
+        if every.size == 0:
+            return None
         self._make_room()
         fits = self._may_buy(orders.person[every], orders.quantity[every])
         own, team = every[fits], team[fits]
@@ -209,6 +211,8 @@ class GroupBuy(Scheme):
             opens = orders.mode[own] == Mode.OPEN_TEAM
             promise = np.where(opens, self.terms.promise(orders.pay[own]), 0)
             own = own[self.within_budget(orders.discount[own, self.number - 1] + promise)]
+        if own.size == every.size:
+            return None
         allowed = np.ones(len(orders), bool)
         allowed[every] = False
         allowed[own] = True
