@@ -241,7 +241,6 @@ class Operations:
         if back.size:
             self._ship(back)
             self.shop.refund(back, OrderStatus.RETURNED)
-            self.shop.disappoint(book.person[back])
         kept = rows[~book.will_return[rows]]
         if kept.size:
             self.shop.confirm(kept)

@@ -160,9 +160,9 @@ def _record(  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def undo(  # type: ignore[no-untyped-def]
     rows, becomes, tick, person, product, quantity, pay, discount, status, closed,
-    spend, ordered, first_order, stock, sold,
+    spend, ordered, first_order, satisfaction, spoils, stock, sold,
 ):  # fmt: skip
-    """Take orders off the accounts of their buyers and put the goods back on the shelf.
+    """Take orders off the accounts of their buyers, who are disappointed, and put the goods back on the shelf.
 
     Parameters
     ----------
@@ -175,8 +175,10 @@ def undo(  # type: ignore[no-untyped-def]
         Now.
     person ... closed : ndarray
         Columns of :class:`OrderBook`; ``status`` and ``closed`` are changed in place.
-    spend, ordered, first_order : ndarray, shape (persons,)
-        The columns spend, orders and first_order of :class:`sim.people.People`, changed in place.
+    spend, ordered, first_order, satisfaction : ndarray, shape (persons,)
+        The columns spend, orders, first_order and satisfaction of :class:`sim.people.People`, changed in place.
+    spoils : float32
+        Factor on satisfaction; of several orders of a person, one counts.
     stock, sold : int64 ndarray, shape (products,)
         Changed in place.
 
@@ -200,11 +202,11 @@ def undo(  # type: ignore[no-untyped-def]
         if closed[row] >= 0:
             raise ValueError("an order that is confirmed, refunded or returned cannot be refunded")
     schemes = discount.shape[1]
-    undone = np.empty((2 + schemes, rows.size), np.int64)
+    undone, before = np.empty((2 + schemes, rows.size), np.int64), np.empty(rows.size, np.float32)
     for n in range(rows.size):
         row = rows[n]
         i, j = person[row], product[row]
-        undone[0, n], undone[1, n] = i, pay[row]
+        undone[0, n], undone[1, n], before[n] = i, pay[row], satisfaction[i]
         for scheme in range(schemes):
             undone[2 + scheme, n] = discount[row, scheme]
         status[row], closed[row] = becomes, tick
@@ -213,8 +215,9 @@ def undo(  # type: ignore[no-untyped-def]
         sold[j] -= quantity[row]
         if becomes == _REFUNDED:
             ordered[i] -= 1
-    if becomes == _REFUNDED:
-        for i in undone[0]:
-            if ordered[i] == 0:
-                first_order[i] = NEVER
+    for n in range(rows.size):
+        i = undone[0, n]
+        satisfaction[i] = before[n] * spoils
+        if becomes == _REFUNDED and ordered[i] == 0:
+            first_order[i] = NEVER
     return undone

@@ -387,7 +387,7 @@ class Coupon(Scheme):
         given_back, status = self.config.given_back, self.shop.book.status
         if given_back != "never":
             restored = rows if given_back == "always" else rows[status[rows] == OrderStatus.REFUNDED]
-            self.shop.count("coupons_given_back", self.wallets.give_back(self.wallets.used_in(restored)))
+            self.shop.count("coupons_given_back", self.wallets.give_back(restored))
         if self.config.coupon == "purchase":
             earned = self.wallets.earned_by(rows) if self.packets is None else self.packets.cancel(rows)
             self.shop.count("coupons_expired", self.wallets.withdraw(earned))

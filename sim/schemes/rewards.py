@@ -29,6 +29,9 @@ _INVITER_BONUS, _INVITEE_BONUS = np.int8(RewardKind.INVITER_BONUS), np.int8(Rewa
 _WAITING, _CONFIRMED = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.CONFIRMED)
 
 
+_ANY_TIME = int(np.iinfo(np.int32).max)
+
+
 class Rewards(Table):
     """Rewards in the order in which they were granted; money in fen, moments in ticks.
 
@@ -179,17 +182,29 @@ def end(rows, becomes, person, origin, order, amount, merchant_part, state, of_o
 
     Returns
     -------
-    int64 ndarray, shape (4, n)
-        Who had earned them, by whose sign-up or order, what they were, and the merchants' part in it; fen.
+    int64 ndarray, shape (5, n)
+        The rewards; who had earned them, by whose sign-up or order, what they were, and the merchants' part in it, fen.
     """
-    ended = np.empty((4, rows.size), np.int64)
+    ended = np.empty((5, rows.size), np.int64)
     for n in range(rows.size):
         row = rows[n]
-        ended[0, n], ended[1, n], ended[2, n], ended[3, n] = person[row], origin[row], amount[row], merchant_part[row]
+        ended[0, n], ended[1, n], ended[2, n], ended[3, n] = row, person[row], origin[row], amount[row]
+        ended[4, n] = merchant_part[row]
         state[row] = becomes
         if order[row] >= 0:
             of_order[order[row]] -= amount[row]
     return ended
+
+
+@nb.njit(cache=True)
+def claw_back(  # type: ignore[no-untyped-def]
+    orders, becomes, person, origin, order, latest, amount, merchant_part, due, state, of_order
+):
+    """Let the frozen rewards for some orders (rows of the book) end; return them as :func:`end` does, and the rows of
+    those that were released. Parameters are those of :func:`of_orders` and :func:`end`.
+    """
+    frozen, released = of_orders(orders, _ANY_TIME, order, latest, state, due)
+    return end(frozen, becomes, person, origin, order, amount, merchant_part, state, of_order), released
 
 
 @nb.njit(cache=True)
