@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sim.core.prefetch import AHEAD, prefetch
+
 if TYPE_CHECKING:
     from sim.people import People
     from sim.shop import Shop
@@ -78,6 +80,10 @@ def note(benefit, fraud, ring, brought, losses, scheme, persons, amounts, origin
     """
     first = benefit.size - brought.size
     for n in range(persons.size):
+        later = np.uint32(persons[min(n + AHEAD, persons.size - 1)])
+        prefetch(benefit, later)
+        prefetch(fraud, later)
+        prefetch(ring, later)
         if amounts[n] == 0:
             continue
         benefit[persons[n]] += amounts[n]

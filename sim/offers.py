@@ -359,3 +359,26 @@ class Orders(Batch):
     sharer: Array
     kol: Array
     row: Array
+
+    def take(self, rows: Array) -> Self:
+        """Return the chosen rows (a mask or row numbers)."""
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        mine = [getattr(self, name) for name in self.__slots__]
+        chosen = [np.empty((rows.size, *values.shape[1:]), values.dtype) for values in mine]
+        _take_orders(rows, *mine, *chosen)
+        return type(self)(*chosen)
+
+
+@nb.njit(cache=True)
+def _take_orders(  # type: ignore[no-untyped-def]
+    rows, person, product, quantity, mode, ref, worth, pay, discount, source, sharer, kol, row,
+    person_, product_, quantity_, mode_, ref_, worth_, pay_, discount_, source_, sharer_, kol_, row_,
+):  # fmt: skip
+    """Copy some rows of :class:`Orders` into the columns of others, in their order."""
+    for n in range(rows.size):
+        at = rows[n]
+        person_[n], product_[n], quantity_[n] = person[at], product[at], quantity[at]
+        mode_[n], ref_[n], worth_[n], pay_[n] = mode[at], ref[at], worth[at], pay[at]
+        for scheme in range(discount.shape[1]):
+            discount_[n, scheme] = discount[at, scheme]
+        source_[n], sharer_[n], kol_[n], row_[n] = source[at], sharer[at], kol[at], row[at]

@@ -21,10 +21,10 @@ from sim.core import draws
 from sim.core.clock import HOURS_A_DAY
 from sim.core.draws import Stream, u01
 from sim.core.ledger import Account
+from sim.core.prefetch import prefetch
 from sim.core.table import Column, Table, column
 from sim.offers import Source
 from sim.orders import OrderStatus
-from sim.people import shift
 
 if TYPE_CHECKING:
     from sim.risk.desk import ReviewDesk
@@ -203,38 +203,36 @@ class Operations:
         while True:
             yield from self._wait("due", number, hours)
             hours = self.shop.clock.tick_hours
-            book, tick = self.shop.book, self.shop.clock.tick
-            places = _up_to(self._moving_due, tick)
-            if places.size:
-                due = self._moving[places]
-                ended = book.status[due] == OrderStatus.DELIVERED
-                self._end(due[ended])
-                self._deliver(due[~ended])
-                self._moving_due[places] = np.where(ended, _NEVER, book.due[due])
-                self._forget_what_is_over(int(np.count_nonzero(ended)))
+            book = self.shop.book
+            arrived, ended = _fall_due(self.shop.clock.tick, self._moving, self._moving_due, book.status)
+            if ended.shape[1]:
+                self._end(ended[1])
+                self._over += ended.shape[1]
+            if arrived.shape[1]:
+                self._deliver(arrived[1])
+                self._moving_due[arrived[0]] = book.due[arrived[1]]
+            self._forget_what_is_over()
 
-    def _forget_what_is_over(self, number: int) -> None:
+    def _forget_what_is_over(self) -> None:
         """Take orders that have ended off the list, when they are half of it."""
-        self._over += number
         if 2 * self._over > self._moving.size:
             moves = self._moving_due != _NEVER
             self._moving, self._moving_due = self._moving[moves], self._moving_due[moves]
             self._over = 0
 
     def _deliver(self, rows: Array) -> None:
-        if rows.size == 0:
-            return
         shop, book, people, config = self.shop, self.shop.book, self.shop.people, self.config
         tick = shop.clock.tick
+        unhappy = np.empty(rows.size, np.float32)
         # Whoever decided before it came sends it back at the last moment.
-        wish, moment, unhappy = _hand_over(
+        luck = _hand_over(
             rows, tick, shop.clock.tick_hours, config.late_after, np.float32(1 - config.disappointment),
             np.float32(config.recovery), np.uint32(shop.seed), book.person, book.product, book.tick, book.status,
-            book.delivered, book.will_return, book.source, people.uid, people.satisfaction,
+            book.delivered, book.will_return, book.source, people.uid, people.satisfaction, unhappy,
         )  # fmt: skip
-        whim = wish < shift(np.full(rows.size, config.return_rate), config.satisfaction_effect * unhappy)
+        odds = np.exp(config.satisfaction_effect * unhappy)
         window = shop.clock.ticks(config.return_window) if config.return_window else 0
-        _set_terms(rows, tick, window, whim, moment, book.will_return, book.due)
+        _set_terms(rows, tick, window, luck, config.return_rate, odds, book.will_return, book.due)
 
     def _end(self, rows: Array) -> None:
         """Return or confirm delivered orders."""
@@ -243,7 +241,6 @@ class Operations:
         if back.size:
             self._ship(back)
             self.shop.refund(back, OrderStatus.RETURNED)
-            self.shop.disappoint(book.person[back])
         kept = rows[~book.will_return[rows]]
         if kept.size:
             self.shop.confirm(kept)
@@ -269,27 +266,52 @@ class Operations:
 
 
 @nb.njit(cache=True)
-def _up_to(moments, tick):  # type: ignore[no-untyped-def]
-    """Return where a moment is no later than a tick."""
-    found = np.empty(moments.size, np.int64)
-    n = 0
-    for first in range(0, moments.size, _BLOCK):
-        last = min(first + _BLOCK, moments.size)
+def _fall_due(tick, moving, due, status):  # type: ignore[no-untyped-def]
+    """Find the orders whose moment has come: those that arrive now, and those whose return window ends with that.
+
+    Parameters
+    ----------
+    tick : int
+    moving : int64 ndarray, shape (n,)
+        Orders that were shipped, rows of the book.
+    due : int32 ndarray, shape (n,)
+        When something falls due; of what ends now, it becomes never, changed in place.
+    status : int8 ndarray
+        Of the order book.
+
+    Returns
+    -------
+    arrived, ended : int64 ndarray, shape (2, m)
+        Places in the list; rows of the book.
+    """
+    found, n = np.empty(due.size, np.int64), 0
+    for first in range(0, due.size, _BLOCK):
+        last = min(first + _BLOCK, due.size)
         earliest = _NEVER
         for place in range(first, last):
-            earliest = min(earliest, moments[place])
+            earliest = min(earliest, due[place])
         if earliest <= tick:
             for place in range(first, last):
-                if moments[place] <= tick:
+                if due[place] <= tick:
+                    prefetch(status, moving[place])
                     found[n] = place
                     n += 1
-    return found[:n].copy()
+    arrived, ended = np.empty((2, n), np.int64), np.empty((2, n), np.int64)
+    a = e = 0
+    for place in found[:n]:
+        if status[moving[place]] == _DELIVERED:
+            ended[0, e], ended[1, e], due[place] = place, moving[place], _NEVER
+            e += 1
+        else:
+            arrived[0, a], arrived[1, a] = place, moving[place]
+            a += 1
+    return arrived[:, :a], ended[:, :e]
 
 
 @nb.njit(cache=True)
 def _hand_over(  # type: ignore[no-untyped-def]
     rows, tick, tick_hours, late_after, spoils, recovery, seed,
-    person, product, ordered, status, delivered, will_return, source, uid, satisfaction,
+    person, product, ordered, status, delivered, will_return, source, uid, satisfaction, unhappy,
 ):  # fmt: skip
     """Deliver orders; who had to wait long is disappointed, others are pleased, each once.
 
@@ -306,28 +328,38 @@ def _hand_over(  # type: ignore[no-untyped-def]
         Columns of :class:`sim.orders.OrderBook`; ``status`` and ``delivered`` are changed in place.
     uid, satisfaction : ndarray
         Columns of :class:`sim.people.People`; ``satisfaction`` is changed in place.
+    unhappy : float32 ndarray, shape (n,)
+        One less the buyers' satisfaction; changed in place.
 
     Returns
     -------
-    wish : float64 ndarray, shape (n,)
-        Uniform that decides who returns it on a whim; 1 for rings, who do so by plan only.
-    moment : float64 ndarray, shape (n,)
-        When they would, as a part of the return window; 1 for those who decided before.
-    unhappy : float32 ndarray, shape (n,)
-        One less the buyers' satisfaction.
+    float64 ndarray, shape (2, n)
+        Uniform that decides who returns it on a whim; 1 for rings, who do so by plan only. And when they would, as a
+        part of the return window; 1 for those who decided before.
     """
-    wish, moment, unhappy = np.ones(rows.size), np.ones(rows.size), np.empty(rows.size, np.float32)
+    luck = np.ones((2, rows.size))
     before = np.empty(rows.size, np.float32)
     is_late = np.empty(rows.size, np.bool_)
+    for row in rows:
+        prefetch(person, row)
+        prefetch(product, row)
+        prefetch(ordered, row)
+        prefetch(status, row)
+        prefetch(delivered, row)
+        prefetch(will_return, row)
+        prefetch(source, row)
+    for row in rows:
+        prefetch(uid, np.uint32(person[row]))
+        prefetch(satisfaction, np.uint32(person[row]))
     for n in range(rows.size):
         row = rows[n]
         i = person[row]
         status[row], delivered[row] = _DELIVERED, tick
         is_late[n], before[n] = (tick - ordered[row]) * tick_hours > late_after, satisfaction[i]
         if source[row] != _BY_RING:
-            wish[n] = u01(seed, _RETURN, uid[i], nb.uint32(product[row]), nb.uint32(ordered[row]), 0)
+            luck[0, n] = u01(seed, _RETURN, uid[i], nb.uint32(product[row]), nb.uint32(ordered[row]), 0)
         if not will_return[row]:
-            moment[n] = u01(seed, _RETURN, uid[i], nb.uint32(product[row]), nb.uint32(ordered[row]), 1)
+            luck[1, n] = u01(seed, _RETURN, uid[i], nb.uint32(product[row]), nb.uint32(ordered[row]), 1)
     for n in range(rows.size):  # of several late orders of a person, one counts
         if is_late[n]:
             satisfaction[person[rows[n]]] = before[n] * spoils
@@ -338,11 +370,11 @@ def _hand_over(  # type: ignore[no-untyped-def]
             satisfaction[person[rows[n]]] = before[n] + recovery * (np.float32(1.0) - before[n])
     for n in range(rows.size):
         unhappy[n] = np.float32(1.0) - satisfaction[person[rows[n]]]
-    return wish, moment, unhappy
+    return luck
 
 
 @nb.njit(cache=True)
-def _set_terms(rows, tick, window, whim, moment, will_return, due):  # type: ignore[no-untyped-def]
+def _set_terms(rows, tick, window, luck, usual, odds, will_return, due):  # type: ignore[no-untyped-def]
     """Write down which of some orders (rows) will be returned, and when they are or when they become final.
 
     Parameters
@@ -350,14 +382,17 @@ def _set_terms(rows, tick, window, whim, moment, will_return, due):  # type: ign
     rows : int64 ndarray, shape (n,)
     tick, window : int
         Now, and the length of the return window in ticks.
-    whim : bool ndarray, shape (n,)
-        Which are returned that nobody had decided to return.
-    moment : float64 ndarray, shape (n,)
-        When, as a part of the window.
+    luck : float64 ndarray, shape (2, n)
+        As of :func:`_hand_over`.
+    usual : float
+        Chance that who is satisfied returns what nobody had decided to return.
+    odds : float32 ndarray, shape (n,)
+        By which the odds of that are multiplied.
     will_return, due : ndarray
         Columns of the order book, changed in place.
     """
     for n in range(rows.size):
         row = rows[n]
-        will_return[row] |= whim[n]
-        due[row] = tick + (math.ceil(moment[n] * window) if will_return[row] else window)
+        more = usual * np.float64(odds[n])
+        will_return[row] |= luck[0, n] < more / (1 - usual + more)
+        due[row] = tick + (math.ceil(luck[1, n] * window) if will_return[row] else window)

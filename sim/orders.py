@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.prefetch import AHEAD, prefetch
 from sim.core.table import Column, Table, column
-from sim.offers import Orders
+from sim.offers import Mode, Orders
 from sim.people import NEVER
+
+if TYPE_CHECKING:
+    from sim.catalog import Products
+    from sim.people import People
 
 Array = npt.NDArray[Any]
 NOT_YET = -1
@@ -30,6 +35,11 @@ class OrderStatus(IntEnum):
 
 
 OPEN = (OrderStatus.WAITING, OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
+
+
+_SOLO = np.int8(Mode.SOLO)
+_WAITING, _PAID = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.PAID)
+_REFUNDED = np.int8(OrderStatus.REFUNDED)
 
 
 class OrderBook(Table):
@@ -59,53 +69,100 @@ class OrderBook(Table):
     closed: Column = column(np.int32, fill=NOT_YET)  # tick of confirmation, refund or return
 
     def record(
-        self, orders: Orders, tick: int, merchant: Array, cost: Array, status: Array, merchant_part: Array
-    ) -> None:
-        """Add accepted orders and write their rows into ``orders.row``.
+        self, orders: Orders, tick: int, people: People, products: Products, merchant_part: Array
+    ) -> tuple[Array, Array]:
+        """Add accepted orders, write their rows into ``orders.row``, and note them for the buyers and the goods.
 
         Parameters
         ----------
         orders : Orders
+            Of each person at most one.
         tick : int
-        merchant : ndarray of int32
-            Of each order's product.
-        cost : ndarray of int64
-            Of each order's goods.
-        status : ndarray of int8
-            WAITING or PAID.
+        people : People
+        products : Products
         merchant_part : ndarray of int64
             The part of each order's discount that its merchant pays.
+
+        Returns
+        -------
+        taken_off : int64 ndarray, shape (schemes, n)
+            What each scheme took off, fen.
+        used : int64 ndarray, shape (schemes,)
+            Off how many orders each did.
         """
-        orders.row[:] = self.append(
-            len(orders),
-            person=orders.person,
-            product=orders.product,
-            merchant=merchant,
-            quantity=orders.quantity,
-            mode=orders.mode,
-            team=orders.ref,
-            source=orders.source,
-            sharer=orders.sharer,
-            kol=orders.kol,
-            tick=tick,
-            worth=orders.worth,
-            pay=orders.pay,
-            cost=cost,
-            discount=orders.discount,
-            merchant_discount=merchant_part,
-            status=status,
-        )
+        first, count, schemes = len(self), len(orders), orders.discount.shape[1]
+        self.append(count)
+        taken_off, used = np.empty((schemes, count), np.int64), np.zeros(schemes, np.int64)
+        _record(
+            first, tick, people.orders, people.spend, people.first_order, people.last_order, products.merchant,
+            products.cost, products.stock, products.sold,
+            orders.person, orders.product, orders.quantity, orders.mode, orders.ref, orders.source, orders.sharer,
+            orders.kol, orders.worth, orders.pay, orders.discount, merchant_part, orders.row,
+            self.person, self.product, self.merchant, self.quantity, self.mode, self.team, self.source, self.sharer,
+            self.kol, self.tick, self.worth, self.pay, self.cost, self.discount, self.merchant_discount, self.status,
+            taken_off, used,
+        )  # fmt: skip
+        return taken_off, used
 
 
-_REFUNDED = np.int8(OrderStatus.REFUNDED)
+@nb.njit(cache=True)
+def _record(  # type: ignore[no-untyped-def]
+    first, tick, ordered, spend, first_order, last_order, merchant, cost, stock, sold,
+    person, product, quantity, mode, ref, source, sharer, kol, worth, pay, discount, merchant_part, row,
+    person_, product_, merchant_, quantity_, mode_, team_, source_, sharer_, kol_, tick_, worth_, pay_, cost_,
+    discount_, merchant_discount_, status_, taken_off, used,
+):  # fmt: skip
+    """Write orders into the book: those bought alone are paid, the others wait for their team.
+
+    Beside that, note them for their buyers and the goods, as :func:`undo` takes them off again.
+
+    Parameters
+    ----------
+    first : int
+        Row of the first of them.
+    tick : int
+    ordered, spend, first_order, last_order : ndarray, shape (persons,)
+        The columns orders, spend, first_order and last_order of :class:`sim.people.People`, changed in place.
+    merchant, cost, stock, sold : ndarray, shape (products,)
+        Columns of :class:`sim.catalog.Products`; cost in fen a unit. The last two are changed in place.
+    person ... row : ndarray, shape (n,); ``discount`` of shape (n, schemes)
+        Columns of :class:`sim.offers.Orders`, and the merchants' part of their discounts; ``row`` is changed in place.
+    person_ ... status_ : ndarray
+        Columns of :class:`OrderBook`, changed in place.
+    taken_off, used
+        As :meth:`OrderBook.record` returns them; ``used`` is zero before. Changed in place.
+    """
+    for n in range(person.size):
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+        prefetch(ordered, later)
+        prefetch(spend, later)
+        prefetch(last_order, later)
+        i, j = np.uint32(person[n]), np.uint32(product[n])
+        ordered[i] += 1
+        spend[i] += pay[n]
+        last_order[i] = tick
+        if ordered[i] == 1:
+            first_order[i] = tick
+        stock[j] -= quantity[n]
+        sold[j] += quantity[n]
+        r = np.uint32(first + n)
+        row[n] = r
+        person_[r], product_[r], quantity_[r] = person[n], product[n], quantity[n]
+        merchant_[r], cost_[r] = merchant[j], cost[j] * quantity[n]
+        mode_[r], team_[r], status_[r] = mode[n], ref[n], _PAID if mode[n] == _SOLO else _WAITING
+        source_[r], sharer_[r], kol_[r] = source[n], sharer[n], kol[n]
+        tick_[r], worth_[r], pay_[r], merchant_discount_[r] = tick, worth[n], pay[n], merchant_part[n]
+        for scheme in range(discount.shape[1]):
+            discount_[r, scheme] = taken_off[scheme, n] = discount[n, scheme]
+            used[scheme] += discount[n, scheme] != 0
 
 
 @nb.njit(cache=True)
 def undo(  # type: ignore[no-untyped-def]
     rows, becomes, tick, person, product, quantity, pay, discount, status, closed,
-    spend, ordered, first_order, stock, sold,
+    spend, ordered, first_order, satisfaction, spoils, stock, sold,
 ):  # fmt: skip
-    """Take orders off the accounts of their buyers and put the goods back on the shelf.
+    """Take orders off the accounts of their buyers, who are disappointed, and put the goods back on the shelf.
 
     Parameters
     ----------
@@ -118,18 +175,17 @@ def undo(  # type: ignore[no-untyped-def]
         Now.
     person ... closed : ndarray
         Columns of :class:`OrderBook`; ``status`` and ``closed`` are changed in place.
-    spend, ordered, first_order : ndarray, shape (persons,)
-        The columns spend, orders and first_order of :class:`sim.people.People`, changed in place.
+    spend, ordered, first_order, satisfaction : ndarray, shape (persons,)
+        The columns spend, orders, first_order and satisfaction of :class:`sim.people.People`, changed in place.
+    spoils : float32
+        Factor on satisfaction; of several orders of a person, one counts.
     stock, sold : int64 ndarray, shape (products,)
         Changed in place.
 
     Returns
     -------
-    who : int32 ndarray, shape (n,)
-    paid : int64 ndarray, shape (n,)
-        Fen.
-    taken_off : int64 ndarray, shape (schemes, n)
-        What each scheme took off, fen.
+    int64 ndarray, shape (2 + schemes, n)
+        Who had ordered, what they paid, and what each scheme took off; fen.
 
     Raises
     ------
@@ -137,25 +193,31 @@ def undo(  # type: ignore[no-untyped-def]
         If one of them is closed already; nothing is changed then.
     """
     for row in rows:
+        prefetch(person, row)
+        prefetch(product, row)
+        prefetch(pay, row)
+        prefetch(quantity, row)
+        prefetch(discount, row)
+        prefetch(status, row)
         if closed[row] >= 0:
             raise ValueError("an order that is confirmed, refunded or returned cannot be refunded")
     schemes = discount.shape[1]
-    who, paid = np.empty(rows.size, np.int32), np.empty(rows.size, np.int64)
-    taken_off = np.empty((schemes, rows.size), np.int64)
+    undone, before = np.empty((2 + schemes, rows.size), np.int64), np.empty(rows.size, np.float32)
     for n in range(rows.size):
         row = rows[n]
         i, j = person[row], product[row]
-        who[n], paid[n] = i, pay[row]
+        undone[0, n], undone[1, n], before[n] = i, pay[row], satisfaction[i]
         for scheme in range(schemes):
-            taken_off[scheme, n] = discount[row, scheme]
+            undone[2 + scheme, n] = discount[row, scheme]
         status[row], closed[row] = becomes, tick
         spend[i] -= pay[row]
         stock[j] += quantity[row]
         sold[j] -= quantity[row]
         if becomes == _REFUNDED:
             ordered[i] -= 1
-    if becomes == _REFUNDED:
-        for i in who:
-            if ordered[i] == 0:
-                first_order[i] = NEVER
-    return who, paid, taken_off
+    for n in range(rows.size):
+        i = undone[0, n]
+        satisfaction[i] = before[n] * spoils
+        if becomes == _REFUNDED and ordered[i] == 0:
+            first_order[i] = NEVER
+    return undone

@@ -319,7 +319,7 @@ class Shop(mesa.Model):
         self.people.satisfaction[persons] *= 1 - self.config.operations.disappointment
 
     def refund(self, rows: Array, status: OrderStatus) -> None:
-        """Undo orders: everyone gets back from escrow what they themselves put in.
+        """Undo orders: everyone gets back from escrow what they themselves put in, and buyers are disappointed.
 
         Parameters
         ----------
@@ -331,19 +331,17 @@ class Shop(mesa.Model):
         if rows.size == 0:
             return
         book, people, products = self.book, self.people, self.products
-        who, paid, taken_off = undo(
+        who, paid, *taken_off = undo(
             rows, np.int8(status), self.clock.tick, book.person, book.product, book.quantity, book.pay, book.discount,
-            book.status, book.closed, people.spend, people.orders, people.first_order, products.stock, products.sold,
+            book.status, book.closed, people.spend, people.orders, people.first_order, people.satisfaction,
+            np.float32(1 - self.config.operations.disappointment), products.stock, products.sold,
         )  # fmt: skip
-        self.post(Account.ESCROW, Account.BUYERS, paid, 0, who)
-        for scheme in self.schemes:
-            back = taken_off[scheme.number - 1]
+        fen = self.post(Account.ESCROW, Account.BUYERS, paid, 0, who)
+        for scheme, back in zip(self.schemes, taken_off, strict=False):
             if back.any():
                 scheme.take_back(Account.ESCROW, back, who)
-        if status == OrderStatus.REFUNDED:
-            self.disappoint(who)
         self.count("refunded" if status == OrderStatus.REFUNDED else "returned", rows.size)
-        self.count("refunded_gmv", float(paid.sum()))
+        self.count("refunded_gmv", fen)
         self.merchant_books.take_back(rows, status)
         for scheme in self.schemes:
             scheme.on_refund(rows)

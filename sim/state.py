@@ -99,7 +99,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     TeamBook: ("teams", "places", "closed", "full"),
     Referral: ("promoters", "payouts", "_messages", "_bonuses_earned", "_earned_by_link"),
     Promoters: ("standing", "self_bindings", "cycles", "_bindings", "_next_expiry"),
-    Payouts: ("rewards", "purses", "withdrawn", "fees", "debts_repaid", "_by_order", "_next_due", "_held"),
+    Payouts: ("rewards", "purses", "withdrawn", "fees", "debts_repaid", "_next_due", "_held"),
     mesa.DataCollector: ("model_vars", "_collection_steps", "_agent_records", "_agenttype_records", "tables"),
 }  # fmt: skip
 """By class, the attributes that the days change; those of base classes and the columns of tables besides."""

@@ -9,6 +9,7 @@ from agents import consumers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.scatter import add_each, add_to_all
+from sim.orders import OrderBook
 from sim.schemes.teams import TeamBook, TeamState
 
 OUTSIDE = 0xFFFFFFFF
@@ -89,5 +90,5 @@ def test_free_places_go_to_the_first_and_trying_takes_none() -> None:
     wanted, persons = np.array([0, 0, 0, 1, 1]), np.array([1, 5, 6, 7, 2], np.int32)
     for _ in range(2):
         assert book.finds_place(wanted, persons).tolist() == [False, True, False, True, False]
-    book.close(teams[1:], TeamState.FAILED, 9, heard_of=len(teams) - 1)
+    book.close(teams[1:], TeamState.FAILED, 9, OrderBook(2))
     assert book.finds_place(wanted, persons).tolist() == [False, True, False, False, False]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import consumers
-from sim.core import draws, lanes
-from sim.core.draws import Stream
+from sim.core import lanes
+from sim.core.draws import Stream, philox
 from sim.core.ledger import Account
 from sim.core.prefetch import AHEAD, prefetch
 from sim.core.scatter import add_to_all
@@ -26,7 +26,6 @@ from sim.offers import (
     Source,
     Visits,
 )
-from sim.orders import OrderStatus
 from sim.schemes import Scheme
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _SOLO, _OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.SOLO), np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 _KOL, _RING = np.int8(Source.KOL), np.int8(Source.RING)
-_PAID, _WAITING = np.int8(OrderStatus.PAID), np.int8(OrderStatus.WAITING)
+_SCREEN = np.uint32(Stream.SCREEN)
 WORTH_A_THREAD = 512  # visitors who pick
 
 
@@ -213,9 +212,8 @@ def screen(shop: Shop, orders: Orders) -> Orders:
     if shop.second_accounts is not None:
         orders = shop.second_accounts.divert(orders)
     proposed = len(orders)
-    uid = shop.people.uid[orders.person]
-    u = draws.uniform(shop.seed, Stream.SCREEN, uid, orders.product, shop.clock.tick)
-    orders = orders.take(np.lexsort((uid, u)))
+    seed, tick = np.uint32(shop.seed), np.uint32(shop.clock.tick)
+    orders = orders.take(_by_lot(seed, tick, orders.person, orders.product, shop.people.uid))
     orders = orders.keep(shop.risk.screen(orders))
     for scheme in shop.schemes:
         mask = scheme.screen(orders)
@@ -235,81 +233,64 @@ def screen(shop: Shop, orders: Orders) -> Orders:
     return orders
 
 
+@nb.njit(cache=True)
+def _by_lot(seed, tick, person, product, uid):  # type: ignore[no-untyped-def]
+    """Return the positions of orders, int64 (n,), in the order of what is drawn for each; of equals, of the uids.
+
+    Parameters
+    ----------
+    seed, tick : uint32
+    person, product : int32 ndarray, shape (n,)
+        Columns of :class:`sim.offers.Orders`.
+    uid : uint32 ndarray, shape (persons,)
+
+    Notes
+    -----
+    What is drawn is spread evenly, so that about one order falls into each of n equal parts of its range: to put each
+    into its part and then to sort within is done in linear time.
+    """
+    orders = person.size
+    lot, start = np.empty(orders, np.uint64), np.zeros(orders + 1, np.int64)
+    for n in range(orders):
+        prefetch(uid, np.uint32(person[min(n + AHEAD, orders - 1)]))
+        who = uid[np.uint32(person[n])]
+        word = nb.uint64(philox(seed, _SCREEN, who, nb.uint32(product[n]), tick, 0)[0])
+        lot[n] = word << nb.uint64(32) | nb.uint64(who)
+        start[1 + (word * nb.uint64(orders) >> nb.uint64(32))] += 1
+    start = np.cumsum(start)
+    turn = np.empty(orders, np.int64)
+    for n in range(orders):
+        part = (lot[n] >> nb.uint64(32)) * nb.uint64(orders) >> nb.uint64(32)
+        turn[start[part]] = n
+        start[part] += 1
+    for last in range(1, orders):
+        n, place = turn[last], last
+        while place > 0 and lot[turn[place - 1]] > lot[n]:
+            turn[place] = turn[place - 1]
+            place -= 1
+        turn[place] = n
+    return turn
+
+
 def settle(shop: Shop, orders: Orders) -> None:
     """Write accepted orders into the book, put their worth into escrow, and tell everyone concerned."""
     if len(orders) == 0:
         return
-    people, products, who = shop.people, shop.products, orders.person
-    merchant, cost, status = _bought(orders.product, orders.quantity, orders.mode, products.merchant, products.cost)
-    shop.book.record(orders, shop.clock.tick, merchant, cost, status, paid_by_merchants(shop, orders.discount))
+    who, merchant_part = orders.person, paid_by_merchants(shop, orders.discount)
+    taken_off, used = shop.book.record(orders, shop.clock.tick, shop.people, shop.products, merchant_part)
     shop.risk.note_orders(orders)
-    shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
-    for scheme in shop.schemes:
-        discount = orders.discount[:, scheme.number - 1]
-        if used := int(np.count_nonzero(discount)):
-            scheme.used += used
+    gmv = shop.post(Account.BUYERS, Account.ESCROW, orders.pay, 0, who)
+    for scheme, discount, times in zip(shop.schemes, taken_off, used.tolist(), strict=False):
+        if times:
+            scheme.used += times
             scheme.fund(Account.ESCROW, discount, who)
-    _note_sales(
-        who, orders.product, orders.quantity, orders.pay, shop.clock.tick, people.orders, people.spend,
-        people.first_order, people.last_order, products.stock, products.sold,
-    )  # fmt: skip
     shop.count("orders", len(orders))
-    shop.count("gmv", float(orders.pay.sum()))
+    shop.count("gmv", gmv)
     shop.merchant_books.sell(orders.row)
     shop.recommender.observe_orders(orders)
     for scheme in shop.schemes:
         scheme.settle(orders)
     shop._unpaid = np.concatenate([shop._unpaid, orders.row])
-
-
-@nb.njit(cache=True)
-def _bought(product, quantity, mode, merchant, cost):  # type: ignore[no-untyped-def]
-    """Return whose goods orders are of, what these cost, and whether the orders are paid or wait for their team.
-
-    Parameters
-    ----------
-    product, quantity, mode : ndarray, shape (n,)
-        Columns of :class:`sim.offers.Orders`.
-    merchant, cost : ndarray, shape (products,)
-        Columns of :class:`sim.catalog.Products`; cost in fen a unit.
-    """
-    whose, fen = np.empty(product.size, np.int32), np.empty(product.size, np.int64)
-    status = np.empty(product.size, np.int8)
-    for n in range(product.size):
-        whose[n], fen[n] = merchant[product[n]], cost[product[n]] * quantity[n]
-        status[n] = _PAID if mode[n] == _SOLO else _WAITING
-    return whose, fen, status
-
-
-@nb.njit(cache=True)
-def _note_sales(  # type: ignore[no-untyped-def]
-    person, product, quantity, pay, tick, orders, spend, first_order, last_order, stock, sold
-):
-    """Note what persons, each at most once, bought now, and what was sold.
-
-    Parameters
-    ----------
-    person, product, quantity, pay : ndarray, shape (n,)
-        Columns of :class:`sim.offers.Orders`.
-    tick : int
-    orders, spend, first_order, last_order : ndarray, shape (persons,)
-        Columns of :class:`sim.people.People`, changed in place.
-    stock, sold : int64 ndarray, shape (products,)
-        Changed in place.
-    """
-    for n in range(person.size):
-        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
-        prefetch(orders, later)
-        prefetch(spend, later)
-        prefetch(last_order, later)
-        i = np.uint32(person[n])
-        orders[i] += 1
-        spend[i] += pay[n]
-        last_order[i] = tick
-        if orders[i] == 1:
-            first_order[i] = tick
-        stock[product[n]] -= quantity[n]
-        sold[product[n]] += quantity[n]
 
 
 def paid_by_merchants(shop: Shop, discount: Array) -> Array:

@@ -99,12 +99,10 @@ class Recommender:
 
     def observe_orders(self, orders: Orders) -> None:
         """Log accepted orders of the current tick."""
-        came_for_a_product = np.zeros(len(self.shop.people), bool)
-        came_for_a_product[self._came_for_a_product] = True
+        by_link = _are_among(orders.person, self._came_for_a_product, len(self.shop.people))
         self.log.append(
-            len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick,
-            by_link=came_for_a_product[orders.person],
-        )  # fmt: skip
+            len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick, by_link=by_link
+        )
 
     def observe_clicks(self, person: Array, product: Array) -> None:
         """Log clicks of the current tick on shared products; messages about no product (-1) say nothing."""
@@ -229,6 +227,17 @@ class Recommender:
 def _smallest_integer(products: int) -> type[np.signedinteger[Any]]:
     """Return the type that stored slates need: they are the largest thing a recommender keeps for a person."""
     return np.int16 if products <= np.iinfo(np.int16).max else np.int32
+
+
+@nb.njit(cache=True)
+def _are_among(persons, others, people):  # type: ignore[no-untyped-def]
+    """Return which of some persons (rows, of so many people) are among others."""
+    is_other, found = np.zeros(people, np.bool_), np.empty(persons.size, np.bool_)
+    for i in others:
+        is_other[i] = True
+    for n in range(persons.size):
+        found[n] = is_other[persons[n]]
+    return found
 
 
 @nb.njit(cache=True)

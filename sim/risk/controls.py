@@ -187,12 +187,11 @@ class RiskControl:
             return np.ones(len(orders), bool)
         self._fit()
         flagged, joined = self.cases.flagged, self.shop.people.joined
-        passed: Array
-        discounted, passed = discounts_allowed(orders.person, orders.discount, flagged, joined, self._latest)
+        passed: Array = discounts_allowed(orders.person, orders.discount, flagged, joined, self._latest)
         if self.is_out:
             passed[:] = True
         elif self.payments.limit is not None:
-            passed &= self._may_pay(orders.person, discounted & passed)
+            passed &= self._may_pay(orders.person, orders.discount.any(axis=1) & passed)
         if self.policy is not None and not self.is_out:
             passed &= self.policy.screen(orders, flagged[orders.person])
         self._judge(orders.person, passed, "orders_refused_by_risk")

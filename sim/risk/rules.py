@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from sim.core.prefetch import AHEAD, prefetch
 from sim.people import NEVER
 
 NO_LIMIT = int(np.iinfo(np.int64).max)
@@ -12,7 +13,7 @@ NO_LIMIT = int(np.iinfo(np.int64).max)
 
 @nb.njit(cache=True)
 def discounts_allowed(person, discount, flagged, joined, latest):  # type: ignore[no-untyped-def]
-    """Return which orders have a discount, and which pass: without one, or by accounts that may have one.
+    """Return which orders pass: those without a discount, or by accounts that may have one.
 
     Parameters
     ----------
@@ -25,13 +26,15 @@ def discounts_allowed(person, discount, flagged, joined, latest):  # type: ignor
     latest : int
         Tick; accounts that were opened later are too young.
     """
-    discounted, passed = np.zeros(person.size, np.bool_), np.ones(person.size, np.bool_)
+    passed = np.ones(person.size, np.bool_)
     for n in range(person.size):
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+        prefetch(flagged, later)
+        prefetch(joined, later)
         for scheme in range(discount.shape[1]):
-            discounted[n] |= discount[n, scheme] != 0
-        if discounted[n]:
-            passed[n] = not flagged[person[n]] and joined[person[n]] <= latest
-    return discounted, passed
+            if discount[n, scheme] != 0:
+                passed[n] = not flagged[person[n]] and joined[person[n]] <= latest
+    return passed
 
 
 @nb.njit(cache=True)
@@ -65,6 +68,7 @@ def judge(person, passed, attempts, refused):  # type: ignore[no-untyped-def]
     rejected = np.empty(person.size, person.dtype)
     size = 0
     for n in range(person.size):
+        prefetch(attempts, np.uint32(person[min(n + AHEAD, person.size - 1)]))
         attempts[person[n]] += 1
         if not passed[n]:
             refused[person[n]] += 1

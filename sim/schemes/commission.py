@@ -34,10 +34,10 @@ from sim.core.units import Fen, Hours, PositiveFen, Share
 from sim.schemes.earnings import Earnings, RewardKind
 from sim.schemes.promoters import Purpose
 from sim.schemes.rewards import (
-    ByOrder,
     Purses,
     Rewards,
     RewardState,
+    claw_back,
     end,
     of_orders,
     release,
@@ -53,7 +53,6 @@ BONUSES = (RewardKind.INVITER_BONUS, RewardKind.INVITEE_BONUS)
 FOR_ORDERS = (RewardKind.COMMISSION, RewardKind.REBATE)
 KEPT = (RewardState.FROZEN, RewardState.RELEASED)
 _NO_ROWS = np.zeros(0, np.int64)
-_ANY_TIME = int(np.iinfo(np.int32).max)
 
 
 class Withdrawal(Section):
@@ -102,7 +101,6 @@ class Payouts:
         self.rewards = Rewards()
         self.purses = Purses(len(self.shop.people))
         self.withdrawn = self.fees = self.debts_repaid = 0
-        self._by_order = ByOrder()
         self._next_due = 0  # rewards before this row have been due
         self._held = _NO_ROWS  # due bonuses whose order still waits for its team
 
@@ -124,22 +122,23 @@ class Payouts:
         earned = self._affordable(earned)
         if len(earned) == 0:
             return earned
-        shop, person, has_share = self.shop, earned.person, self.scheme.config.merchant_share > 0
+        shop, person, pay = self.shop, earned.person, self.scheme.pay
         of_orders = slice(int(earned.order.searchsorted(0)), None)  # those of sign-ups stand before them
         order, amount = earned.order[of_orders], earned.amount[of_orders]
+        latest = np.maximum(earned.order, self.rewards.latest[-1]) if len(self.rewards) else earned.order
         self._grow()
         rows = self.rewards.append(
             len(earned), person=person, origin=earned.origin, kind=earned.kind, level=earned.level, order=earned.order,
-            amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
+            latest=latest, amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
         )  # fmt: skip
-        self._by_order.append(order.size, order=order, reward=rows[of_orders])
-        pay, merchant_part = self.scheme.pay, self.rewards.merchant_part[rows[0] :]  # a view: none yet
-        if has_share:
+        if self.scheme.config.merchant_share > 0:
+            merchant_part = self.rewards.merchant_part[rows[0] :]  # a view: none yet
             merchant_part[of_orders] = self.scheme.by_merchants(amount)
-        pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
-        if has_share:
+            pay(Account.FROZEN_COMMISSION, earned.amount - merchant_part, person)
             pay(Account.FROZEN_COMMISSION, merchant_part, person, source=Account.MERCHANTS)
             shop.merchant_books.charge(shop.book.merchant[order], merchant_part[of_orders])
+        else:
+            pay(Account.FROZEN_COMMISSION, earned.amount, person)
         shop.benefit(person, earned.amount, self.scheme.number, earned.origin)
         add_each(shop.book.rewards, order, amount)
         self.scheme.used += len(earned)
@@ -169,27 +168,28 @@ class Payouts:
 
     def claw_back(self, orders: Array) -> Array:
         """Take back the rewards of refunded orders (rows of the book) and return the rows of these rewards."""
-        frozen, released = self._of_orders(orders, _ANY_TIME)
-        self._undo(frozen, RewardState.CLAWED_BACK)
-        if released.size:
-            self._recover(released)
+        rewards, book = self.rewards, self.shop.book
+        ended, released = claw_back(
+            orders, np.int8(RewardState.CLAWED_BACK), rewards.person, rewards.origin, rewards.order, rewards.latest,
+            rewards.amount, rewards.merchant_part, rewards.due, rewards.state, book.rewards,
+        )  # fmt: skip
+        frozen: Array = ended[0]
+        if frozen.size:
+            self._give_back(ended)
+        if released.size == 0:
+            return frozen
+        self._recover(released)
         return np.concatenate([frozen, released])
-
-    def _of_orders(self, orders: Array, latest: int) -> tuple[Array, Array]:
-        """Return the rewards (rows) for the given orders: the frozen ones that are due by ``latest``, and the released
-        ones.
-        """
-        rewards, by_order = self.rewards, self._by_order
-        found: tuple[Array, Array] = of_orders(
-            by_order.order, by_order.reward, orders, rewards.state, rewards.due, latest
-        )
-        return found
 
     def _undo(self, rows: Array, state: RewardState) -> None:
         """Give frozen rewards back to who paid for them."""
-        if rows.size == 0:
-            return
-        person, origin, amount, part = self._end(rows, state)
+        if rows.size:
+            self._give_back(self._end(rows, state))
+
+    def _give_back(self, ended: Array) -> None:
+        """Give frozen rewards, which have just ended, back to who paid for them."""
+        self._relieve_merchants(ended)
+        _, person, origin, amount, part = ended
         self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
         if part.any():
             self.scheme.pay(Account.MERCHANTS, part, person, source=Account.FROZEN_COMMISSION)
@@ -197,8 +197,9 @@ class Payouts:
 
     def _recover(self, rows: Array) -> None:
         """Take released rewards from their earners' wallets, or make them debts."""
-        purses = self.purses
-        person, origin, amount, part = self._end(rows, RewardState.CLAWED_BACK)
+        purses, ended = self.purses, self._end(rows, RewardState.CLAWED_BACK)
+        self._relieve_merchants(ended)
+        _, person, origin, amount, part = ended
         persons, first, at = np.unique(person, return_index=True, return_inverse=True)
         wanted = np.zeros(persons.size, np.int64)
         add_each(wanted, at, amount)
@@ -206,20 +207,22 @@ class Payouts:
         if part.any():
             self.scheme.pay(Account.MERCHANTS, part, person, source=Account.PLATFORM)
 
-    def _end(self, rows: Array, state: RewardState) -> tuple[Array, Array, Array, Array]:
-        """Let rewards end: they are taken off the accounts of the orders that caused them, and of these orders'
-        merchants; return who had earned them, by whom, and fen, the merchants' part last.
-        """
-        rewards, book = self.rewards, self.shop.book
-        ended: tuple[Array, Array, Array, Array] = end(
+    def _end(self, rows: Array, state: RewardState) -> Array:
+        """Let rewards end, off the accounts of the orders that caused them; see :func:`sim.schemes.rewards.end`."""
+        rewards = self.rewards
+        ended: Array = end(
             rows, np.int8(state), rewards.person, rewards.origin, rewards.order, rewards.amount, rewards.merchant_part,
-            rewards.state, book.rewards,
+            rewards.state, self.shop.book.rewards,
         )  # fmt: skip
-        part = ended[-1]
+        return ended
+
+    def _relieve_merchants(self, ended: Array) -> None:
+        """Take rewards that have ended off the accounts of their orders' merchants."""
+        rows, part = ended[0], ended[4]
         if part.any():
             by_merchants = part > 0
-            self.shop.merchant_books.charge(book.merchant[rewards.order[rows[by_merchants]]], -part[by_merchants])
-        return ended
+            order = self.rewards.order[rows[by_merchants]]
+            self.shop.merchant_books.charge(self.shop.book.merchant[order], -part[by_merchants])
 
     def _collect(self, persons: Array, wanted: Array, origins: Array | None = None) -> Array:
         """Take up to the wanted fen from each wallet (each person once) and return what was there.
@@ -236,7 +239,8 @@ class Payouts:
 
     def confirm(self, orders: Array) -> None:
         """Release the rewards of final orders (rows of the book) whose freeze is over."""
-        rows, _ = self._of_orders(orders, self.shop.clock.tick)
+        rewards = self.rewards
+        rows, _ = of_orders(orders, self.shop.clock.tick, rewards.order, rewards.latest, rewards.state, rewards.due)
         if rows.size == 0:
             return
         withheld = self._is_withheld(rows)

@@ -367,7 +367,7 @@ class Coupon(Scheme):
 
     def settle(self, orders: Orders) -> None:
         """Take coupons that were used out of wallets; let orders earn new ones."""
-        used = np.flatnonzero(orders.discount[:, self.number - 1] > 0)
+        used = orders.discount[:, self.number - 1].nonzero()[0]
         if used.size:
             self.wallets.use(orders.person[used], orders.row[used])
             self.shop.count("coupons_used", used.size)
@@ -384,10 +384,10 @@ class Coupon(Scheme):
 
     def on_refund(self, rows: Array) -> None:
         """Give back the coupons of refunded orders and take back the ones that these earned."""
-        given_back, status = self.config.given_back, self.shop.book.status[rows]
+        given_back, status = self.config.given_back, self.shop.book.status
         if given_back != "never":
-            restored = rows if given_back == "always" else rows[status == OrderStatus.REFUNDED]
-            self.shop.count("coupons_given_back", self.wallets.give_back(self.wallets.used_in(restored)))
+            restored = rows if given_back == "always" else rows[status[rows] == OrderStatus.REFUNDED]
+            self.shop.count("coupons_given_back", self.wallets.give_back(restored))
         if self.config.coupon == "purchase":
             earned = self.wallets.earned_by(rows) if self.packets is None else self.packets.cancel(rows)
             self.shop.count("coupons_expired", self.wallets.withdraw(earned))

@@ -1,6 +1,6 @@
 """What invitations and orders earn, before a scheme grants it: rewards of a batch, reckoned in one go.
 
-Read in this order: :class:`RewardKind`, :class:`Earnings`, :func:`chains` (who is above the buyers), then
+Read in this order: :class:`RewardKind`, :class:`Earnings`, :func:`concerned` (who may earn by an order), then
 :func:`earned`, which goes from order to order and writes down the rewards of each.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core.ledger import share_of_one
-from sim.offers import NONE, Batch, Source
+from sim.core.prefetch import AHEAD, prefetch
+from sim.offers import Batch, Source
 
 Array = npt.NDArray[Any]
-_NOBODY = np.int32(NONE)
 _RING = np.int8(Source.RING)
 
 
@@ -51,57 +51,70 @@ class Earnings(Batch):
 
 
 @nb.njit(cache=True)
-def first_orders(person, pay, least, pending):  # type: ignore[no-untyped-def]
-    """Return the positions of orders that earn a bonus for which their buyers waited, who then wait no longer.
+def concerned(person, pay, least, pending, bound_to, levels, rebates):  # type: ignore[no-untyped-def]
+    """Return which orders earn a bonus for which their buyers waited, who then wait no longer, and who else may earn by
+    an order: those above its buyer, level by level, and the buyer.
 
     Parameters
     ----------
     person, pay : ndarray, shape (n,)
         Of the orders; pay in fen.
     least : int
-        Fen that an order must come to.
+        Fen that an order must come to for the bonus.
     pending : bool ndarray, shape (persons,)
         Who waits; changed in place.
+    bound_to : int32 ndarray, shape (persons,)
+        Who is above each person, -1: nobody.
+    levels : int
+        How many levels may earn.
+    rebates : bool
+        Whether buyers may earn by their own orders.
+
+    Returns
+    -------
+    at : int64 ndarray, shape (bonuses,)
+        Positions of the orders that earn a bonus, ascending.
+    others : int64 ndarray, shape (3, m)
+        By which orders others may earn (their positions, ascending), who, and on which level: from 1, ascending for
+        each order; 0, for the buyer, comes last.
     """
-    found = np.empty(person.size, np.int64)
-    size = 0
+    at, bonuses = np.empty(person.size, np.int64), 0
+    others, size = np.empty((3, person.size * (levels + rebates)), np.int64), 0
     for n in range(person.size):
-        if pending[person[n]] and pay[n] >= least:
-            pending[person[n]] = False
-            found[size] = n
-            size += 1
-    return found[:size].copy()
-
-
-@nb.njit(cache=True)
-def chains(person, bound_to, levels):  # type: ignore[no-untyped-def]
-    """Return each person and, level by level, who is above them, int32 (persons, 1 + levels); -1: nobody."""
-    result = np.full((person.size, 1 + levels), _NOBODY)
-    for n in range(person.size):
-        above = person[n]
-        for level in range(1 + levels):
-            result[n, level] = above
+        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+        prefetch(pending, later)
+        prefetch(bound_to, later)
+        i = person[n]
+        if pending[i] and pay[n] >= least:
+            pending[i] = False
+            at[bonuses] = n
+            bonuses += 1
+        above = i
+        for number in range(1, 1 + levels):
             above = bound_to[above]
             if above < 0:
                 break
-    return result
+            others[0, size], others[1, size], others[2, size] = n, above, number
+            size += 1
+        if rebates:
+            others[0, size], others[1, size], others[2, size] = n, i, 0
+            size += 1
+    return at[:bonuses], others[:, :size]
 
 
 @nb.njit(cache=True)
 def earned(  # type: ignore[no-untyped-def]
-    origin, order, chain, earns, at, inviter, within_cap, inviter_bonus, invitee_bonus,
-    base, product, units, grade, factors, rates, fixed, is_fixed, rebate,
+    origin, order, product, units, at, inviter, within_cap, inviter_bonus, invitee_bonus,
+    by, who, level, earns, base, grade, factors, rates, fixed, is_fixed, rebate,
 ):  # fmt: skip
-    """Return what a batch earns, as the columns of :class:`Earnings`; nothing of zero fen.
+    """Return what a batch earns, nothing of zero fen: the columns of :class:`Earnings`, int64 (6, rewards).
 
     Parameters
     ----------
     origin, order : ndarray, shape (n,)
         Whose orders or sign-ups they are; rows of the order book, ascending, -1 for sign-ups.
-    chain : int32 ndarray, shape (n, 1 + levels)
-        The buyer, and those above; see :func:`chains`.
-    earns : bool ndarray, shape (n, 1 + levels)
-        Which of them may promote.
+    product, units : int32 ndarray, shape (n,)
+        What was ordered; of sign-ups, by which nobody else may earn, of any shape.
     at : int64 ndarray, shape (bonuses,)
         What earns a bonus: positions in the batch, ascending.
     inviter : int32 ndarray, shape (bonuses,)
@@ -109,9 +122,12 @@ def earned(  # type: ignore[no-untyped-def]
         Whether the inviter gets theirs; the invitee does.
     inviter_bonus, invitee_bonus : int
         Fen.
-    base : int64 ndarray, shape (n,)
+    by, who, level : int64 ndarray, shape (m,)
+        The others who may earn; see :func:`concerned`.
+    earns : bool ndarray, shape (m,)
+        Which of them may promote.
+    base : int64 ndarray, shape (m,)
         What rates are reckoned on, fen.
-    product, units : int32 ndarray, shape (n,)
     grade : int8 ndarray, shape (persons,)
     factors : float64 ndarray, shape (1 + grades,)
         What a grade multiplies commissions and rebates by.
@@ -121,14 +137,15 @@ def earned(  # type: ignore[no-untyped-def]
     rebate : float
         Share of the base of promoters' own orders.
     """
-    levels = chain.shape[1] - 1
-    most = origin.size * (1 + levels) + 2 * at.size
-    person_, origin_ = np.empty(most, np.int32), np.empty(most, np.int32)
-    kind_, level_ = np.empty(most, np.int8), np.zeros(most, np.int8)
-    order_, amount_ = np.empty(most, np.int64), np.empty(most, np.int64)
-    size = bonus = 0
-    for n in range(origin.size):
+    rewards = np.empty((6, by.size + 2 * at.size), np.int64)
+    person_, origin_, kind_, level_, order_, amount_ = (
+        rewards[0], rewards[1], rewards[2], rewards[3], rewards[4], rewards[5],
+    )  # fmt: skip
+    level_[:] = 0
+    size = bonus = m = 0
+    while bonus < at.size or m < by.size:
         first = size
+        n = min(at[bonus] if bonus < at.size else origin.size, by[m] if m < by.size else origin.size)
         if bonus < at.size and at[bonus] == n:
             if within_cap[bonus] and inviter_bonus > 0:
                 person_[size], kind_[size], amount_[size] = inviter[bonus], _INVITER_BONUS, inviter_bonus
@@ -137,26 +154,23 @@ def earned(  # type: ignore[no-untyped-def]
                 person_[size], kind_[size], amount_[size] = origin[n], _INVITEE_BONUS, invitee_bonus
                 size += 1
             bonus += 1
-        for level in range(levels):
-            above = chain[n, 1 + level]
-            if above < 0 or not earns[n, 1 + level]:
-                continue
-            factor = factors[grade[above]]
-            if is_fixed[product[n]]:
-                amount = share_of_one(fixed[product[n], level] * units[n], factor)
+        while m < by.size and by[m] == n:
+            is_own, factor = level[m] == 0, factors[grade[who[m]]]
+            if not earns[m]:
+                amount = 0
+            elif is_own:
+                amount = share_of_one(base[m], rebate * factor)
+            elif is_fixed[product[n]]:
+                amount = share_of_one(fixed[product[n], level[m] - 1] * units[n], factor)
             else:
-                amount = share_of_one(base[n], rates[level] * factor)
+                amount = share_of_one(base[m], rates[level[m] - 1] * factor)
             if amount > 0:
-                person_[size], kind_[size], amount_[size] = above, _COMMISSION, amount
-                level_[size] = level + 1
+                person_[size], kind_[size], amount_[size] = who[m], _REBATE if is_own else _COMMISSION, amount
+                level_[size] = level[m]
                 size += 1
-        if rebate > 0.0 and earns[n, 0]:
-            amount = share_of_one(base[n], rebate * factors[grade[origin[n]]])
-            if amount > 0:
-                person_[size], kind_[size], amount_[size] = origin[n], _REBATE, amount
-                size += 1
+            m += 1
         origin_[first:size], order_[first:size] = origin[n], order[n]
-    return person_[:size], origin_[:size], kind_[:size], level_[:size], order_[:size], amount_[:size]
+    return rewards[:, :size]
 
 
 @nb.njit(cache=True)

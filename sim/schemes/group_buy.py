@@ -27,7 +27,7 @@ from sim.core.scatter import add_each
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.team_orders import at_deadline, give_back_orders, heard_of, own_orders, seat, to_refund
+from sim.schemes.team_orders import at_deadline, give_back_orders, own_orders, seat, to_refund
 from sim.schemes.team_terms import GroupBuyConfig, Terms
 from sim.schemes.teams import Buyers, TeamBook, TeamState, in_open_teams, lay_out, within
 
@@ -169,8 +169,8 @@ class GroupBuy(Scheme):
 
     def _own(self, orders: Orders) -> tuple[Array, Array]:
         """Return the positions of this scheme's orders in a batch, and the team (row) each joins, -1: a new one."""
-        own: tuple[Array, Array] = own_orders(orders.mode, orders.ref, self.rank, self._base, len(self.teams))
-        return own
+        own, team = own_orders(orders.mode, orders.ref, self.rank, self._base, len(self.teams))
+        return own, team
 
     def _own_rows(self, rows: Array) -> tuple[Array, Array]:
         """Return those of some rows of the order book that are this scheme's, and their teams."""
@@ -193,13 +193,15 @@ class GroupBuy(Scheme):
         discount[own[too_many]] = -1
         return discount
 
-    def screen(self, orders: Orders) -> Array:
+    def screen(self, orders: Orders) -> Array | None:
         """Refuse orders for which there is no place, no stock set aside or no promise to afford, or beyond a limit.
 
         The orders come in order of precedence.
         """
         config = self.config
         every, team = self._own(orders)
+        if every.size == 0:
+            return None
         self._make_room()
         fits = self._may_buy(orders.person[every], orders.quantity[every])
         own, team = every[fits], team[fits]
@@ -212,6 +214,8 @@ class GroupBuy(Scheme):
             opens = orders.mode[own] == Mode.OPEN_TEAM
             promise = np.where(opens, self.terms.promise(orders.pay[own]), 0)
             own = own[self.within_budget(orders.discount[own, self.number - 1] + promise)]
+        if own.size == every.size:
+            return None
         allowed = np.ones(len(orders), bool)
         allowed[every] = False
         allowed[own] = True
@@ -222,14 +226,13 @@ class GroupBuy(Scheme):
         own, team = self._own(orders)
         if own.size == 0:
             return
-        person = orders.person[own]
         opens = team < 0
         team[opens] = self._open_teams(orders, own[opens])
         self._make_room()
-        self.buyers.place[person] = self.book.take_places(team, person, orders.row[own])
+        places = self.book.take_places(team, orders.person[own], orders.row[own])
         full = seat(
-            own, team, self._base, orders.person, orders.row, orders.ref, self.shop.book.team, self.buyers.orders,
-            self.teams.filled, self.teams.size,
+            own, team, places, self._base, orders.person, orders.row, orders.ref, self.shop.book.team,
+            self.buyers.orders, self.buyers.place, self.teams.filled, self.teams.size,
         )  # fmt: skip
         self.orders += own.size
         if self._keeps_stock:
@@ -264,7 +267,7 @@ class GroupBuy(Scheme):
             virtual_places = self.config.virtual_places
             helped, failed = at_deadline(due, virtual_places, teams.state, teams.size, teams.filled, teams.virtual)
             self._fill(helped)
-            self.book.close(failed, TeamState.FAILED, tick, self._heard_of(failed))
+            self.book.close(failed, TeamState.FAILED, tick, self.shop.book)
         self._refund(self.book.due(teams.refund_due, tick))
         if not self.is_open:
             self._release_stock()
@@ -273,14 +276,9 @@ class GroupBuy(Scheme):
         """Let the orders of teams go ahead."""
         if teams.size == 0:
             return
-        self.book.close(teams, TeamState.FILLED, self.shop.clock.tick, self._heard_of(teams))
-        self.shop.book.status[self._orders_of(teams)] = OrderStatus.PAID
+        self.book.close(teams, TeamState.FILLED, self.shop.clock.tick, self.shop.book)
         if self.config.leader == "free":
             self._rebate(teams)
-
-    def _heard_of(self, teams: Array) -> int:
-        """Return how many of some teams people hear of."""
-        return int(heard_of(teams, self.teams.order, self.shop.book.source))
 
     def _refund(self, teams: Array) -> None:
         """Give each member of the failed ones among some teams the money of their own order."""
@@ -288,11 +286,6 @@ class GroupBuy(Scheme):
             own, places, status = self.teams, self.places, self.shop.book.status
             rows = to_refund(teams, own.state, own.latest, places.previous, places.person, places.order, status)
             self.shop.refund(rows, OrderStatus.REFUNDED)
-
-    def _orders_of(self, teams: Array) -> Array:
-        """Return the rows in the order book of all members of teams, in order."""
-        rows: Array = np.sort(self.places.order[self.book.places_of(teams)])
-        return rows
 
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""
@@ -306,7 +299,7 @@ class GroupBuy(Scheme):
         if self._keeps_stock:
             self._draw_on_stock(book.product[rows], -book.quantity[rows])
         if running.any():
-            self.book.give_up_places(teams[running], rows[running])
+            self.book.give_up_places(teams[running > 0], rows[running > 0])
         if self.config.leader in PAID_LATER:
             self._claw_back(teams[self.teams.order[teams] == rows])
 

@@ -33,7 +33,7 @@ from sim.offers import NONE, ShareKind
 from sim.people import Status
 from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.commission import BONUSES, FOR_ORDERS, Payouts, Withdrawal
-from sim.schemes.earnings import Earnings, by_messages, chains, earned, first_orders
+from sim.schemes.earnings import Earnings, by_messages, concerned, earned
 from sim.schemes.promoters import Appointed, Grade, Promoters, chain_size
 from sim.schemes.rewards import RewardState, may_be_earned_again
 
@@ -184,11 +184,8 @@ class Referral(Scheme):
         if self.config.bonus.on == "first_order":
             standing.bonus_pending[persons] = True
         elif persons.size:
-            alone, none = persons[:, None], np.zeros(0, np.int32)  # no order, so nothing for those above
-            self._grant(
-                persons, np.full(persons.size, NONE), np.arange(persons.size), alone, np.zeros(alone.shape, bool),
-                np.zeros(0, np.int64), none, none,
-            )  # fmt: skip
+            none, others = np.zeros(0, np.int32), np.zeros((3, 0), np.int64)  # no order, so nothing for those above
+            self._grant(persons, np.full(persons.size, NONE), none, none, np.arange(persons.size), others)
 
     def on_click(self, shares: Shares) -> None:
         """Bind members by the promoters' messages that they clicked on, where the rules allow it."""
@@ -205,33 +202,37 @@ class Referral(Scheme):
         """Grant first-order bonuses, commissions up the chain, and rebates."""
         if self.is_open and len(orders):
             self.promoters.grow()
-            person, standing = orders.person, self.promoters.standing
-            at = first_orders(person, orders.pay, self.config.bonus.min_order, standing.bonus_pending)
-            chain = chains(person, standing.bound_to, self.config.levels)
-            earns = self.promoters.may_promote(chain.reshape(-1)).reshape(chain.shape)
-            base = self.order_base(orders.row)
-            self._grant(person, orders.row, at, chain, earns, base, orders.product, orders.quantity)
+            config, standing = self.config, self.promoters.standing
+            at, others = concerned(
+                orders.person, orders.pay, config.bonus.min_order, standing.bonus_pending, standing.bound_to,
+                config.levels, config.own_purchase_rebate > 0,
+            )  # fmt: skip
+            self._grant(orders.person, orders.row, orders.product, orders.quantity, at, others)
 
-    def _grant(
-        self, origin: Array, order: Array, at: Array, chain: Array, earns: Array, base: Array, product: Array,
-        units: Array,
-    ) -> None:  # fmt: skip
+    def _grant(self, origin: Array, order: Array, product: Array, units: Array, at: Array, others: Array) -> None:
         """Grant what orders or sign-ups earn, and let sharers learn from what messages earned.
 
-        ``at`` are the positions of those that earn a bonus if risk control allows it; all else is as
-        :func:`sim.schemes.earnings.earned` has it.
+        ``at`` are the positions of those that earn a bonus if risk control allows it, ``others`` who else may earn (see
+        :func:`sim.schemes.earnings.concerned`); all else is as :func:`sim.schemes.earnings.earned` has it.
         """
+        by, who, level = others
+        if at.size + by.size == 0:
+            return
         promoters, bonus, shop = self.promoters, self.config.bonus, self.shop
-        inviters = promoters.standing.invited_by[origin[at]]
+        invitees = origin[at]
+        inviters = promoters.standing.invited_by[invitees]
         if at.size:
-            allowed = shop.risk.reward_allowed(inviters, origin[at])
-            at, inviters = at[allowed], inviters[allowed]
+            allowed = shop.risk.reward_allowed(inviters, invitees)
+            at, inviters, invitees = at[allowed], inviters[allowed], invitees[allowed]
         columns = earned(
-            origin, order, chain, earns, at, inviters, promoters.within_daily_cap(inviters, origin[at]),
-            bonus.inviter, bonus.invitee, base, product, units, promoters.standing.grade,
-            promoters.factors, self._rates, self._fixed, self._is_fixed, self.config.own_purchase_rebate,
+            origin, order, product, units, at, inviters, promoters.within_daily_cap(inviters, invitees),
+            bonus.inviter, bonus.invitee, by, who, level, promoters.may_promote(who), self.order_base(order[by]),
+            promoters.standing.grade, promoters.factors, self._rates, self._fixed, self._is_fixed,
+            self.config.own_purchase_rebate,
         )  # fmt: skip
         granted = self.payouts.grant(Earnings(*columns))
+        if len(granted) == 0:
+            return
         bonuses, fen = by_messages(
             granted.person, granted.origin, granted.kind, granted.level, granted.order, granted.amount,
             shop.people.source, shop.book.sharer,

@@ -29,6 +29,9 @@ _INVITER_BONUS, _INVITEE_BONUS = np.int8(RewardKind.INVITER_BONUS), np.int8(Rewa
 _WAITING, _CONFIRMED = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.CONFIRMED)
 
 
+_ANY_TIME = int(np.iinfo(np.int32).max)
+
+
 class Rewards(Table):
     """Rewards in the order in which they were granted; money in fen, moments in ticks.
 
@@ -40,6 +43,7 @@ class Rewards(Table):
     kind: Column = column(np.int8)
     level: Column = column(np.int8)  # of a commission: 1 for the promoter of the buyer; 0 for other kinds
     order: Column = column(np.int64, fill=NONE)  # row of the order book
+    latest: Column = column(np.int64, fill=NONE)  # of its order and those of all rewards before it: in order too
     amount: Column = column(np.int64)
     merchant_part: Column = column(np.int64)
     accrued: Column = column(np.int32)
@@ -54,45 +58,35 @@ class Purses(Table):
     debt: Column = column(np.int64)  # to be set against later rewards
 
 
-class ByOrder(Table):
-    """Rewards by order row, in order."""
-
-    order: Column = column(np.int64)
-    reward: Column = column(np.int64)
-
-
 @nb.njit(cache=True)
-def of_orders(orders, rewards, wanted, state, due, latest):  # type: ignore[no-untyped-def]
+def of_orders(wanted, tick, order_of, latest, state, due):  # type: ignore[no-untyped-def]
     """Return the rewards for some orders: those that are frozen, but due by a tick, and those that are released.
 
     Parameters
     ----------
-    orders, rewards : int64 ndarray
-        Columns of :class:`ByOrder`.
     wanted : int64 ndarray
         Rows of the order book.
-    state, due : ndarray
+    tick : int
+    order_of, latest, state, due : ndarray
         Columns of :class:`Rewards`.
-    latest : int
-        Tick.
     """
     frozen, released = np.empty(16, np.int64), np.empty(16, np.int64)
     f = r = 0
     for order in wanted:
-        at = np.searchsorted(orders, order)
-        while at < orders.size and orders[at] == order:
-            row = rewards[at]
-            if state[row] == _FROZEN and due[row] <= latest:
+        row = np.searchsorted(latest, order)
+        while row < latest.size and latest[row] == order:
+            is_for_it = order_of[row] == order  # and not for a sign-up after it
+            if is_for_it and state[row] == _FROZEN and due[row] <= tick:
                 if f == frozen.size:
                     frozen = np.append(frozen, frozen)
                 frozen[f] = row
                 f += 1
-            elif state[row] == _RELEASED:
+            elif is_for_it and state[row] == _RELEASED:
                 if r == released.size:
                     released = np.append(released, released)
                 released[r] = row
                 r += 1
-            at += 1
+            row += 1
     return frozen[:f].copy(), released[:r].copy()
 
 
@@ -188,20 +182,29 @@ def end(rows, becomes, person, origin, order, amount, merchant_part, state, of_o
 
     Returns
     -------
-    earner, cause : int32 ndarray, shape (n,)
-        Who had earned them, and by whose sign-up or order.
-    fen, by_merchants : int64 ndarray, shape (n,)
-        What they were, and the merchants' part in it.
+    int64 ndarray, shape (5, n)
+        The rewards; who had earned them, by whose sign-up or order, what they were, and the merchants' part in it, fen.
     """
-    earner, cause = np.empty(rows.size, np.int32), np.empty(rows.size, np.int32)
-    fen, by_merchants = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    ended = np.empty((5, rows.size), np.int64)
     for n in range(rows.size):
         row = rows[n]
-        earner[n], cause[n], fen[n], by_merchants[n] = person[row], origin[row], amount[row], merchant_part[row]
+        ended[0, n], ended[1, n], ended[2, n], ended[3, n] = row, person[row], origin[row], amount[row]
+        ended[4, n] = merchant_part[row]
         state[row] = becomes
         if order[row] >= 0:
-            of_order[order[row]] -= fen[n]
-    return earner, cause, fen, by_merchants
+            of_order[order[row]] -= amount[row]
+    return ended
+
+
+@nb.njit(cache=True)
+def claw_back(  # type: ignore[no-untyped-def]
+    orders, becomes, person, origin, order, latest, amount, merchant_part, due, state, of_order
+):
+    """Let the frozen rewards for some orders (rows of the book) end; return them as :func:`end` does, and the rows of
+    those that were released. Parameters are those of :func:`of_orders` and :func:`end`.
+    """
+    frozen, released = of_orders(orders, _ANY_TIME, order, latest, state, due)
+    return end(frozen, becomes, person, origin, order, amount, merchant_part, state, of_order), released
 
 
 @nb.njit(cache=True)

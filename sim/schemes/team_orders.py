@@ -5,13 +5,14 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from sim.offers import NONE, Mode, Source
+from sim.core.prefetch import AHEAD, prefetch
+from sim.offers import NONE, Mode
 from sim.orders import OrderStatus
 from sim.schemes.teams import TeamState
 
 _OPENS, _JOINS = np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 _OPEN, _FAILED, _REFUNDED = np.int8(TeamState.OPEN), np.int8(TeamState.FAILED), np.int8(TeamState.REFUNDED)
-_WAITING, _RING = np.int8(OrderStatus.WAITING), np.int8(Source.RING)
+_WAITING = np.int8(OrderStatus.WAITING)
 
 
 @nb.njit(cache=True)
@@ -30,69 +31,52 @@ def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    own : int64 ndarray
-    team : int64 ndarray
-        -1 for what opens one.
+    int64 ndarray, shape (2, own)
+        Positions; teams, -1 for what opens one.
     """
-    own, team = np.empty(mode.size, np.int64), np.empty(mode.size, np.int64)
-    size = 0
+    own, size = np.empty((2, mode.size), np.int64), 0
     for n in range(mode.size):
         row = ref[n] - base
         opens = mode[n] == _OPENS and ref[n] == NONE - rank
         if opens or (mode[n] == _JOINS and 0 <= row < teams):
-            own[size], team[size] = n, NONE if opens else row
+            own[0, size], own[1, size] = n, NONE if opens else row
             size += 1
-    return own[:size].copy(), team[:size].copy()
+    return own[:, :size]
 
 
 @nb.njit(cache=True)
-def seat(own, team, base, person, row, ref, team_of, orders, filled, size):  # type: ignore[no-untyped-def]
+def seat(own, team, place, base, person, row, ref, team_of, orders, place_of, filled, size):  # type: ignore[no-untyped-def]
     """Write down in which teams some orders are, and return those teams that are full now, each once.
 
     Parameters
     ----------
-    own, team : int64 ndarray, shape (n,)
-        Positions in the batch; rows of the teams.
+    own, team, place : int64 ndarray, shape (n,)
+        Positions in the batch; rows of the teams, and of the places taken there.
     base : int
         What is added to a team's row to make its number.
     person, row, ref : ndarray
         Columns of :class:`sim.offers.Orders`; ``ref`` is changed in place.
     team_of : int32 ndarray
         The column team of :class:`sim.orders.OrderBook`, changed in place.
-    orders : int32 ndarray, shape (persons,)
-        How many team orders each person has, changed in place.
+    orders, place_of : int32 ndarray, shape (persons,)
+        How many team orders each person has, and the place that they took last; changed in place.
     filled, size : int16 ndarray
         Columns of the teams.
     """
     full = np.empty(own.size, np.int64)
     found = 0
     for n in range(own.size):
+        later = np.uint32(person[own[min(n + AHEAD, own.size - 1)]])
+        prefetch(orders, later)
+        prefetch(place_of, later)
         at = own[n]
         ref[at] = team_of[row[at]] = base + team[n]
         orders[person[at]] += 1
+        place_of[person[at]] = place[n]
         if filled[team[n]] >= size[team[n]]:
             full[found] = team[n]
             found += 1
     return np.unique(full[:found])
-
-
-@nb.njit(cache=True)
-def heard_of(teams, order, source):  # type: ignore[no-untyped-def]
-    """Return how many of some teams people hear of: not those that rings open for their own accounts.
-
-    Parameters
-    ----------
-    teams : int64 ndarray
-        Rows.
-    order : int64 ndarray
-        The openers' orders, a column of the teams.
-    source : int8 ndarray
-        Of the order book.
-    """
-    number = 0
-    for team in teams:
-        number += source[order[team]] != _RING
-    return number
 
 
 @nb.njit(cache=True)
@@ -179,18 +163,14 @@ def give_back_orders(rows, base, team_of, person, orders, state):  # type: ignor
 
     Returns
     -------
-    own, team : int64 ndarray
-        Those of the orders that are the scheme's, and their teams (rows).
-    running : bool ndarray
-        Whether the team is still open.
+    int64 ndarray, shape (3, m)
+        Those of the orders that are the scheme's, their teams (rows), and whether these are still open.
     """
-    own, team = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
-    running = np.empty(rows.size, np.bool_)
-    size = 0
+    own, size = np.empty((3, rows.size), np.int64), 0
     for row in rows:
         t = team_of[row] - base
         if 0 <= t < state.size:
-            own[size], team[size], running[size] = row, t, state[t] == _OPEN
+            own[0, size], own[1, size], own[2, size] = row, t, state[t] == _OPEN
             orders[person[row]] -= 1
             size += 1
-    return own[:size].copy(), team[:size].copy(), running[:size].copy()
+    return own[:, :size]

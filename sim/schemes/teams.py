@@ -16,11 +16,13 @@ import numpy.typing as npt
 from sim.core.draws import Stream, philox, unit
 from sim.core.prefetch import AHEAD, prefetch
 from sim.core.table import Column, Table, column
-from sim.offers import NONE, Mode
+from sim.offers import NONE, Mode, Source
+from sim.orders import OrderBook, OrderStatus
 
 Array = npt.NDArray[Any]
 _LOBBY = np.uint32(Stream.LOBBY)
 _OPEN_TEAM, _JOIN_TEAM = np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
+_RING, _PAID = np.int8(Source.RING), np.int8(OrderStatus.PAID)
 
 
 class TeamState(IntEnum):
@@ -32,7 +34,7 @@ class TeamState(IntEnum):
     REFUNDED = 3
 
 
-_OPEN = np.int8(TeamState.OPEN)
+_OPEN, _FILLED = np.int8(TeamState.OPEN), np.int8(TeamState.FILLED)
 
 
 class Teams(Table):
@@ -110,12 +112,9 @@ class TeamBook:
         orders : int64 ndarray
             Their rows in the order book.
         """
-        turn = np.argsort(teams, kind="stable")
-        places = self.places.append(turn.size, order=orders[turn], person=persons[turn])
-        _chain(teams[turn], places, self.teams.latest, self.teams.filled, self.places.previous)
-        taken = np.empty(turn.size, np.int64)
-        taken[turn] = places
-        return taken
+        places = self.places.append(teams.size, order=orders, person=persons)
+        _chain(teams, places, self.teams.latest, self.teams.filled, self.places.previous)
+        return places
 
     def finds_place(self, teams: Array, persons: Array) -> Array:
         """Return a mask of the persons who find a free place in the team (row) named beside them, where they are not
@@ -136,13 +135,16 @@ class TeamBook:
         self.places.person[places] = NONE
         np.subtract.at(self.teams.filled, teams, np.int16(1))
 
-    def close(self, teams: Array, state: TeamState, tick: int, heard_of: int) -> None:
-        """Teams (rows, each once) are filled or have failed; people hear of so many of them."""
+    def close(self, teams: Array, state: TeamState, tick: int, orders: OrderBook) -> None:
+        """Let teams (rows, each once) be filled, and their orders be paid with that, or fail."""
         if teams.size:
+            own, places = self.teams, self.places
+            heard_of = _close(
+                teams, np.int8(state), tick, own.state, own.closed, own.order, own.latest, places.previous,
+                places.person, places.order, orders.source, orders.status,
+            )  # fmt: skip
             self.closed += heard_of
             self.full += heard_of if state == TeamState.FILLED else 0
-            self.teams.state[teams] = state
-            self.teams.closed[teams] = tick
             self._index = None
 
     def places_of(self, teams: Array) -> Array:
@@ -245,11 +247,48 @@ def _find_places(teams, persons, state, size, filled, latest, previous, holder):
 
 @nb.njit(cache=True)
 def _chain(teams, places, latest, filled, previous):  # type: ignore[no-untyped-def]
-    """Put new places, one for each team named, at the ends of the teams' chains."""
+    """Put new places, each of the team beside it, at the ends of the teams' chains."""
     for i in range(teams.size):
         previous[places[i]] = latest[teams[i]]
         latest[teams[i]] = places[i]
         filled[teams[i]] += 1
+
+
+@nb.njit(cache=True)
+def _close(  # type: ignore[no-untyped-def]
+    teams, becomes, tick, state, closed, order, latest, previous, holder, order_of, source, status
+):
+    """Close teams, and let the orders of those that filled go ahead.
+
+    Parameters
+    ----------
+    teams : int64 ndarray
+        Rows.
+    becomes : int8
+        The state that they get.
+    tick : int
+    state, closed, order, latest : ndarray
+        Columns of :class:`Teams`; the first two are changed in place.
+    previous, holder, order_of : ndarray
+        Columns of :class:`Places`: the one taken before in the same team, who has it, and for which order.
+    source, status : int8 ndarray
+        Columns of :class:`sim.orders.OrderBook`; ``status`` is changed in place.
+
+    Returns
+    -------
+    int
+        How many of them people hear of: not those that rings open for their own accounts.
+    """
+    heard_of = 0
+    for team in teams:
+        state[team], closed[team] = becomes, tick
+        heard_of += source[order[team]] != _RING
+        place = latest[team] if becomes == _FILLED else NONE
+        while place >= 0:
+            if holder[place] >= 0:
+                status[order_of[place]] = _PAID
+            place = previous[place]
+    return heard_of
 
 
 @nb.njit(cache=True)

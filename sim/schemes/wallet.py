@@ -33,6 +33,9 @@ class ClaimState(IntEnum):
     EXPIRED = 2  # or withdrawn because the order that earned it was refunded
 
 
+_LIVE, _USED, _EXPIRED = np.int8(ClaimState.LIVE), np.int8(ClaimState.USED), np.int8(ClaimState.EXPIRED)
+
+
 class Claims(Table):
     """Coupons in wallets, one row each, sorted by ``expires``."""
 
@@ -117,35 +120,32 @@ class Wallets:
 
     def use(self, person: Array, order: Array) -> Array:
         """Use each person's best claim, persons once each, in an order (ascending rows); return the claims."""
-        rows = self.purses.best[person].astype(np.int64)
-        self._leave(rows, ClaimState.USED)
-        self.claims.order[rows] = order
+        claims, rows = self.claims, np.empty(len(person), np.int64)
+        self.live_face -= _use(
+            person, order, claims.face, claims.state, claims.order, claims.next, self.purses.best, rows
+        )
         self._uses.append(len(rows), order=order, claim=rows)
         self.used += len(rows)
         return rows
-
-    def used_in(self, order: Array) -> Array:
-        """Return the claims that were used in the given orders."""
-        claims: Array = self._uses.claim[matches(self._uses.order, order)].astype(np.int64)
-        return claims
 
     def earned_by(self, order: Array) -> Array:
         """Return the claims that the given orders earned their buyers."""
         earned: Array = matches(self.claims.origin, order)
         return earned
 
-    def give_back(self, rows: Array) -> int:
-        """Make used claims live again, or expired if their time is over; return how many live."""
-        if rows.size == 0:
-            return 0
-        alive = rows[rows >= self._swept]
-        self.claims.state[rows] = ClaimState.EXPIRED
-        self.claims.state[alive] = ClaimState.LIVE
-        self.claims.order[rows] = NONE
-        self.live_face += self._enter(alive)
-        self.used -= len(rows)
-        self.expired += len(rows) - len(alive)
-        return len(alive)
+    def give_back(self, order: Array) -> int:
+        """Make the claims that were used in the given orders live again, or expired if their time is over; return how
+        many live.
+        """
+        claims, uses = self.claims, self._uses
+        number, alive, worth = _give_back(
+            order, uses.order, uses.claim, self._swept, claims.person, claims.face, claims.expires, claims.state,
+            claims.order, claims.next, self.purses.best,
+        )  # fmt: skip
+        self.live_face += worth
+        self.used -= number
+        self.expired += number - alive
+        return int(alive)
 
     def withdraw(self, rows: Array) -> int:
         """Let those of the given claims expire that are still live; return how many."""
@@ -198,15 +198,85 @@ def _link(rows, person, face, expires, following, best):  # type: ignore[no-unty
     worth = 0
     for row in rows:
         worth += face[row]
-        owner = person[row]
-        before, after = -1, best[owner]
-        while after >= 0 and (face[after] > face[row] or (face[after] == face[row] and expires[after] <= expires[row])):
-            before, after = after, following[after]
-        following[row] = after
-        if before < 0:
-            best[owner] = row
-        else:
-            following[before] = row
+        _insert(row, person, face, expires, following, best)
+    return worth
+
+
+@nb.njit(cache=True)
+def _insert(row, person, face, expires, following, best):  # type: ignore[no-untyped-def]
+    """Insert a claim into its owner's list."""
+    owner = person[row]
+    before, after = -1, best[owner]
+    while after >= 0 and (face[after] > face[row] or (face[after] == face[row] and expires[after] <= expires[row])):
+        before, after = after, following[after]
+    following[row] = after
+    if before < 0:
+        best[owner] = row
+    else:
+        following[before] = row
+
+
+@nb.njit(cache=True)
+def _give_back(orders, used_in, used, swept, person, face, expires, state, order_of, following, best):  # type: ignore[no-untyped-def]
+    """Take back the use of claims in some orders.
+
+    Parameters
+    ----------
+    orders : int64 ndarray
+        Rows of the order book.
+    used_in, used : int32 ndarray
+        Columns of :class:`Uses`.
+    swept : int
+        Claims before this row have expired.
+    person ... following : ndarray
+        The columns person, face, expires, state, order and next of :class:`Claims`, the last three changed in place.
+    best : int32 ndarray, shape (persons,)
+        Each person's best claim, changed in place.
+
+    Returns
+    -------
+    number, alive, worth : int
+        How many claims there were, how many of them live again, and what these are worth together, fen.
+    """
+    number = alive = worth = 0
+    for order in orders:
+        at = np.searchsorted(used_in, order)
+        if at == used_in.size or used_in[at] != order:
+            continue
+        row = used[at]
+        number += 1
+        order_of[row] = NONE
+        if row < swept:
+            state[row] = _EXPIRED
+            continue
+        state[row] = _LIVE
+        alive += 1
+        worth += face[row]
+        _insert(row, person, face, expires, following, best)
+    return number, alive, worth
+
+
+@nb.njit(cache=True)
+def _use(person, order, face, state, order_of, following, best, used):  # type: ignore[no-untyped-def]
+    """Take each person's best claim out of their list, for an order; write the claims down and return their worth.
+
+    Parameters
+    ----------
+    person, order : ndarray, shape (n,)
+    face, state, order_of, following : ndarray
+        The columns face, state, order and next of :class:`Claims`; all but the first are changed in place.
+    best : int32 ndarray, shape (persons,)
+        Each person's best claim, changed in place.
+    used : int64 ndarray, shape (n,)
+        Changed in place.
+    """
+    worth = 0
+    for n in range(person.size):
+        row = used[n] = best[person[n]]
+        worth += face[row]
+        state[row], order_of[row] = _USED, order[n]
+        best[person[n]] = following[row]
+        following[row] = -1
     return worth
 
 
