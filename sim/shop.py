@@ -259,8 +259,11 @@ class Shop(mesa.Model):
     _share, _live = afterwards.share, afterwards.live
 
     def _act(self) -> None:
+        """Let agents take their turn; those that know when they do anything next are left alone until then."""
+        tick = self.clock.tick
         for agent in list(self.agents):
-            agent.step()
+            if getattr(agent, "wakes", tick) <= tick:
+                agent.step()
 
     def _record(self) -> None:
         clock, people = self.clock, self.people
