@@ -50,7 +50,7 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
     if taken.size == 0:
         return
     who, what, bought = person[taken], kind[taken], taken < buyers
-    product, team = people.recent[who, 0], np.full(taken.size, NONE, np.int32)
+    product, team = people.recent[who, 0].astype(np.int32), np.full(taken.size, NONE, np.int32)
     product[bought], team[bought] = orders.product[taken[bought]], orders.ref[taken[bought]]
     product[what == ShareKind.INVITE] = NONE
     feed.send(who, what, product, team)
