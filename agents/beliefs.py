@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -83,16 +84,8 @@ class Beliefs:
 
     def kept(self) -> Array:
         """Return the shares of promised rewards and discounts that accounts are believed to get, (degrees, 2)."""
-        lost = self.lost.copy()
-        for kind in range(lost.shape[1]):
-            known = np.flatnonzero(self.lessons[:, kind])
-            tells = known[self.degrees[known] < 1]  # who is out of view tells nothing of those in view
-            for degree in np.flatnonzero(self.lessons[:, kind] == 0).tolist():
-                at = tells[max(0, int(np.searchsorted(tells, degree)) - 1)] if tells.size else None
-                in_full_view = self.suspicion if at is None else lost[at, kind] / (1 - self.degrees[at])
-                at_least = float(lost[known[known > degree], kind].max(initial=0.0))
-                lost[degree, kind] = min(1.0, max(in_full_view * (1 - self.degrees[degree]), at_least))
-        return 1 - lost
+        shares: Array = _kept(self.degrees, self.suspicion, self.lost, self.lessons)
+        return shares
 
     def caught_of(self, prospects: Prospects) -> Array:
         """Return the share that controls are known to take of each course that can be taken, else ``UNTRIED``."""
@@ -143,3 +136,40 @@ class Beliefs:
     def _weight(self, experiences: int) -> float:
         """Return the weight of the last of so many experiences: an equal part, or ``learning`` if that is more."""
         return max(self.learning, 1 / experiences)
+
+
+@nb.njit(cache=True)
+def _kept(degrees, suspicion, lost, lessons):  # type: ignore[no-untyped-def]
+    """Return the shares of promised rewards and discounts that accounts are believed to get.
+
+    Parameters
+    ----------
+    degrees : float64 ndarray, shape (degrees,)
+        Chances of disguise, ascending.
+    suspicion : float
+        Share that accounts in full view are believed to lose as long as nothing was learnt.
+    lost, lessons : ndarray, shape (degrees, 2)
+        Of :class:`Beliefs`.
+
+    Returns
+    -------
+    float64 ndarray, shape (degrees, 2)
+    """
+    kept = np.empty(lost.shape)
+    for kind in range(lost.shape[1]):
+        for degree in range(degrees.size):
+            if lessons[degree, kind] > 0:
+                kept[degree, kind] = 1 - lost[degree, kind]
+                continue
+            next_to, at_least = -1, 0.0
+            for known in range(degrees.size):
+                if lessons[known, kind] == 0:
+                    continue
+                # Who is out of view tells nothing of those in view.
+                if degrees[known] < 1 and (known < degree or next_to < 0):
+                    next_to = known
+                if known > degree:
+                    at_least = max(at_least, lost[known, kind])
+            in_full_view = suspicion if next_to < 0 else lost[next_to, kind] / (1 - degrees[next_to])
+            kept[degree, kind] = 1 - min(1.0, max(in_full_view * (1 - degrees[degree]), at_least))
+    return kept

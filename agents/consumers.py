@@ -109,7 +109,7 @@ def tell_friends(person, product, indptr, indices, heard, heard_next):  # type: 
         Purchases. Persons beyond the network have no friends.
     indptr, indices : ndarray
         The network.
-    heard : int32 ndarray, shape (persons, memory)
+    heard : int ndarray, shape (persons, memory)
         What each person has noticed, a ring; changed in place.
     heard_next : uint8 ndarray, shape (persons,)
         Where the next one goes; changed in place.

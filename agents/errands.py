@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -38,15 +40,18 @@ class Errands(Table):
 
     def __init__(self) -> None:
         super().__init__()
-        self._moments: set[int] = set()  # when any is due
+        self._moments: list[int] = []  # when any is due, a heap
         self._read = 0
 
-    def any_due(self, tick: int) -> bool:
-        """Whether there is anything to do in a tick."""
+    def next_due(self, tick: int) -> float:
+        """Return the first tick, from this one on, in which there is anything to do; infinite if there is none."""
         if self._read < self._length:
-            self._moments.update(self.due[self._read :].tolist())
+            for moment in set(self.due[self._read :].tolist()):
+                heappush(self._moments, moment)
             self._read = self._length
-        return tick in self._moments
+        while self._moments and self._moments[0] < tick:
+            heappop(self._moments)
+        return self._moments[0] if self._moments else math.inf
 
 
 @nb.njit(cache=True)

@@ -127,6 +127,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         Fen for accounts, devices and work.
     is_active : bool
         Whether it was for going on at the last decision.
+    wakes : float
+        Tick before which a step would do nothing (:meth:`sim.shop.Shop.step`).
     """
 
     def __init__(self, shop: Shop, number: int, devices: Devices, market: Market, enters: int) -> None:
@@ -137,6 +139,7 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         self.beliefs = Beliefs(config.learning, config.suspicion, hiding.choices(config))
         self.spent = 0
         self.is_active = False
+        self.wakes: float = 0
         self._every = max(shop.clock.ticks(config.decide_every), _STEPS_OF_A_BATCH)
         self._orders = np.zeros(0, np.int64)  # rows of the order book
         self._book_read = 0
@@ -148,18 +151,26 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         tick = self.shop.clock.tick
         since = tick - self._enters
         if since < 0:
+            self.wakes = self._enters
             return
         if since == 0:
             self._settle_in()
         if since % self._every == 0:
             self.learn()
             self.decide()
-        if self.errands.any_due(tick) or self.accounts.any_pretends():
+        if self.accounts.any_pretends() or self.errands.next_due(tick) == tick:
             due, idle = self._whose_turn()
             if due.size:
                 self._run_errands(due)
             if idle.size:
                 self.shop.queue_visits(idle, np.full(idle.size, NONE))
+        self.wakes = self._next_turn(tick)
+
+    def _next_turn(self, tick: int) -> float:
+        """Return the next tick in which there is anything to decide or to do."""
+        if self.accounts.any_pretends():
+            return tick + 1
+        return min(self.errands.next_due(tick + 1), tick + self._every - (tick - self._enters) % self._every)
 
     def _settle_in(self) -> None:
         """Get the first devices, all at one address."""

@@ -134,6 +134,8 @@ class Kol(mesa.Agent):  # type: ignore[misc]
         Fen for bought followers.
     audits : int
         Audits that found them.
+    wakes : int
+        Tick before which a step would do nothing (:meth:`sim.shop.Shop.step`).
     """
 
     def __init__(self, shop: Shop, number: int, person: int, audience: float, posts: Posts) -> None:
@@ -152,7 +154,7 @@ class Kol(mesa.Agent):  # type: ignore[misc]
         self.audits = self._risked = 0
         self._banned_until = 0
         self._every = shop.clock.ticks(config.post_every)
-        self._first = int(draws.integers(shop.seed, Stream.KOL, number, self._every, k=_FIRST_POST))
+        self.wakes = self._first = int(draws.integers(shop.seed, Stream.KOL, number, self._every, k=_FIRST_POST))
 
     def _who_follows(self, share: float) -> Array:
         """Draw followers by a Gaussian copula of taste match and luck; ``share`` of people follow at any tilt."""
@@ -169,7 +171,10 @@ class Kol(mesa.Agent):  # type: ignore[misc]
     def step(self) -> None:
         """Post, if it is time and a merchant pays."""
         tick = self.shop.clock.tick
-        if tick % self._every != self._first or tick < self._banned_until or self.number in self.shop.shocks.disgraced:
+        if tick % self._every != self._first:
+            return
+        self.wakes = tick + self._every
+        if tick < self._banned_until or self.number in self.shop.shocks.disgraced:
             return
         if self.shop.config.fraud.followers is not None:
             self.buy_followers(self.shop.config.fraud.followers)

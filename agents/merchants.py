@@ -168,17 +168,25 @@ class Merchant(mesa.Agent):  # type: ignore[misc]
         Its row in ``shop.merchant_books``.
     products : int64 ndarray
         Rows of the catalogue that it owns; may be none.
+
+    Attributes
+    ----------
+    wakes : int
+        Tick before which a step would do nothing (:meth:`sim.shop.Shop.step`).
     """
 
     def __init__(self, shop: Shop, number: int, products: Array) -> None:
         super().__init__(shop)
         self.shop, self.number, self.products = shop, number, products
-        self._every = shop.clock.ticks(shop.config.merchants.review_every)
+        self.wakes = self._every = shop.clock.ticks(shop.config.merchants.review_every)
 
     def step(self) -> None:
         """Review the period, if one is over."""
         tick = self.shop.clock.tick
-        if tick > 0 and tick % self._every == 0 and self.products.size:
+        if tick == 0 or tick % self._every:
+            return
+        self.wakes = tick + self._every
+        if self.products.size:
             self.review()
 
     def review(self) -> None:

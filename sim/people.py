@@ -25,7 +25,7 @@ from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.graph import Graph
 from sim.core.homophily import correlate
-from sim.core.table import Column, Table, column
+from sim.core.table import Column, Table, column, smallest_integer
 
 if TYPE_CHECKING:
     from sim.demand import Demand
@@ -90,9 +90,9 @@ class People(Table):
     last_order: Column = column(np.int32, fill=NEVER)
     spend: Column = column(np.int64)  # paid during the run, refunds taken off
     benefit: Column = column(np.int64)  # discounts and rewards received during the run, claw-backs taken off
-    recent: Column = column(np.int32, fill=-1, width=RECENT)  # products last bought, newest first
-    heard: Column = column(np.int32, fill=-1, width=HEARD)  # products that friends bought last, a ring
-    heard_next: Column = column(np.uint8, record=VISITOR)
+    recent: Column = column(np.int32, fill=-1, width=RECENT)  # products last bought, newest first; int16 if few
+    heard: Column = column(np.int32, fill=-1, width=HEARD)  # products that friends bought last, a ring; int16 if few
+    heard_next: Column = column(np.uint8)  # alone, as it is read with ``heard`` and all persons' fit a cache
     # Ground truth, for scoring only: no recommender and no control reads these.
     fake: Column = column(np.bool_, record=VISITOR)
     fraud: Column = column(np.int8)  # of what kind (sim.labels.Fraud); 0: none
@@ -134,7 +134,9 @@ def lognormal(seed: int, stream: int, subject: Array, spread: Spread, k: int = 0
     return spread.mean * np.exp(spread.sigma * z - spread.sigma**2 / 2)
 
 
-def populate(graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand: Demand, seed: int) -> People:
+def populate(
+    graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand: Demand, products: int, seed: int
+) -> People:
     """Draw everyone on a network.
 
     Parameters
@@ -145,6 +147,8 @@ def populate(graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand:
     sharing : SharingConfig
     demand : Demand
         Visit rates and dropout.
+    products : int
+        Of the catalogue.
     seed : int
         The run's seed.
 
@@ -154,7 +158,8 @@ def populate(graph: Graph, config: PeopleConfig, sharing: SharingConfig, demand:
         n rows, all prospects.
     """
     n = graph.persons
-    people = People(n, taste=config.taste_dimensions)
+    product = smallest_integer(products)
+    people = People(n, {"recent": product, "heard": product}, taste=config.taste_dimensions)
     uid = np.arange(n, dtype=np.uint32)
     people.uid[:] = uid
     own = draws.normal(seed, Stream.TASTE, uid[:, None], np.arange(config.taste_dimensions)[None, :])

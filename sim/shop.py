@@ -137,6 +137,7 @@ class Shop(mesa.Model):
         self._fakes = np.zeros(owners, np.int64)  # accounts of each ring, then of those whom each merchant has hired
         self.keeps_utilities = False
         self.last_utilities = np.empty((0, 0), np.float32)
+        self.figures: dict[str, float] = {}  # of a day, while they are collected
         self.wound_down: dict[str, int] = {}  # schemes that a fork left out, and since which tick
         self._begin(demand)
 
@@ -259,22 +260,26 @@ class Shop(mesa.Model):
     _share, _live = afterwards.share, afterwards.live
 
     def _act(self) -> None:
+        """Let agents take their turn; those that know when they do anything next are left alone until then."""
+        tick = self.clock.tick
         for agent in list(self.agents):
-            agent.step()
+            if getattr(agent, "wakes", tick) <= tick:
+                agent.step()
 
     def _record(self) -> None:
-        clock, people = self.clock, self.people
-        if not clock.ends_day:
+        if not self.clock.ends_day:
             return
-        month = clock.tick - 30 * clock.ticks_a_day
-        self.level("members", int((people.status == Status.MEMBER).sum()))
-        self.level("mau", int(((people.last_visit > month) & ~people.fake).sum()))
+        facts = metrics.Facts(self)
+        census = facts.census
+        self.level("members", census.accounts)
+        self.level("mau", census.active)
         self.level("fraud_loss", float(self.fraud_losses[1:, 1:].sum()))
         self.level("rings_active", sum(ring.is_active for ring in self.rings))
-        real = np.flatnonzero(people.is_member & ~people.fake)  # rows, which are read much faster than a mask
-        self.level("satisfaction", float(people.satisfaction.take(real).mean()) if real.size else np.nan)
-        self.level("reference_price", float(people.reference.take(real).mean()) if real.size else np.nan)
+        self.level("satisfaction", census.satisfaction)
+        self.level("reference_price", census.reference)
+        self.figures = metrics.of_the_day(facts)
         self.datacollector.collect(self)
+        self.figures = {}
 
     # What schemes, agents and operations call.
 

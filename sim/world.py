@@ -51,7 +51,7 @@ def build_people(shop: Shop, demand: Demand) -> People:
     """Draw everyone, and make those members who are at the start."""
     config, seed = shop.config, shop.seed
     try:
-        people = populate(shop.graph, config.people, config.sharing, demand, seed)
+        people = populate(shop.graph, config.people, config.sharing, demand, len(shop.products), seed)
     except OutOfReachError as problem:
         raise shop.scenario.error("people.homophily", str(problem)) from None
     rows = np.flatnonzero(draws.uniform(seed, Stream.MEMBER_AT_START, people.uid) < config.people.members_at_start)

@@ -13,6 +13,9 @@ from pydantic import BaseModel
 from scipy import sparse
 
 from agents.errands import Errands
+from agents.fraudsters import Ring
+from agents.kols import Kol
+from agents.merchants import Merchant
 from agents.playbooks import Market
 from agents.ring_tables import Accounts
 from sim import Graph, Scenario
@@ -33,6 +36,9 @@ MACHINERY = {
     Detector: {"_forest", "_boosting", "_middle", "_weight", "_isolated", "_suspected", "_honest"},  # learnt again
     Market: {"_seen", "_found", "_plays", "_prospects", "_members"},
     Errands: {"_moments", "_read"},
+    Ring: {"wakes"},
+    Kol: {"wakes"},
+    Merchant: {"wakes"},
     Accounts: {"_any_pretends", "_read"},
     Demand: {"extra_units"},
 }

@@ -18,7 +18,7 @@ keep a column across an append.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -57,6 +57,11 @@ def column(dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None, record
     return ColumnSpec(np.dtype(dtype), fill, width, record)
 
 
+def smallest_integer(numbers: int) -> type[np.signedinteger[Any]]:
+    """Return the type for a column of which there are many that numbers things from 0, -1: none."""
+    return np.int16 if numbers <= np.iinfo(np.int16).max else np.int32
+
+
 class Table:
     """A growable set of equal-length numpy columns; see the module's docstring.
 
@@ -64,6 +69,8 @@ class Table:
     ----------
     rows : int
         Number of rows to start with, filled with each column's fill value.
+    types : mapping of str to dtype, optional
+        Types of columns that are not those which were declared.
     **widths : int
         Width of matrix columns where it is known only at run time.
     """
@@ -76,8 +83,12 @@ class Table:
             delattr(cls, name)
         cls.columns = {**cls.columns, **own}
 
-    def __init__(self, rows: int = 0, **widths: int) -> None:
-        self._specs = {name: replace(s, width=widths.get(name, s.width)) for name, s in self.columns.items()}
+    def __init__(self, rows: int = 0, types: Mapping[str, npt.DTypeLike] | None = None, **widths: int) -> None:
+        types = types or {}
+        self._specs = {
+            name: replace(spec, width=widths.get(name, spec.width), dtype=np.dtype(types.get(name, spec.dtype)))
+            for name, spec in self.columns.items()
+        }
         self._length = 0
         self._buffers: dict[str, Column] = {}
         self._allocate(max(rows, 16))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from agents import consumers, sharers
 from sim.core.draws import Stream, u01
-from sim.core.prefetch import AHEAD, prefetch
+from sim.core.prefetch import prefetch
 from sim.offers import NONE, Orders, ShareKind, Visits
 from sim.orders import OrderStatus
 from sim.people import Status, shift
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 _DROPOUT = np.uint32(Stream.DROPOUT)
+_PLACE = 32  # bits
+_OF_A_PLACE = (1 << _PLACE) - 1
 _WAITING, _PAID = np.int8(OrderStatus.WAITING), np.int8(OrderStatus.PAID)
 
 
@@ -48,7 +50,7 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
     if taken.size == 0:
         return
     who, what, bought = person[taken], kind[taken], taken < buyers
-    product, team = people.recent[who, 0], np.full(taken.size, NONE, np.int32)
+    product, team = people.recent[who, 0].astype(np.int32), np.full(taken.size, NONE, np.int32)
     product[bought], team[bought] = orders.product[taken[bought]], orders.ref[taken[bought]]
     product[what == ShareKind.INVITE] = NONE
     feed.send(who, what, product, team)
@@ -86,78 +88,104 @@ def _take_effect(shop: Shop) -> None:
     """
     if shop._unpaid.size == 0:
         return
-    held, book = shop.risk.holds(shop._unpaid), shop.book
-    rows, shop._unpaid = _paid_for(shop._unpaid, held, book.status)
+    people, graph, book = shop.people, shop.graph, shop.book
+    rows, shop._unpaid, who, u = _pay(
+        shop._unpaid, shop.risk.holds(shop._unpaid), book.status, book.person, book.product, np.uint32(shop.seed),
+        people.uid, people.purchases, people.dropout, people.recent, people.heard, people.heard_next,
+        graph.indptr, graph.indices,
+    )  # fmt: skip
     if rows.size == 0:
         return
     shop.operations.fulfil(rows)
-    # A person can have several orders paid in one tick (a team filled while they bought); they are taken in turn.
-    people, graph, buyer = shop.people, shop.graph, book.person[rows]
-    who, product, u = _remember_purchases(
-        buyer, book.product[rows], buyer.argsort(kind="stable"), np.uint32(shop.seed), people.uid, people.purchases,
-        people.dropout, people.recent,
-    )  # fmt: skip
-    consumers.tell_friends(who, product, graph.indptr, graph.indices, people.heard, people.heard_next)
-    at_risk = np.flatnonzero(u < 1.0)
-    if at_risk.size:
-        who, u = who[at_risk], u[at_risk]
+    if who.size:
         unhappy = shop.config.operations.satisfaction_effect * (1 - people.satisfaction[who])
-        at_risk = who[u < shift(people.dropout[who], unhappy)]
-        people.status[at_risk] = Status.CHURNED
-    shop.count("churned", at_risk.size)
+        who = who[u < shift(people.dropout[who], unhappy)]
+        people.status[who] = Status.CHURNED
+    shop.count("churned", who.size)
 
 
 @nb.njit(cache=True)
-def _paid_for(unpaid, held, status):  # type: ignore[no-untyped-def]
-    """Split orders (rows of the book) into those that are paid for and not held, and those that wait to be."""
-    ready, waiting = np.empty(unpaid.size, np.int64), np.empty(unpaid.size, np.int64)
-    r = w = 0
-    for n in range(unpaid.size):
-        if status[unpaid[n]] == _PAID and not held[n]:
-            ready[r] = unpaid[n]
-            r += 1
-        elif status[unpaid[n]] == _PAID or status[unpaid[n]] == _WAITING:
-            waiting[w] = unpaid[n]
-            w += 1
-    return ready[:r].copy(), waiting[:w].copy()
-
-
-@nb.njit(cache=True)
-def _remember_purchases(person, product, by_person, seed, uid, purchases, dropout, recent):  # type: ignore[no-untyped-def]
-    """Let persons remember what they bought, the first order of each first, then the second of each, and so on.
+def _pay(  # type: ignore[no-untyped-def]
+    unpaid, held, status, buyer, product, seed, uid, purchases, dropout, recent, heard, heard_next, indptr, indices
+):
+    """Find orders that are paid for and not held, let their buyers remember what they bought, and friends notice.
 
     Parameters
     ----------
-    person, product : int32 ndarray, shape (n,)
-        The orders.
-    by_person : int64 ndarray, shape (n,)
-        Their positions, sorted by person.
+    unpaid : int64 ndarray, shape (n,)
+        Orders, rows of the book.
+    held : bool ndarray, shape (n,)
+        Which of them must not ship yet.
+    status, buyer, product : ndarray
+        Columns of :class:`sim.orders.OrderBook`.
     seed : uint32
-    uid ... recent : ndarray
-        Columns of :class:`sim.people.People`; ``purchases`` and ``recent`` are changed in place.
+    uid ... heard_next : ndarray
+        Columns of :class:`sim.people.People`; all but ``uid`` and ``dropout`` are changed in place.
+    indptr, indices : ndarray
+        The network.
 
     Returns
     -------
-    who, product : int32 ndarray, shape (n,)
-        The orders in this order.
+    ready, waiting : int64 ndarray
+        Orders that are paid for and not held, and those that wait to be.
+    who : int32 ndarray
+        Those who may leave after a repeat purchase, once for each.
+    u : float64 ndarray
+        The draws that decide.
+    """
+    ready, waiting = np.empty(unpaid.size, np.int64), np.empty(unpaid.size, np.int64)
+    r = w = 0
+    for n in range(unpaid.size):
+        row = unpaid[n]
+        if status[row] == _PAID and not held[n]:
+            ready[r] = row
+            prefetch(uid, buyer[row])
+            prefetch(purchases, buyer[row])
+            prefetch(dropout, buyer[row])
+            prefetch(recent, buyer[row])
+            r += 1
+        elif status[row] == _PAID or status[row] == _WAITING:
+            waiting[w] = row
+            w += 1
+    ready = ready[:r].copy()
+    who, what, u = _remember(ready, buyer, product, seed, uid, purchases, dropout, recent)
+    consumers.tell_friends(who, what, indptr, indices, heard, heard_next)
+    at_risk = np.flatnonzero(u < 1.0)
+    return ready, waiting[:w].copy(), who[at_risk], u[at_risk]
+
+
+@nb.njit(cache=True)
+def _remember(rows, buyer, product, seed, uid, purchases, dropout, recent):  # type: ignore[no-untyped-def]
+    """Let persons remember what they bought, the first order of each first, then the second of each, and so on.
+
+    A person can have several orders paid in one tick: a team filled while they bought.
+
+    Parameters
+    ----------
+    rows : int64 ndarray, shape (n,)
+        The orders; for the others see :func:`_pay`.
+
+    Returns
+    -------
+    who, what : int32 ndarray, shape (n,)
+        Buyers and products of the orders, in this order.
     u : float64 ndarray, shape (n,)
         The draw that decides whether they leave after it; 1 for those who do not.
     """
-    who, what, u = np.empty(person.size, np.int32), np.empty(person.size, np.int32), np.ones(person.size)
+    who, what, u = np.empty(rows.size, np.int32), np.empty(rows.size, np.int32), np.ones(rows.size)
+    by_person = np.empty(rows.size, np.int64)  # the person, then the place among the rows
+    for k in range(rows.size):
+        by_person[k] = np.int64(buyer[rows[k]]) << _PLACE | k
+    by_person.sort()
     n = turn = 0
-    while n < person.size:
+    while n < rows.size:
         place = 0  # of an order among those of its person
-        for k in range(by_person.size):
-            later = person[by_person[min(k + AHEAD, by_person.size - 1)]]
-            prefetch(uid, later)
-            prefetch(purchases, later)
-            prefetch(dropout, later)
-            prefetch(recent, later)
-            i = person[by_person[k]]
-            place = place + 1 if k > 0 and person[by_person[k - 1]] == i else 0
+        for k in range(rows.size):
+            i = by_person[k] >> _PLACE
+            place = place + 1 if k > 0 and by_person[k - 1] >> _PLACE == i else 0
             if place != turn:
                 continue
-            who[n], what[n] = i, product[by_person[k]]
+            who[n], what[n] = i, product[rows[by_person[k] & _OF_A_PLACE]]
             for back in range(recent.shape[1] - 1, 0, -1):
                 recent[i, back] = recent[i, back - 1]
             recent[i, 0] = what[n]

@@ -11,7 +11,7 @@ from sim.metrics import growth, money  # noqa: F401
 from sim.metrics import fraud, service  # noqa: F401
 
 # isort: split
-from sim.metrics.figures import cohorts, compute, funnel, history, reporters
+from sim.metrics.figures import cohorts, compute, funnel, history, of_the_day, reporters
 from sim.metrics.registry import METRICS, Facts, Metric
 
-__all__ = ["METRICS", "Facts", "Metric", "cohorts", "compute", "funnel", "history", "reporters"]
+__all__ = ["METRICS", "Facts", "Metric", "cohorts", "compute", "funnel", "history", "of_the_day", "reporters"]

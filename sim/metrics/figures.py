@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sim.core.ledger import Account
-from sim.metrics.growth import gmv, members, new_members, orders
+from sim.metrics.growth import gmv, members, new_members, orders, visits
 from sim.metrics.registry import FEN, METRICS, Array, Facts
 from sim.people import Status
 
@@ -26,17 +27,33 @@ def compute(shop: Shop) -> pd.Series:
     return pd.Series(values, name="value")
 
 
+def _day(facts: Facts) -> float:
+    return facts.shop.clock.day
+
+
+_OF_A_DAY: dict[str, Callable[[Facts], float]] = {
+    "day": _day,
+    "members": members,
+    "new_members": new_members,
+    "visits": visits,
+    "orders": orders,
+    "gmv": gmv,
+    "incentive_cost": lambda f: f.incentive_cost,
+}
+
+
+def of_the_day(facts: Facts) -> dict[str, float]:
+    """Return the figures that are collected at the end of each day."""
+    return {name: figure(facts) for name, figure in _OF_A_DAY.items()}
+
+
 def reporters() -> dict[str, Callable[[Shop], float]]:
-    """Return reporters for a mesa DataCollector, called at the end of each day."""
-    return {
-        "day": lambda shop: shop.clock.day,
-        "members": lambda shop: members(Facts(shop)),
-        "new_members": lambda shop: new_members(Facts(shop)),
-        "visits": lambda shop: shop.recorder.total("visits"),
-        "orders": lambda shop: orders(Facts(shop)),
-        "gmv": lambda shop: gmv(Facts(shop)),
-        "incentive_cost": lambda shop: sum(s.spent for s in shop.schemes) / FEN,
-    }
+    """Return reporters for a mesa DataCollector, called when the shop has its ``figures`` of the day."""
+    return {name: partial(_figure, name=name) for name in _OF_A_DAY}
+
+
+def _figure(shop: Shop, name: str) -> float:
+    return shop.figures[name]
 
 
 _IN_FEN = {"gmv", "refunded_gmv", "fraud_loss"}

@@ -11,12 +11,12 @@ from sim.people import Status
 
 @metric("growth", "persons", 1, "real members at the end; those who left for good are not members")
 def members(f: Facts) -> float:
-    return float((f.real & (f.people.status == Status.MEMBER)).sum())
+    return float(f.census.members)
 
 
 @metric("growth", "persons", 1, "real persons who signed up during the run")
 def new_members(f: Facts) -> float:
-    return float(f.new.sum())
+    return float(f.census.new)
 
 
 @metric("growth", "share", 1, "new members who came by someone's share or post / new members")
@@ -66,7 +66,7 @@ def dau(f: Facts) -> float:
 
 @metric("growth", "persons", 1, "real persons who came within the last 30 days of the run")
 def mau(f: Facts) -> float:
-    return float((f.real & (f.people.last_visit > f.clock.tick - 30 * f.clock.ticks_a_day)).sum())
+    return float(f.census.active)
 
 
 @metric("growth", "visits", 1, "visits (fake accounts included, as a platform counts)")

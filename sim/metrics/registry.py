@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -24,6 +24,7 @@ Array = npt.NDArray[Any]
 Group = Literal["growth", "retention", "money", "schemes", "fraud", "fairness", "service"]
 FEN = 100.0
 NAN = float("nan")
+_PROSPECT, _MEMBER = np.int8(Status.PROSPECT), np.int8(Status.MEMBER)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,27 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole else NAN
 
 
+class Census(NamedTuple):
+    """How many there are of several kinds of persons at a moment, and how real members feel.
+
+    Attributes
+    ----------
+    accounts : int
+        Members, fake accounts included.
+    members, new, active : int
+        Real persons: members; who signed up during the run; who came within the last 30 days.
+    satisfaction, reference : float
+        Means over real members, NaN if there are none.
+    """
+
+    accounts: int
+    members: int
+    new: int
+    active: int
+    satisfaction: float
+    reference: float
+
+
 class Facts:
     """What metrics are computed from: masks and sums over one run, each worked out once.
 
@@ -107,8 +129,19 @@ class Facts:
         return mask
 
     @cached_property
+    def census(self) -> Census:
+        """How many there are of several kinds of persons, and how real members feel."""
+        people, month = self.people, self.clock.tick - 30 * self.clock.ticks_a_day
+        *numbers, satisfaction, reference = _count_persons(
+            people.status, people.fake, people.joined, people.last_visit, month, people.satisfaction, people.reference
+        )
+        return Census(*numbers, *(float(x.mean()) if x.size else NAN for x in (satisfaction, reference)))
+
+    @cached_property
     def buyer(self) -> Array:
         """Who is behind each order: its account's person, or whose second account it is."""
+        if self.shop.second_accounts is None:
+            return self.book.person
         who: Array = second_accounts.owners(self.shop)[self.book.person]
         return who
 
@@ -175,6 +208,31 @@ class Facts:
                 if scheme.name != scheme.kind:
                     found[f"{scheme.name}.{name}"] = value
         return found | self.shop.risk.metrics() | fraudsters.metrics(self.shop) | brushers.metrics(self.shop)
+
+
+@nb.njit(cache=True)
+def _count_persons(status, fake, joined, last_visit, month, satisfaction, reference):  # type: ignore[no-untyped-def]
+    """Return the numbers of a :class:`Census`, and the columns of what real members feel, in one go through them.
+
+    Parameters
+    ----------
+    status ... last_visit, satisfaction, reference : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`.
+    month : int
+        Whoever came after this tick is active.
+    """
+    content, normal = np.empty(status.size, satisfaction.dtype), np.empty(status.size, reference.dtype)
+    accounts = members = new = active = 0
+    for i in range(status.size):
+        is_member = status[i] == _MEMBER
+        accounts += is_member
+        if fake[i]:
+            continue
+        new += joined[i] >= 0 and status[i] != _PROSPECT
+        active += last_visit[i] > month
+        content[members], normal[members] = satisfaction[i], reference[i]
+        members += is_member
+    return accounts, members, new, active, content[:members], normal[:members]
 
 
 @nb.njit(cache=True)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from sim.core import lanes
 from sim.core.draws import Stream, philox
 from sim.core.prefetch import AHEAD, prefetch
+from sim.core.table import smallest_integer
 from sim.offers import NONE
 from sim.recommend.log import Evidence, Impressions, Log
 from sim.recommend.rates import PANELS, sampled
@@ -69,7 +70,8 @@ class Recommender:
         self.available = np.zeros(0, np.int32)
         self.ranked = np.zeros((PANELS, 0), np.uint32)
         self._came_for_a_product = np.zeros(0, np.int32)  # visitors of this tick
-        self._stored = np.zeros((0, self.config.slate), _smallest_integer(len(shop.products)))
+        # The largest thing that is kept for a person.
+        self._stored = np.zeros((0, self.config.slate), smallest_integer(len(shop.products)))
 
     # What a model implements.
 
@@ -222,11 +224,6 @@ class Recommender:
         unknown = _without_slate(self._stored, persons)
         if unknown.size:
             self.fit_new(unknown)
-
-
-def _smallest_integer(products: int) -> type[np.signedinteger[Any]]:
-    """Return the type that stored slates need: they are the largest thing a recommender keeps for a person."""
-    return np.int16 if products <= np.iinfo(np.int16).max else np.int32
 
 
 @nb.njit(cache=True)

@@ -122,7 +122,7 @@ def score_content(rows, panels, history, knowledge, scores):  # type: ignore[no-
     """
     start, products, weights = history
     popularity, codes, shares, priors = knowledge
-    counts = np.empty(shares.shape[1])
+    counts = np.zeros(shares.shape[1])
     lift = np.empty(shares.shape[1], np.float32)
     for i in range(rows.size):
         for product in range(scores.shape[1]):
@@ -131,12 +131,15 @@ def score_content(rows, panels, history, knowledge, scores):  # type: ignore[no-
             continue
         for feature in range(priors.size):
             code, share, prior = codes[feature], shares[feature], priors[feature]
-            counts[:] = 0.0
             total = 0.0
             for entry in range(start[rows[i]], start[rows[i] + 1]):
                 counts[code[products[entry]]] += weights[entry]
                 total += weights[entry]
-            for value in range(counts.size):
-                lift[value] = np.log((counts[value] / share[value] + prior) / (total + prior))
+            lift[:] = np.log(prior / (total + prior))  # of all values but those few that the person's products have
+            for entry in range(start[rows[i]], start[rows[i] + 1]):
+                value = code[products[entry]]
+                if counts[value] > 0.0:
+                    lift[value] = np.log((counts[value] / share[value] + prior) / (total + prior))
+                    counts[value] = 0.0
             for product in range(scores.shape[1]):
                 scores[i, product] += lift[code[product]]
