@@ -188,23 +188,24 @@ class Payouts:
 
     def _give_back(self, ended: Array) -> None:
         """Give frozen rewards, which have just ended, back to who paid for them."""
-        self._relieve_merchants(ended)
         _, person, origin, amount, part = ended
-        self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
-        if part.any():
+        if self._relieve_merchants(ended):
+            self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
             self.scheme.pay(Account.MERCHANTS, part, person, source=Account.FROZEN_COMMISSION)
+        else:
+            self.scheme.pay(Account.PLATFORM, amount, person, source=Account.FROZEN_COMMISSION)
         self.shop.benefit(person, -amount, self.scheme.number, origin)
 
     def _recover(self, rows: Array) -> None:
         """Take released rewards from their earners' wallets, or make them debts."""
         purses, ended = self.purses, self._end(rows, RewardState.CLAWED_BACK)
-        self._relieve_merchants(ended)
         _, person, origin, amount, part = ended
+        merchants_paid = self._relieve_merchants(ended)
         persons, first, at = np.unique(person, return_index=True, return_inverse=True)
         wanted = np.zeros(persons.size, np.int64)
         add_each(wanted, at, amount)
         purses.debt[persons] += wanted - self._collect(persons, wanted, origin[first])
-        if part.any():
+        if merchants_paid:
             self.scheme.pay(Account.MERCHANTS, part, person, source=Account.PLATFORM)
 
     def _end(self, rows: Array, state: RewardState) -> Array:
@@ -216,13 +217,15 @@ class Payouts:
         )  # fmt: skip
         return ended
 
-    def _relieve_merchants(self, ended: Array) -> None:
-        """Take rewards that have ended off the accounts of their orders' merchants."""
+    def _relieve_merchants(self, ended: Array) -> bool:
+        """Take rewards that have ended off the accounts of their orders' merchants; return whether these had a part."""
         rows, part = ended[0], ended[4]
-        if part.any():
-            by_merchants = part > 0
-            order = self.rewards.order[rows[by_merchants]]
-            self.shop.merchant_books.charge(self.shop.book.merchant[order], -part[by_merchants])
+        by_merchants = part > 0
+        if not by_merchants.any():
+            return False
+        order = self.rewards.order[rows[by_merchants]]
+        self.shop.merchant_books.charge(self.shop.book.merchant[order], -part[by_merchants])
+        return True
 
     def _collect(self, persons: Array, wanted: Array, origins: Array | None = None) -> Array:
         """Take up to the wanted fen from each wallet (each person once) and return what was there.

@@ -258,14 +258,16 @@ class GroupBuy(Scheme):
 
     def close(self) -> None:
         """Fill or fail the teams whose own deadline this is, and give back the money of those that failed."""
-        teams, tick = self.teams, self.shop.clock.tick
-        due = self.book.due(teams.deadline, tick)
-        if due.size:
-            virtual_places = self.config.virtual_places
-            helped, failed = at_deadline(due, virtual_places, teams.state, teams.size, teams.filled, teams.virtual)
-            self._fill(helped)
-            self.book.close(failed, TeamState.FAILED, tick, self.shop.book)
-        self._refund(self.book.due(teams.refund_due, tick))
+        teams, places, book, tick = self.teams, self.places, self.shop.book, self.shop.clock.tick
+        helped, failed = at_deadline(
+            tick, self.config.virtual_places, teams.deadline, teams.state, teams.size, teams.filled, teams.virtual
+        )
+        self._fill(helped)
+        self.book.close(failed, TeamState.FAILED, tick, book)
+        rows = to_refund(
+            tick, teams.refund_due, teams.state, teams.latest, places.previous, places.person, places.order, book.status
+        )
+        self.shop.refund(rows, OrderStatus.REFUNDED)
         if not self.is_open:
             self._release_stock()
 
@@ -276,13 +278,6 @@ class GroupBuy(Scheme):
         self.book.close(teams, TeamState.FILLED, self.shop.clock.tick, self.shop.book)
         if self.config.leader == "free":
             self._rebate(teams)
-
-    def _refund(self, teams: Array) -> None:
-        """Give each member of the failed ones among some teams the money of their own order."""
-        if teams.size:
-            own, places, status = self.teams, self.places, self.shop.book.status
-            rows = to_refund(teams, own.state, own.latest, places.previous, places.person, places.order, status)
-            self.shop.refund(rows, OrderStatus.REFUNDED)
 
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""

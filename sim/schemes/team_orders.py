@@ -80,26 +80,27 @@ def seat(own, team, place, base, person, row, ref, team_of, orders, place_of, fi
 
 
 @nb.njit(cache=True)
-def at_deadline(teams, places, state, size, filled, virtual):  # type: ignore[no-untyped-def]
+def at_deadline(tick, places, deadline, state, size, filled, virtual):  # type: ignore[no-untyped-def]
     """Let the house fill teams whose deadline this is, if no more than so many places are missing.
 
     Parameters
     ----------
-    teams : int64 ndarray
-        Rows.
+    tick : int
+        Now.
     places : int
         That the house fills in a team at most.
-    state ... virtual : ndarray
-        Columns of the teams; ``virtual`` is changed in place.
+    deadline ... virtual : ndarray
+        Columns of the teams, in the order of their deadlines; ``virtual`` is changed in place.
 
     Returns
     -------
     helped, failed : int64 ndarray
-        Those that are full by that, and those that are not; teams that were over before are in neither.
+        Rows of those that are full by that, and of those that are not; teams that were over before are in neither.
     """
-    helped, failed = np.empty(teams.size, np.int64), np.empty(teams.size, np.int64)
+    first, end = np.searchsorted(deadline, tick), np.searchsorted(deadline, tick, side="right")
+    helped, failed = np.empty(end - first, np.int64), np.empty(end - first, np.int64)
     h = f = 0
-    for team in teams:
+    for team in range(first, end):
         missing = size[team] - filled[team]
         if state[team] != _OPEN:
             continue
@@ -110,19 +111,19 @@ def at_deadline(teams, places, state, size, filled, virtual):  # type: ignore[no
         else:
             failed[f] = team
             f += 1
-    return helped[:h].copy(), failed[:f].copy()
+    return helped[:h], failed[:f]
 
 
 @nb.njit(cache=True)
-def to_refund(teams, state, latest, previous, holder, order, status):  # type: ignore[no-untyped-def]
-    """Return the orders (rows of the book, ascending) of the failed ones among some teams, which are refunded now.
+def to_refund(tick, refund_due, state, latest, previous, holder, order, status):  # type: ignore[no-untyped-def]
+    """Return the orders (rows of the book, ascending) of the failed teams that are refunded now.
 
     Parameters
     ----------
-    teams : int64 ndarray
-        Rows.
-    state, latest : ndarray
-        Columns of the teams; ``state`` is changed in place.
+    tick : int
+        Now.
+    refund_due, state, latest : ndarray
+        Columns of the teams, in the order in which refunds are due; ``state`` is changed in place.
     previous, holder, order : ndarray
         Columns of the places: the one taken before in the same team, who has it, and for which order.
     status : int8 ndarray
@@ -130,7 +131,7 @@ def to_refund(teams, state, latest, previous, holder, order, status):  # type: i
     """
     rows = np.empty(16, np.int64)
     size = 0
-    for team in teams:
+    for team in range(np.searchsorted(refund_due, tick), np.searchsorted(refund_due, tick, side="right")):
         if state[team] != _FAILED:
             continue
         state[team] = _REFUNDED
