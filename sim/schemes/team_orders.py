@@ -16,12 +16,12 @@ _WAITING = np.int8(OrderStatus.WAITING)
 
 
 @nb.njit(cache=True)
-def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
-    """Return the positions of a scheme's orders in a batch, and the team (row) that each is to join.
+def own_orders(mode, ref, person, rank, base, teams):  # type: ignore[no-untyped-def]
+    """Return the positions of a scheme's orders in a batch, the team (row) that each is to join, and whose they are.
 
     Parameters
     ----------
-    mode, ref : ndarray, shape (n,)
+    mode, ref, person : ndarray, shape (n,)
         Columns of :class:`sim.offers.Orders`. What opens a team refers to -1 less the scheme's rank.
     rank : int
     base : int
@@ -31,15 +31,15 @@ def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    int64 ndarray, shape (2, own)
-        Positions; teams, -1 for what opens one.
+    int64 ndarray, shape (3, own)
+        Positions; teams, -1 for what opens one; persons.
     """
-    own, size = np.empty((2, mode.size), np.int64), 0
+    own, size = np.empty((3, mode.size), np.int64), 0
     for n in range(mode.size):
         row = ref[n] - base
         opens = mode[n] == _OPENS and ref[n] == NONE - rank
         if opens or (mode[n] == _JOINS and 0 <= row < teams):
-            own[0, size], own[1, size] = n, NONE if opens else row
+            own[0, size], own[1, size], own[2, size] = n, NONE if opens else row, person[n]
             size += 1
     return own[:, :size]
 
