@@ -110,6 +110,7 @@ def test_rewards_of_an_order_are_found_among_those_of_sign_ups() -> None:
     latest = np.maximum.accumulate(order)
     state = np.full(7, RewardState.FROZEN, np.int8)
     state[2] = RewardState.RELEASED
-    frozen, released = of_orders(np.array([2, 3, 4, 5, 7]), 10, order, latest, state, np.arange(5, 12))
+    due, of_order = np.arange(5, 12), np.array([0, 0, 0, 2, 1, 0, 0, 1])
+    frozen, released = of_orders(np.array([2, 3, 4, 5, 7]), 10, order, latest, state, due, of_order)
     assert frozen.tolist() == [1, 4]  # the last is due too late
     assert released.tolist() == [2]

@@ -230,7 +230,7 @@ def _smallest_integer(products: int) -> type[np.signedinteger[Any]]:
 
 @nb.njit(cache=True)
 def _are_among(persons, others, people):  # type: ignore[no-untyped-def]
-    """Return which of some persons (rows, of so many people) are among others; a bit a person fits the fastest cache."""
+    """Return which of some persons (rows, of so many people) are among others; bits fit the fastest cache."""
     is_other, found = np.zeros((people >> 3) + 1, np.uint8), np.empty(persons.size, np.bool_)
     for i in others:
         is_other[i >> 3] |= np.uint8(1 << (i & 7))

@@ -242,13 +242,17 @@ class Payouts:
 
     def confirm(self, orders: Array) -> None:
         """Release the rewards of final orders (rows of the book) whose freeze is over."""
-        rewards = self.rewards
-        rows, _ = of_orders(orders, self.shop.clock.tick, rewards.order, rewards.latest, rewards.state, rewards.due)
+        rewards, tick = self.rewards, self.shop.clock.tick
+        rows, _ = of_orders(
+            orders, tick, rewards.order, rewards.latest, rewards.state, rewards.due, self.shop.book.rewards
+        )
         if rows.size == 0:
             return
         withheld = self._is_withheld(rows)
-        self._held = np.concatenate([self._held, rows[withheld]])
-        self._release(rows[~withheld])
+        if withheld.any():
+            self._held = np.concatenate([self._held, rows[withheld]])
+            rows = rows[~withheld]
+        self._release(rows)
 
     def close(self) -> None:
         """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
@@ -275,13 +279,15 @@ class Payouts:
     def _release(self, rows: Array) -> None:
         rewards, purses, risk = self.rewards, self.purses, self.shop.risk
         if rows.size and self.shop.config.risk.freeze_check:
-            caught = risk.caught(rewards.person[rows]) | risk.caught(rewards.origin[rows])
+            caught = risk.caught(np.concatenate([rewards.person[rows], rewards.origin[rows]]))
             if caught.any():
+                caught = caught[: rows.size] | caught[rows.size :]
                 self._undo(rows[caught], RewardState.CANCELLED)
                 rows = rows[~caught]
         if rows.size == 0:
             return
-        person, amount, owes = release(rows, rewards.person, rewards.amount, rewards.state, purses.wallet, purses.debt)
+        released, owes = release(rows, rewards.person, rewards.amount, rewards.state, purses.wallet, purses.debt)
+        person, amount = released
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
         if not owes:
             return
