@@ -284,18 +284,18 @@ def _fall_due(tick, moving, due, status):  # type: ignore[no-untyped-def]
     arrived, ended : int64 ndarray, shape (2, m)
         Places in the list; rows of the book.
     """
-    found, n = np.empty(due.size, np.int64), 0
+    found, n = np.empty(due.size + 1, np.int64), 0
     for first in range(0, due.size, _BLOCK):
         last = min(first + _BLOCK, due.size)
         earliest = _NEVER
         for place in range(first, last):
             earliest = min(earliest, due[place])
         if earliest <= tick:
-            for place in range(first, last):
-                if due[place] <= tick:
-                    prefetch(status, moving[place])
-                    found[n] = place
-                    n += 1
+            for place in range(first, last):  # without branches, which would be guessed wrong too often
+                found[n] = place
+                n += due[place] <= tick
+    for place in found[:n]:
+        prefetch(status, moving[place])
     arrived, ended = np.empty((2, n), np.int64), np.empty((2, n), np.int64)
     a = e = 0
     for place in found[:n]:

@@ -9,7 +9,9 @@ from agents import consumers
 from sim.core import draws
 from sim.core.draws import Stream
 from sim.core.scatter import add_each, add_to_all
+from sim.day.buying import _by_lot
 from sim.orders import OrderBook
+from sim.schemes.rewards import RewardState, of_orders
 from sim.schemes.teams import TeamBook, TeamState
 
 OUTSIDE = 0xFFFFFFFF
@@ -92,3 +94,23 @@ def test_free_places_go_to_the_first_and_trying_takes_none() -> None:
         assert book.finds_place(wanted, persons).tolist() == [False, True, False, True, False]
     book.close(teams[1:], TeamState.FAILED, 9, OrderBook(2))
     assert book.finds_place(wanted, persons).tolist() == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("orders", [0, 1, 2, 500])
+def test_rivals_come_in_the_order_of_their_lots(orders: int) -> None:
+    rng = np.random.default_rng(orders)
+    uid = rng.permutation(4000).astype(np.uint32)
+    person, product = rng.permutation(4000)[:orders].astype(np.int32), rng.integers(0, 9, orders).astype(np.int32)
+    lot = draws.uniform(7, Stream.SCREEN, uid[person], product, 5)
+    assert np.array_equal(_by_lot(np.uint32(7), np.uint32(5), person, product, uid), np.lexsort((uid[person], lot)))
+
+
+def test_rewards_of_an_order_are_found_among_those_of_sign_ups() -> None:
+    order = np.array([-1, 3, 3, -1, 4, -1, 7])
+    latest = np.maximum.accumulate(order)
+    state = np.full(7, RewardState.FROZEN, np.int8)
+    state[2] = RewardState.RELEASED
+    due, of_order = np.arange(5, 12), np.array([0, 0, 0, 2, 1, 0, 0, 1])
+    frozen, released = of_orders(np.array([2, 3, 4, 5, 7]), 10, order, latest, state, due, of_order)
+    assert frozen.tolist() == [1, 4]  # the last is due too late
+    assert released.tolist() == [2]

@@ -228,12 +228,12 @@ class Recommender:
 
 @nb.njit(cache=True)
 def _are_among(persons, others, people):  # type: ignore[no-untyped-def]
-    """Return which of some persons (rows, of so many people) are among others."""
-    is_other, found = np.zeros(people, np.bool_), np.empty(persons.size, np.bool_)
+    """Return which of some persons (rows, of so many people) are among others; bits fit the fastest cache."""
+    is_other, found = np.zeros((people >> 3) + 1, np.uint8), np.empty(persons.size, np.bool_)
     for i in others:
-        is_other[i] = True
+        is_other[i >> 3] |= np.uint8(1 << (i & 7))
     for n in range(persons.size):
-        found[n] = is_other[persons[n]]
+        found[n] = (is_other[persons[n] >> 3] >> np.uint8(persons[n] & 7)) & 1
     return found
 
 

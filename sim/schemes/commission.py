@@ -188,23 +188,24 @@ class Payouts:
 
     def _give_back(self, ended: Array) -> None:
         """Give frozen rewards, which have just ended, back to who paid for them."""
-        self._relieve_merchants(ended)
         _, person, origin, amount, part = ended
-        self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
-        if part.any():
+        if self._relieve_merchants(ended):
+            self.scheme.pay(Account.PLATFORM, amount - part, person, source=Account.FROZEN_COMMISSION)
             self.scheme.pay(Account.MERCHANTS, part, person, source=Account.FROZEN_COMMISSION)
+        else:
+            self.scheme.pay(Account.PLATFORM, amount, person, source=Account.FROZEN_COMMISSION)
         self.shop.benefit(person, -amount, self.scheme.number, origin)
 
     def _recover(self, rows: Array) -> None:
         """Take released rewards from their earners' wallets, or make them debts."""
         purses, ended = self.purses, self._end(rows, RewardState.CLAWED_BACK)
-        self._relieve_merchants(ended)
         _, person, origin, amount, part = ended
+        merchants_paid = self._relieve_merchants(ended)
         persons, first, at = np.unique(person, return_index=True, return_inverse=True)
         wanted = np.zeros(persons.size, np.int64)
         add_each(wanted, at, amount)
         purses.debt[persons] += wanted - self._collect(persons, wanted, origin[first])
-        if part.any():
+        if merchants_paid:
             self.scheme.pay(Account.MERCHANTS, part, person, source=Account.PLATFORM)
 
     def _end(self, rows: Array, state: RewardState) -> Array:
@@ -216,13 +217,15 @@ class Payouts:
         )  # fmt: skip
         return ended
 
-    def _relieve_merchants(self, ended: Array) -> None:
-        """Take rewards that have ended off the accounts of their orders' merchants."""
+    def _relieve_merchants(self, ended: Array) -> bool:
+        """Take rewards that have ended off the accounts of their orders' merchants; return whether these had a part."""
         rows, part = ended[0], ended[4]
-        if part.any():
-            by_merchants = part > 0
-            order = self.rewards.order[rows[by_merchants]]
-            self.shop.merchant_books.charge(self.shop.book.merchant[order], -part[by_merchants])
+        by_merchants = part > 0
+        if not by_merchants.any():
+            return False
+        order = self.rewards.order[rows[by_merchants]]
+        self.shop.merchant_books.charge(self.shop.book.merchant[order], -part[by_merchants])
+        return True
 
     def _collect(self, persons: Array, wanted: Array, origins: Array | None = None) -> Array:
         """Take up to the wanted fen from each wallet (each person once) and return what was there.
@@ -239,13 +242,17 @@ class Payouts:
 
     def confirm(self, orders: Array) -> None:
         """Release the rewards of final orders (rows of the book) whose freeze is over."""
-        rewards = self.rewards
-        rows, _ = of_orders(orders, self.shop.clock.tick, rewards.order, rewards.latest, rewards.state, rewards.due)
+        rewards, tick = self.rewards, self.shop.clock.tick
+        rows, _ = of_orders(
+            orders, tick, rewards.order, rewards.latest, rewards.state, rewards.due, self.shop.book.rewards
+        )
         if rows.size == 0:
             return
         withheld = self._is_withheld(rows)
-        self._held = np.concatenate([self._held, rows[withheld]])
-        self._release(rows[~withheld])
+        if withheld.any():
+            self._held = np.concatenate([self._held, rows[withheld]])
+            rows = rows[~withheld]
+        self._release(rows)
 
     def close(self) -> None:
         """Release what falls due in this tick and may be released; pay out at the end of a payout day."""
@@ -272,13 +279,15 @@ class Payouts:
     def _release(self, rows: Array) -> None:
         rewards, purses, risk = self.rewards, self.purses, self.shop.risk
         if rows.size and self.shop.config.risk.freeze_check:
-            caught = risk.caught(rewards.person[rows]) | risk.caught(rewards.origin[rows])
+            caught = risk.caught(np.concatenate([rewards.person[rows], rewards.origin[rows]]))
             if caught.any():
+                caught = caught[: rows.size] | caught[rows.size :]
                 self._undo(rows[caught], RewardState.CANCELLED)
                 rows = rows[~caught]
         if rows.size == 0:
             return
-        person, amount, owes = release(rows, rewards.person, rewards.amount, rewards.state, purses.wallet, purses.debt)
+        released, owes = release(rows, rewards.person, rewards.amount, rewards.state, purses.wallet, purses.debt)
+        person, amount = released
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
         if not owes:
             return

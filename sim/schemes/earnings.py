@@ -104,7 +104,7 @@ def concerned(person, pay, least, pending, bound_to, levels, rebates):  # type: 
 
 @nb.njit(cache=True)
 def earned(  # type: ignore[no-untyped-def]
-    origin, order, product, units, at, inviter, within_cap, inviter_bonus, invitee_bonus,
+    origin, order, product, units, at, inviter, within_cap, allowed, inviter_bonus, invitee_bonus,
     by, who, level, earns, base, grade, factors, rates, fixed, is_fixed, rebate,
 ):  # fmt: skip
     """Return what a batch earns, nothing of zero fen: the columns of :class:`Earnings`, int64 (6, rewards).
@@ -116,10 +116,10 @@ def earned(  # type: ignore[no-untyped-def]
     product, units : int32 ndarray, shape (n,)
         What was ordered; of sign-ups, by which nobody else may earn, of any shape.
     at : int64 ndarray, shape (bonuses,)
-        What earns a bonus: positions in the batch, ascending.
+        What earns a bonus if it is allowed: positions in the batch, ascending.
     inviter : int32 ndarray, shape (bonuses,)
-    within_cap : bool ndarray, shape (bonuses,)
-        Whether the inviter gets theirs; the invitee does.
+    within_cap, allowed : bool ndarray, shape (bonuses,)
+        Whether the inviter gets theirs, and the invitee.
     inviter_bonus, invitee_bonus : int
         Fen.
     by, who, level : int64 ndarray, shape (m,)
@@ -150,7 +150,7 @@ def earned(  # type: ignore[no-untyped-def]
             if within_cap[bonus] and inviter_bonus > 0:
                 person_[size], kind_[size], amount_[size] = inviter[bonus], _INVITER_BONUS, inviter_bonus
                 size += 1
-            if invitee_bonus > 0:
+            if allowed[bonus] and invitee_bonus > 0:
                 person_[size], kind_[size], amount_[size] = origin[n], _INVITEE_BONUS, invitee_bonus
                 size += 1
             bonus += 1

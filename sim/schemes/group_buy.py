@@ -167,10 +167,12 @@ class GroupBuy(Scheme):
         own = (numbers >= self._base) & (numbers < self._base + len(self.teams))
         return np.where(own, numbers - self._base, NONE)
 
-    def _own(self, orders: Orders) -> tuple[Array, Array]:
-        """Return the positions of this scheme's orders in a batch, and the team (row) each joins, -1: a new one."""
-        own, team = own_orders(orders.mode, orders.ref, self.rank, self._base, len(self.teams))
-        return own, team
+    def _own(self, orders: Orders) -> tuple[Array, Array, Array]:
+        """Return the positions of this scheme's orders in a batch, the team (row) each joins, -1: a new one, and their
+        buyers.
+        """
+        own, team, person = own_orders(orders.mode, orders.ref, orders.person, self.rank, self._base, len(self.teams))
+        return own, team, person
 
     def _own_rows(self, rows: Array) -> tuple[Array, Array]:
         """Return those of some rows of the order book that are this scheme's, and their teams."""
@@ -184,7 +186,7 @@ class GroupBuy(Scheme):
         discount: Array = orders.discount[:, self.number - 1] // orders.quantity * units
         if self.config.units_per_order is None and not self._keeps_stock:
             return discount
-        own, _ = self._own(orders)
+        own, _, _ = self._own(orders)
         too_many = np.zeros(own.size, bool)
         if self.config.units_per_order is not None:
             too_many |= units[own] > self.config.units_per_order
@@ -199,13 +201,14 @@ class GroupBuy(Scheme):
         The orders come in order of precedence.
         """
         config = self.config
-        every, team = self._own(orders)
+        every, team, person = self._own(orders)
         if every.size == 0:
             return None
         self._make_room()
-        fits = self._may_buy(orders.person[every], orders.quantity[every])
-        own, team = every[fits], team[fits]
-        own = own[self.book.finds_place(team, orders.person[own])]
+        own, fits = every, self._may_buy(person, orders.quantity[every])
+        if not fits.all():
+            own, team, person = own[fits], team[fits], person[fits]
+        own = own[self.book.finds_place(team, person)]
         if self._keeps_stock:
             own = own[within(self._kept, orders.product[own], orders.quantity[own])]
         if config.orders_in_all is not None:
@@ -223,13 +226,13 @@ class GroupBuy(Scheme):
 
     def settle(self, orders: Orders) -> None:
         """Open teams, take places, and see which teams are full."""
-        own, team = self._own(orders)
+        own, team, person = self._own(orders)
         if own.size == 0:
             return
         opens = team < 0
         team[opens] = self._open_teams(orders, own[opens])
         self._make_room()
-        places = self.book.take_places(team, orders.person[own], orders.row[own])
+        places = self.book.take_places(team, person, orders.row[own])
         full = seat(
             own, team, places, self._base, orders.person, orders.row, orders.ref, self.shop.book.team,
             self.buyers.orders, self.buyers.place, self.teams.filled, self.teams.size,
@@ -261,14 +264,16 @@ class GroupBuy(Scheme):
 
     def close(self) -> None:
         """Fill or fail the teams whose own deadline this is, and give back the money of those that failed."""
-        teams, tick = self.teams, self.shop.clock.tick
-        due = self.book.due(teams.deadline, tick)
-        if due.size:
-            virtual_places = self.config.virtual_places
-            helped, failed = at_deadline(due, virtual_places, teams.state, teams.size, teams.filled, teams.virtual)
-            self._fill(helped)
-            self.book.close(failed, TeamState.FAILED, tick, self.shop.book)
-        self._refund(self.book.due(teams.refund_due, tick))
+        teams, places, book, tick = self.teams, self.places, self.shop.book, self.shop.clock.tick
+        helped, failed = at_deadline(
+            tick, self.config.virtual_places, teams.deadline, teams.state, teams.size, teams.filled, teams.virtual
+        )
+        self._fill(helped)
+        self.book.close(failed, TeamState.FAILED, tick, book)
+        rows = to_refund(
+            tick, teams.refund_due, teams.state, teams.latest, places.previous, places.person, places.order, book.status
+        )
+        self.shop.refund(rows, OrderStatus.REFUNDED)
         if not self.is_open:
             self._release_stock()
 
@@ -279,13 +284,6 @@ class GroupBuy(Scheme):
         self.book.close(teams, TeamState.FILLED, self.shop.clock.tick, self.shop.book)
         if self.config.leader == "free":
             self._rebate(teams)
-
-    def _refund(self, teams: Array) -> None:
-        """Give each member of the failed ones among some teams the money of their own order."""
-        if teams.size:
-            own, places, status = self.teams, self.places, self.shop.book.status
-            rows = to_refund(teams, own.state, own.latest, places.previous, places.person, places.order, status)
-            self.shop.refund(rows, OrderStatus.REFUNDED)
 
     def on_refund(self, rows: Array) -> None:
         """Take refunded orders off the limits, free their places, and claw back what their teams earned openers."""

@@ -244,14 +244,15 @@ class Promoters:
             reached += (standing.invites[promoters] >= grade.invites) & (standing.sales[promoters] >= grade.sales)
         standing.grade[promoters] = np.maximum(standing.grade[promoters], reached)
 
-    def within_daily_cap(self, inviters: Array, invitees: Array) -> Array:
-        """Return a mask of the invitations that the inviter is rewarded for today, and count these.
+    def within_daily_cap(self, inviters: Array, invitees: Array, allowed: Array) -> Array:
+        """Return a mask of the invitations, of those allowed, that the inviter is rewarded for today, and count these.
 
         Which of an inviter's invitations of one tick come first is drawn by who invited whom.
         """
         standing, cap = self.standing, self.config.daily_cap
         if cap is None:
-            return np.ones(inviters.size, bool)
+            return allowed
+        inviters, invitees = inviters[allowed], invitees[allowed]
         shop, uid = self.shop, self.shop.people.uid
         u = draws.uniform(shop.seed, Stream.REFERRAL, uid[invitees], uid[inviters], shop.clock.tick, Purpose.CAP)
         order = np.lexsort((u, inviters))
@@ -260,7 +261,9 @@ class Promoters:
         within = np.zeros(inviters.size, bool)
         within[order] = standing.rewarded_today[ranked] + place < cap
         np.add.at(standing.rewarded_today, inviters[within], np.int32(1))
-        return within
+        rewarded = allowed.copy()
+        rewarded[allowed] = within
+        return rewarded
 
 
 @nb.njit(cache=True)

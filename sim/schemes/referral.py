@@ -221,14 +221,12 @@ class Referral(Scheme):
         promoters, bonus, shop = self.promoters, self.config.bonus, self.shop
         invitees = origin[at]
         inviters = promoters.standing.invited_by[invitees]
-        if at.size:
-            allowed = shop.risk.reward_allowed(inviters, invitees)
-            at, inviters, invitees = at[allowed], inviters[allowed], invitees[allowed]
+        allowed = shop.risk.reward_allowed(inviters, invitees)
         columns = earned(
-            origin, order, product, units, at, inviters, promoters.within_daily_cap(inviters, invitees),
-            bonus.inviter, bonus.invitee, by, who, level, promoters.may_promote(who), self.order_base(order[by]),
-            promoters.standing.grade, promoters.factors, self._rates, self._fixed, self._is_fixed,
-            self.config.own_purchase_rebate,
+            origin, order, product, units, at, inviters, promoters.within_daily_cap(inviters, invitees, allowed),
+            allowed, bonus.inviter, bonus.invitee, by, who, level, promoters.may_promote(who),
+            self.order_base(order[by]), promoters.standing.grade, promoters.factors, self._rates, self._fixed,
+            self._is_fixed, self.config.own_purchase_rebate,
         )  # fmt: skip
         granted = self.payouts.grant(Earnings(*columns))
         if len(granted) == 0:

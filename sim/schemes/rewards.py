@@ -9,6 +9,7 @@ from enum import IntEnum
 import numba as nb
 import numpy as np
 
+from sim.core.prefetch import prefetch
 from sim.core.table import Column, Table, column
 from sim.offers import NONE
 from sim.orders import OrderStatus
@@ -59,7 +60,7 @@ class Purses(Table):
 
 
 @nb.njit(cache=True)
-def of_orders(wanted, tick, order_of, latest, state, due):  # type: ignore[no-untyped-def]
+def of_orders(wanted, tick, order_of, latest, state, due, of_order):  # type: ignore[no-untyped-def]
     """Return the rewards for some orders: those that are frozen, but due by a tick, and those that are released.
 
     Parameters
@@ -69,10 +70,16 @@ def of_orders(wanted, tick, order_of, latest, state, due):  # type: ignore[no-un
     tick : int
     order_of, latest, state, due : ndarray
         Columns of :class:`Rewards`.
+    of_order : int64 ndarray
+        The column rewards of :class:`sim.orders.OrderBook`: most orders have caused none that are left.
     """
     frozen, released = np.empty(16, np.int64), np.empty(16, np.int64)
     f = r = 0
     for order in wanted:
+        prefetch(of_order, order)
+    for order in wanted:
+        if of_order[order] == 0:
+            continue
         row = np.searchsorted(latest, order)
         while row < latest.size and latest[row] == order:
             is_for_it = order_of[row] == order  # and not for a sign-up after it
@@ -150,20 +157,23 @@ def release(rows, person, amount, state, wallet, debt):  # type: ignore[no-untyp
 
     Returns
     -------
-    earner : int32 ndarray, shape (n,)
-    fen : int64 ndarray, shape (n,)
+    released : int64 ndarray, shape (2, n)
+        The earners, and what they get; fen.
     owes : bool
         Whether any of the earners has debts.
     """
-    earner, fen = np.empty(rows.size, np.int32), np.empty(rows.size, np.int64)
-    owes = False
+    released, owes = np.empty((2, rows.size), np.int64), False
+    for row in rows:
+        prefetch(wallet, np.uint32(person[row]))
+        prefetch(debt, np.uint32(person[row]))
     for n in range(rows.size):
         row = rows[n]
-        earner[n], fen[n] = person[row], amount[row]
+        earner = person[row]
+        released[0, n], released[1, n] = earner, amount[row]
         state[row] = _RELEASED
-        wallet[earner[n]] += fen[n]
-        owes |= debt[earner[n]] > 0
-    return earner, fen, owes
+        wallet[earner] += amount[row]
+        owes |= debt[earner] > 0
+    return released, owes
 
 
 @nb.njit(cache=True)
@@ -203,7 +213,7 @@ def claw_back(  # type: ignore[no-untyped-def]
     """Let the frozen rewards for some orders (rows of the book) end; return them as :func:`end` does, and the rows of
     those that were released. Parameters are those of :func:`of_orders` and :func:`end`.
     """
-    frozen, released = of_orders(orders, _ANY_TIME, order, latest, state, due)
+    frozen, released = of_orders(orders, _ANY_TIME, order, latest, state, due, of_order)
     return end(frozen, becomes, person, origin, order, amount, merchant_part, state, of_order), released
 
 

@@ -16,12 +16,12 @@ _WAITING = np.int8(OrderStatus.WAITING)
 
 
 @nb.njit(cache=True)
-def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
-    """Return the positions of a scheme's orders in a batch, and the team (row) that each is to join.
+def own_orders(mode, ref, person, rank, base, teams):  # type: ignore[no-untyped-def]
+    """Return the positions of a scheme's orders in a batch, the team (row) that each is to join, and whose they are.
 
     Parameters
     ----------
-    mode, ref : ndarray, shape (n,)
+    mode, ref, person : ndarray, shape (n,)
         Columns of :class:`sim.offers.Orders`. What opens a team refers to -1 less the scheme's rank.
     rank : int
     base : int
@@ -31,15 +31,15 @@ def own_orders(mode, ref, rank, base, teams):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    int64 ndarray, shape (2, own)
-        Positions; teams, -1 for what opens one.
+    int64 ndarray, shape (3, own)
+        Positions; teams, -1 for what opens one; persons.
     """
-    own, size = np.empty((2, mode.size), np.int64), 0
+    own, size = np.empty((3, mode.size), np.int64), 0
     for n in range(mode.size):
         row = ref[n] - base
         opens = mode[n] == _OPENS and ref[n] == NONE - rank
         if opens or (mode[n] == _JOINS and 0 <= row < teams):
-            own[0, size], own[1, size] = n, NONE if opens else row
+            own[0, size], own[1, size], own[2, size] = n, NONE if opens else row, person[n]
             size += 1
     return own[:, :size]
 
@@ -80,26 +80,27 @@ def seat(own, team, place, base, person, row, ref, team_of, orders, place_of, fi
 
 
 @nb.njit(cache=True)
-def at_deadline(teams, places, state, size, filled, virtual):  # type: ignore[no-untyped-def]
+def at_deadline(tick, places, deadline, state, size, filled, virtual):  # type: ignore[no-untyped-def]
     """Let the house fill teams whose deadline this is, if no more than so many places are missing.
 
     Parameters
     ----------
-    teams : int64 ndarray
-        Rows.
+    tick : int
+        Now.
     places : int
         That the house fills in a team at most.
-    state ... virtual : ndarray
-        Columns of the teams; ``virtual`` is changed in place.
+    deadline ... virtual : ndarray
+        Columns of the teams, in the order of their deadlines; ``virtual`` is changed in place.
 
     Returns
     -------
     helped, failed : int64 ndarray
-        Those that are full by that, and those that are not; teams that were over before are in neither.
+        Rows of those that are full by that, and of those that are not; teams that were over before are in neither.
     """
-    helped, failed = np.empty(teams.size, np.int64), np.empty(teams.size, np.int64)
+    first, end = np.searchsorted(deadline, tick), np.searchsorted(deadline, tick, side="right")
+    helped, failed = np.empty(end - first, np.int64), np.empty(end - first, np.int64)
     h = f = 0
-    for team in teams:
+    for team in range(first, end):
         missing = size[team] - filled[team]
         if state[team] != _OPEN:
             continue
@@ -110,19 +111,19 @@ def at_deadline(teams, places, state, size, filled, virtual):  # type: ignore[no
         else:
             failed[f] = team
             f += 1
-    return helped[:h].copy(), failed[:f].copy()
+    return helped[:h], failed[:f]
 
 
 @nb.njit(cache=True)
-def to_refund(teams, state, latest, previous, holder, order, status):  # type: ignore[no-untyped-def]
-    """Return the orders (rows of the book, ascending) of the failed ones among some teams, which are refunded now.
+def to_refund(tick, refund_due, state, latest, previous, holder, order, status):  # type: ignore[no-untyped-def]
+    """Return the orders (rows of the book, ascending) of the failed teams that are refunded now.
 
     Parameters
     ----------
-    teams : int64 ndarray
-        Rows.
-    state, latest : ndarray
-        Columns of the teams; ``state`` is changed in place.
+    tick : int
+        Now.
+    refund_due, state, latest : ndarray
+        Columns of the teams, in the order in which refunds are due; ``state`` is changed in place.
     previous, holder, order : ndarray
         Columns of the places: the one taken before in the same team, who has it, and for which order.
     status : int8 ndarray
@@ -130,7 +131,7 @@ def to_refund(teams, state, latest, previous, holder, order, status):  # type: i
     """
     rows = np.empty(16, np.int64)
     size = 0
-    for team in teams:
+    for team in range(np.searchsorted(refund_due, tick), np.searchsorted(refund_due, tick, side="right")):
         if state[team] != _FAILED:
             continue
         state[team] = _REFUNDED

@@ -157,11 +157,6 @@ class TeamBook:
         inside: Array = _have_place(persons, teams, self.teams.latest, self.places.previous, self.places.person)
         return inside
 
-    def due(self, moments: Array, tick: int) -> Array:
-        """Return the teams of a moment; ``moments`` is a column that is in order (deadline or refund_due)."""
-        now = moments.dtype.type(tick)  # of another type, numpy would convert the whole column
-        return np.arange(moments.searchsorted(now), moments.searchsorted(now, side="right"))
-
     def open_by_product(self, tick: int) -> tuple[Array, Array]:
         """Return the open teams by product: those of product p are ``rows[start[p]:start[p + 1]]``.
 
