@@ -75,7 +75,7 @@ class People(Table):
     joined: Column = column(np.int32, fill=NEVER, record=VISITOR)
     inviter: Column = column(np.int32, fill=-1)
     source: Column = column(np.int8, fill=-1)
-    pressure: Column = column(np.float32)
+    pressure: Column = column(np.float32, on_demand=True)  # by messages, of those who join once enough of them came
     reference: Column = column(np.float32, fill=1.0, record=VISITOR)  # share of the list price that seems normal
     satisfaction: Column = column(np.float32, fill=1.0)
     exposures: Column = column(np.float32, record=VISITOR)  # recent messages read, fading

@@ -22,16 +22,28 @@ class Recorder:
     def __init__(self, days: int) -> None:
         self.days = days
         self._series: dict[str, Array] = {}
+        self._day = 0
+        self._counted: dict[str, float] = {}  # on that day, which series do not say yet: plain numbers add up faster
 
     def add(self, day: int, name: str, amount: float) -> None:
         """Add to a counter of a day."""
-        series = self._series.get(name)
-        if series is None:
-            series = self._series[name] = np.zeros(self.days)
-        series[day] += amount
+        if day != self._day:
+            self._write_down()
+            self._day = day
+        try:
+            self._counted[name] += float(amount)
+        except KeyError:
+            series = self._series.setdefault(name, np.zeros(self.days))
+            self._counted[name] = float(series[day]) + float(amount)
+
+    def _write_down(self) -> None:
+        for name, amount in self._counted.items():
+            self._series[name][self._day] = amount
+        self._counted.clear()
 
     def level(self, day: int, name: str, value: float) -> None:
         """Set the level at the end of a day."""
+        self._write_down()
         series = self._series.get(name)
         if series is None:
             series = self._series[name] = np.full(self.days, np.nan)
@@ -39,6 +51,7 @@ class Recorder:
 
     def daily(self, name: str) -> Array:
         """Return a series, shape (days,); zeros if it never happened."""
+        self._write_down()
         return self._series.get(name, np.zeros(self.days))
 
     def total(self, name: str) -> float:

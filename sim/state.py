@@ -71,7 +71,7 @@ OF_THE_SHOP = (
 KEPT: dict[type, tuple[str, ...]] = {
     Clock: ("tick",),
     Shocks: ("disgraced",),
-    Recorder: ("_series",),
+    Recorder: ("_series", "_day", "_counted"),
     Ledger: ("_flow", "_balance", "journal"),
     MerchantBooks: ("shelves",),
     Operations: (

@@ -29,7 +29,7 @@ from sim.schemes.teams import TeamBook
 MACHINERY = {
     mesa.Model: set(vars(mesa.Model(rng=1))) - {"running", "steps", "rng", "random", "agent_id_counter"},
     mesa.DataCollector: {"model_reporters", "_validated"},
-    Table: {"_buffers", "_capacity", "_specs"},
+    Table: {"_buffers", "_capacity", "_specs", "_absent"},
     Graph: {"_reversed", "_communities"},
     Recommender: {"als"},
     TeamBook: {"_index"},

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sim.core.clock import Clock
 from sim.core.ledger import Account, Ledger, share_of
-from sim.core.table import Table, column
+from sim.core.table import Table, column, smallest_integer
 from sim.people import People
 
 
@@ -30,6 +30,40 @@ def test_a_table_fills_what_is_not_said_and_refuses_what_it_does_not_know():
     assert pets.age.tolist() == [-1, -1, -1]
     with pytest.raises(KeyError, match="no column"):
         pets.append(weight=[1])
+
+
+def test_a_column_may_be_narrower_than_it_was_declared():
+    pets = Pets(3, {"age": smallest_integer((1 << 15) - 1)})
+    pets.append(20, age=np.arange(20))
+    assert pets.age.dtype == np.int16
+    assert pets.age.tolist() == [-1, -1, -1, *range(20)]
+    assert Pets(1).age.dtype == smallest_integer(1 << 15) == np.int32
+
+
+def test_a_column_on_demand_takes_no_memory_before_it_is_held():
+    class Guests(Table):
+        name = column(np.int32)
+        room = column(np.int16, fill=-1, on_demand=True)
+        days = column(np.int64, on_demand=True)
+
+    guests = Guests(100)
+    guests.append(2, name=7)
+    assert guests.nbytes == 102 * 4
+    assert guests.room.tolist() == [-1] * 102
+    with pytest.raises(ValueError, match="read-only"):
+        guests.room[0] = 1
+    guests.hold("room")
+    guests.room[0] = 5
+    guests.append(50, room=6)
+    assert guests.nbytes == 152 * (4 + 2)
+    assert guests.room.tolist() == [5, *[-1] * 101, *[6] * 50]
+    assert not guests.days.any()
+    again = Guests()
+    again.restore(guests.arrays())
+    assert all((again[name] == guests[name]).all() for name in guests)
+    assert again.nbytes == guests.nbytes
+    guests.append(days=3)
+    assert guests.days.tolist() == [*[0] * 152, 3]
 
 
 def test_columns_of_one_record_are_side_by_side_and_else_like_others():

@@ -13,6 +13,9 @@ A subclass declares its columns as class annotations; an instance has each as an
 Columns are views on over-allocated buffers, so reading them costs nothing; an append may move the buffers, so do not
 keep a column across an append.
 
+A column that only some scenarios need takes no memory until somebody says with :meth:`Table.hold` that they will write
+to it; before, it can be read, and says everywhere what rows hold that do not say.
+
 ``np.add.at`` on a column must add values of the column's own type: of another type, numpy copies the whole column.
 """
 
@@ -31,15 +34,18 @@ _ALIGNMENT = 64  # bytes: a line of the cache
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """Declaration of one column: dtype, fill value for rows that do not say, width (1: a vector), and record."""
+    """Declaration of one column: dtype, fill value for rows that do not say, width (1: a vector), record, on demand."""
 
     dtype: np.dtype[Any]
     fill: Any = 0
     width: int | None = None
     record: str | None = None
+    on_demand: bool = False
 
 
-def column(dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None, record: str | None = None) -> Any:
+def column(
+    dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None, record: str | None = None, on_demand: bool = False
+) -> Any:
     """Declare a column of a :class:`Table`.
 
     Parameters
@@ -53,8 +59,10 @@ def column(dtype: npt.DTypeLike, fill: Any = 0, width: int | None = None, record
     record : str, optional
         Keep the values of a row beside those of all columns with the same word here: for columns of which rows are
         read together and at random, and that no loop goes through from end to end. Not for matrices.
+    on_demand : bool
+        Take no memory before :meth:`Table.hold`. Not for matrices.
     """
-    return ColumnSpec(np.dtype(dtype), fill, width, record)
+    return ColumnSpec(np.dtype(dtype), fill, width, record, on_demand)
 
 
 def smallest_integer(numbers: int) -> type[np.signedinteger[Any]]:
@@ -89,6 +97,7 @@ class Table:
             name: replace(spec, width=widths.get(name, spec.width), dtype=np.dtype(types.get(name, spec.dtype)))
             for name, spec in self.columns.items()
         }
+        self._absent = {name for name, spec in self._specs.items() if spec.on_demand}
         self._length = 0
         self._buffers: dict[str, Column] = {}
         self._allocate(max(rows, 16))
@@ -111,7 +120,13 @@ class Table:
     @property
     def nbytes(self) -> int:
         """Bytes held by the live rows."""
-        return sum(self[name].nbytes for name in self)
+        return sum(self[name].nbytes for name in self if name not in self._absent)
+
+    def hold(self, *names: str) -> None:
+        """Take memory for columns on demand: they will be written to."""
+        if not self._absent.isdisjoint(names):
+            self._absent.difference_update(names)
+            self._allocate(self._capacity)
 
     def append(self, rows: int | None = None, **values: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Add rows and return their numbers.
@@ -133,6 +148,8 @@ class Table:
             raise KeyError(f"{type(self).__name__} has no column {sorted(unknown)}; it has {list(self._specs)}")
         if rows is None:
             rows = max((len(v) for v in map(np.atleast_1d, values.values())), default=0)
+        if self._absent:
+            self.hold(*values)
         start, stop = self._length, self._length + rows
         if stop > self._capacity:
             self._allocate(max(stop, self._capacity * 2))
@@ -151,7 +168,8 @@ class Table:
         rows = len(next(iter(arrays.values())))
         self._length = 0
         self._allocate(max(rows, 16))
-        self.append(rows, **arrays)
+        empty = {name for name in self._absent if (arrays[name] == self._specs[name].fill).all()}
+        self.append(rows, **{name: array for name, array in arrays.items() if name not in empty})
 
     def _allocate(self, capacity: int) -> None:
         """Make room for so many rows: all columns in one piece of memory, which large pages can then hold.
@@ -172,13 +190,17 @@ class Table:
                     fresh[: self._length] = self._buffers[name][: self._length]
                 fresh[self._length :] = self._specs[name].fill
                 self._buffers[name] = fresh
+        for name in self._absent:
+            spec = self._specs[name]
+            self._buffers[name] = np.broadcast_to(np.array(spec.fill, spec.dtype), capacity)
         self._capacity = capacity
         self._refresh()
 
     def _pieces(self) -> list[np.dtype[Any]]:
         """Return the columns as records, each a piece of memory: most are alone in theirs."""
         together: dict[str, list[tuple[Any, ...]]] = {}
-        for name, spec in sorted(self._specs.items(), key=lambda item: -item[1].dtype.itemsize):  # none across a line
+        present = [(name, spec) for name, spec in self._specs.items() if name not in self._absent]
+        for name, spec in sorted(present, key=lambda item: -item[1].dtype.itemsize):  # none across a line
             field = (name, spec.dtype) if spec.width is None else (name, spec.dtype, (spec.width,))
             together.setdefault(spec.record or name, []).append(field)
         return [np.dtype(fields, align=True) for fields in together.values()]

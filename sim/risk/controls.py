@@ -51,10 +51,12 @@ class Cases(Table):
 
     attempts: Column = column(np.int32)  # sign-ups, orders and rewards that were judged
     refused: Column = column(np.int32)
-    invited_today: Column = column(np.int32)  # rewards asked for invitations today
+    invited_today: Column = column(np.int32, on_demand=True)  # rewards asked for invitations today, if limited
     flagged: Column = column(np.bool_)
-    paid: Column = column(np.bool_)  # counts among those who pay from their payment account
-    must_pay_otherwise: Column = column(np.bool_)  # was refused a discount because others pay from that account
+    # If those who pay from one payment account are limited: whether it counts among them, and whether it was refused a
+    # discount because of others.
+    paid: Column = column(np.bool_, on_demand=True)
+    must_pay_otherwise: Column = column(np.bool_, on_demand=True)
     first_attempt: Column = column(np.int32, fill=NOT_YET)
     caught: Column = column(np.int32, fill=NOT_YET)  # flagged, or refused at sign-up
 
@@ -70,9 +72,9 @@ class Tally(Table):
         The device of every account that exists already.
     """
 
-    accounts: Column = column(np.int64)
-    known: Column = column(np.int64)  # before tries were counted
-    tried: Column = column(np.int64)
+    accounts: Column = column(np.int32)
+    known: Column = column(np.int32, on_demand=True)  # before tries were counted, if there is a limit
+    tried: Column = column(np.int32, on_demand=True)
 
     def __init__(self, limit: int | None, used: Array) -> None:
         super().__init__()
@@ -83,22 +85,24 @@ class Tally(Table):
 
     def start(self) -> None:
         """Count tries from now on; what accounts there are already is nobody's guilt."""
-        self.known[:] = self.accounts
-        self.tried[:] = 0
+        if self.limit is not None:
+            self.hold("known", "tried")
+            self.known[:] = self.accounts
+            self.tried[:] = 0
 
     def admit(self, devices: Array, precedence: Array) -> Array:
         """Return a mask of the sign-ups for which there is room, and note that all were tried."""
         if self.limit is None:
             return np.ones(devices.size, bool)
         self._fit(devices)
-        np.add.at(self.tried, devices, np.int64(1))
+        np.add.at(self.tried, devices, np.int32(1))
         admitted: Array = self.accounts[devices] + rank_within(devices, precedence) < self.limit
         return admitted
 
     def add(self, devices: Array) -> None:
         """Note new accounts."""
         self._fit(devices)
-        np.add.at(self.accounts, devices, np.int64(1))
+        np.add.at(self.accounts, devices, np.int32(1))
 
     def overrun(self, devices: Array) -> Array:
         """Return a mask over all devices up to the last of those given: which were tried for more accounts than are
@@ -147,6 +151,10 @@ class RiskControl:
             self.config.invites_per_day, self._age or None,
         )  # fmt: skip
         self.cases = Cases()
+        if self.config.invites_per_day is not None:
+            self.cases.hold("invited_today")
+        if self.config.accounts_per_payment is not None:
+            self.cases.hold("paid", "must_pay_otherwise")
         learns, reviews = self.config.detector is not None, self.config.review is not None
         self.casework = Casework(shop, self.cases) if learns or reviews else None
         self.policy = Policy(shop, self.casework) if learns and self.casework is not None else None
@@ -302,7 +310,8 @@ class RiskControl:
             self.policy.nightly(self.is_out)
         self._catch(rows)
         self._total("accounts_flagged", rows.size)
-        cases.invited_today[:] = 0
+        if self.config.invites_per_day is not None:
+            cases.invited_today[:] = 0
 
     def metrics(self) -> dict[str, float]:
         """Return how right the decisions were, by the ground truth, and how many there were."""

@@ -115,6 +115,7 @@ class RedPackets:
     def __init__(self, coupon: Coupon, config: FissionConfig) -> None:
         self.coupon = coupon
         self.config = config
+        coupon.wallets.purses.hold("packet")
         self.packets = Packets(helpers=config.helpers)
         self.parties = config.helpers + 1
         self.opened = 0

@@ -76,9 +76,9 @@ class Standing(Table):
     bonus_pending: Column = column(np.bool_)  # the bonus waits for an order of this person
     enrolled: Column = column(np.bool_)  # appointed, or approved on application
     invites: Column = column(np.int32)
-    rewarded_today: Column = column(np.int32)  # invitations
-    sales: Column = column(np.int64)  # fen
-    grade: Column = column(np.int8)  # number of grades reached
+    rewarded_today: Column = column(np.int32, on_demand=True)  # invitations, if they are capped
+    sales: Column = column(np.int64, on_demand=True)  # fen, if there are grades
+    grade: Column = column(np.int8, on_demand=True)  # number of grades reached
 
 
 class _Bindings(Table):
@@ -111,7 +111,12 @@ class Promoters:
         self.scheme = scheme
         self.shop = shop = scheme.shop
         self.config = config
-        self.standing = Standing(len(shop.people))
+        self.standing = Standing()
+        if config.daily_cap is not None:
+            self.standing.hold("rewarded_today")
+        if config.grades:
+            self.standing.hold("sales", "grade")
+        self.grow()
         self.self_bindings = self.cycles = 0
         self.factors = np.array([1.0, *(grade.factor for grade in config.grades)])
         expires = config.binding_expires

@@ -271,7 +271,8 @@ class Referral(Scheme):
         self.promoters.expire()
         if self.shop.clock.ends_day:
             self.promoters.grow()
-            self.promoters.standing.rewarded_today[:] = 0
+            if self.config.daily_cap is not None:
+                self.promoters.standing.rewarded_today[:] = 0
             if self.config.promoters == "application" and self.is_open:
                 self.promoters.take_applications()
 

@@ -55,7 +55,7 @@ class Purses(Table):
 
     best: Column = column(np.int32, fill=NONE)  # most valuable live claim
     received: Column = column(np.int32)  # claims received or promised by a red packet
-    packet: Column = column(np.int32, fill=NONE)  # their open red packet
+    packet: Column = column(np.int32, fill=NONE, on_demand=True)  # their open red packet, if there are any
     knows_code: Column = column(np.bool_)
 
 
