@@ -1,9 +1,8 @@
-"""Sharers: who passes something on, to whom, and what a message does to its reader.
+"""Sharers: who passes something on, and to whom; what a message does to its reader is in :mod:`agents.readers`.
 
 A member shares after something happened (an order, a team, a visit, a sign-up) or unprompted. The chance of each
 occasion is the scenario's, shifted in logits by how inclined the member is, what the share is expected to earn, and how
-often they bothered their friends of late. A reader's response to one exposure is a logit of tie strength, trust,
-relevance, the promised gift and fatigue.
+often they bothered their friends of late.
 
 References
 ----------
@@ -23,11 +22,8 @@ from sim.core.draws import Stream, exponential_of, philox, u01, unit
 from sim.core.prefetch import AHEAD, prefetch
 
 _RECIPIENT = np.uint32(Stream.RECIPIENT)
-_CLICK = np.uint32(Stream.CLICK)
 _SHARE = np.uint32(Stream.SHARE)
-_KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
-PROSPECT, MEMBER, CHURNED = 0, 1, 2
-PRODUCT, TEAM, INVITE, POST = 0, 1, 2, 3
+PRODUCT, TEAM, INVITE = 0, 1, 2
 CHAINS = 8  # into which the messages of a tick are put in turn: so many are fetched at once
 
 
@@ -315,77 +311,3 @@ def follow(messages, first, records):  # type: ignore[no-untyped-def]
         sharer[m], recipient[m], kind[m], kol[m] = record.sharer, record.recipient, record.kind, record.kol
         product[m], team[m], strength[m], gift[m] = record.product, record.team, record.strength, record.gift
     return sharer, recipient, kind, product, team, kol, strength, gift, rows
-
-
-@nb.njit(cache=True)
-def tire(exposures, recipient):  # type: ignore[no-untyped-def]
-    """Count a message read by each recipient named, again for each."""
-    for r in recipient:
-        exposures[r] += np.float32(1)
-
-
-@nb.njit(cache=True, nogil=True)
-def respond(  # type: ignore[no-untyped-def]
-    seed, tick, sharer, recipient, kind, product, kol, tie, gift,
-    uid, status, taste, trust, exposures, deal_prone, topic, kol_click,
-    base, strength_effect, trust_effect, relevance_effect, invitation, team_call, fatigue_effect, gift_effect, pull,
-    win_back,
-):  # fmt: skip
-    """Decide which exposures are clicked on.
-
-    Parameters
-    ----------
-    sharer ... gift : ndarray, shape (n,)
-        The messages read in this tick (:class:`sim.offers.Shares`; ``tie`` is its strength).
-    uid ... deal_prone : ndarray
-        Columns of :class:`sim.people.People`.
-    topic : float32 ndarray, shape (products, d)
-    kol_click : float32 ndarray
-        Logit of the click chance of a post, for each KOL.
-    base ... gift_effect : float
-        Logits; see ``sharing.click`` of a scenario.
-    pull : float
-        How many times as much a gift attracts deal-prone people.
-    win_back : float
-        Click chance of people who left, relative to others.
-
-    Returns
-    -------
-    float64 ndarray, shape (n,)
-        For an exposure that is clicked on, the draw that decided it, in (0, 1), so that of several the keenest can be
-        taken; 2 for one that is not.
-    """
-    outcome = np.full(sharer.size, 2.0)
-    for e in range(sharer.size):
-        later = np.uint32(recipient[min(e + AHEAD, sharer.size - 1)])
-        prefetch(status, later)
-        prefetch(uid, later)
-        prefetch(trust, later)  # and exposures, kept beside it
-        prefetch(taste, later)
-        r, j = np.uint32(recipient[e]), product[e]
-        stands = status[r]
-        if kind[e] == INVITE and stands == MEMBER:
-            continue
-        match = 0.0
-        if j >= 0 and relevance_effect != 0.0:
-            for d in range(taste.shape[1]):
-                match += taste[r, d] * topic[j, d]
-        if kind[e] == POST:
-            logit = kol_click[kol[e]]
-        else:
-            logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (nb.float64(trust[r]) - 0.5)
-            if kind[e] == TEAM:
-                logit += team_call
-            elif kind[e] == INVITE:
-                logit += invitation
-        logit += relevance_effect * match - fatigue_effect * math.log1p(nb.float64(exposures[r]))
-        if stands == PROSPECT:
-            logit += gift_effect * (pull if deal_prone[r] else 1.0) * math.log1p(gift[e])
-        chance = 1.0 / (1.0 + math.exp(-logit))
-        if stands == CHURNED:
-            chance *= win_back
-        sender = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[sharer[e]]
-        u = u01(seed, _CLICK, uid[r], sender, tick, kind[e])
-        if u < chance:
-            outcome[e] = u / chance
-    return outcome
