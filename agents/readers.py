@@ -54,11 +54,19 @@ def respond(  # type: ignore[no-untyped-def]
         For an exposure that is clicked on, the draw that decided it, in (0, 1), so that of several the keenest can be
         taken; 2 for one that is not.
     """
-    outcome = np.full(sharer.size, 2.0)
+    outcome, u = np.full(sharer.size, 2.0), np.empty(sharer.size)
+    reader, sender = np.empty(sharer.size, np.uint32), np.empty(sharer.size, np.uint32)
+    for e in range(sharer.size):
+        later = np.uint32(min(e + AHEAD, sharer.size - 1))
+        prefetch(uid, np.uint32(recipient[later]))
+        prefetch(uid, np.uint32(max(sharer[later], 0)))  # of a KOL's post it may be nobody
+        reader[e] = uid[np.uint32(recipient[e])]
+        sender[e] = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[np.uint32(sharer[e])]
+    for e in range(sharer.size):  # a loop of draws alone is several times as fast as one with branches
+        u[e] = u01(seed, _CLICK, reader[e], sender[e], tick, kind[e])
     for e in range(sharer.size):
         later = np.uint32(recipient[min(e + AHEAD, sharer.size - 1)])
         prefetch(status, later)
-        prefetch(uid, later)
         prefetch(trust, later)  # and exposures, kept beside it
         prefetch(taste, later)
         r, j = np.uint32(recipient[e]), product[e]
@@ -83,10 +91,8 @@ def respond(  # type: ignore[no-untyped-def]
         chance = 1.0 / (1.0 + math.exp(-logit))
         if stands == CHURNED:
             chance *= win_back
-        sender = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[sharer[e]]
-        u = u01(seed, _CLICK, uid[r], sender, tick, kind[e])
-        if u < chance:
-            outcome[e] = u / chance
+        if u[e] < chance:
+            outcome[e] = u[e] / chance
     return outcome
 
 

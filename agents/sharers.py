@@ -106,19 +106,26 @@ def occasions(  # type: ignore[no-untyped-def]
     for n in range(buyers):
         chance[n] = after_team if calls[n] else after_order
         kind[n] = TEAM if calls[n] and team[n] >= 0 else PRODUCT
-    usual, prefers = 0.0, 0.0  # most expect the same
-    for n in range(buyers, person.size):
-        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+    others = person.size - buyers
+    subject, u = np.empty(others, np.uint32), np.empty(others)
+    for n in range(others):
+        later = np.uint32(person[buyers + min(n + AHEAD, others - 1)])
         prefetch(uid, later)
         prefetch(joined, later)
-        i, yuan = person[n], invitation[n - buyers]
-        if n < buyers + idle:
-            chance[n] = after_sign_up if joined[i] == tick else after_visit
+        i = np.uint32(person[buyers + n])
+        subject[n] = uid[i]
+        if n < idle:
+            chance[buyers + n] = after_sign_up if joined[i] == tick else after_visit
+    for n in range(others):  # a loop of draws alone is several times as fast as one with branches
+        u[n] = u01(seed, _SHARE, subject[n], 0, tick, 2)
+    usual, prefers = 0.0, 0.0  # most expect the same
+    for n in range(others):
+        yuan = invitation[n]
         if yuan > 0.0:
             if yuan != usual:
                 usual, prefers = yuan, -math.expm1(-reward_weight * math.log1p(yuan))
-            if u01(seed, _SHARE, uid[i], 0, tick, 2) < prefers:
-                kind[n] = INVITE
+            if u[n] < prefers:
+                kind[buyers + n] = INVITE
     return kind, chance
 
 
@@ -149,28 +156,32 @@ def takers(  # type: ignore[no-untyped-def]
         Positions of those who do.
     """
     takes = np.empty(person.size, np.int64)
-    count = 0
-    keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
+    subject, u = np.empty(person.size, np.uint32), np.empty(person.size)
     for n in range(person.size):
         later = np.uint32(person[min(n + AHEAD, person.size - 1)])
         prefetch(uid, later)
         prefetch(activity, later)  # and what is kept beside it
+        subject[n] = uid[np.uint32(person[n])]
+    for n in range(person.size):  # a loop of draws alone is several times as fast as one with branches
+        u[n] = u01(seed, _SHARE, subject[n], kind[n], tick, math.isnan(chance[n]))
+    count = 0
+    keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
+    for n in range(person.size):
         i = np.uint32(person[n])
         if tick - last_share[i] < cooldown:
             continue
         unprompted = math.isnan(chance[n])
-        u = u01(seed, _SHARE, uid[i], kind[n], tick, unprompted)
         # Most do not: their draw exceeds the odds of even the keenest, which takes no logarithm to tell.
-        if not unprompted and u * (1.0 - chance[n]) > chance[n] * activity[i] * keenest:
+        if not unprompted and u[n] * (1.0 - chance[n]) > chance[n] * activity[i] * keenest:
             continue
         keenness = reward_weight * math.log1p(reward[n]) - social_cost[i] * np.log1p(shares[i])
         if unprompted:
             dense = -talk_rate[i] * np.float32(days)
             thinned = dense * math.exp(min(keenness, math.log(cap))) / cap
-            does = u < math.expm1(thinned) / np.expm1(dense)
+            does = u[n] < math.expm1(thinned) / np.expm1(dense)
         else:
             logit = math.log(chance[n]) - math.log1p(-chance[n]) + np.log(activity[i]) + keenness
-            does = u < 1.0 / (1.0 + math.exp(-logit))
+            does = u[n] < 1.0 / (1.0 + math.exp(-logit))
         if does:
             takes[count] = n
             count += 1
@@ -204,10 +215,9 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     most = 0
     for s in range(sharer.size):
         most += indptr[sharer[s] + 1] - indptr[sharer[s]]
-    share = np.empty(most, np.int32)
-    recipient = np.empty(most, np.int32)
-    tie = np.empty(most, np.float32)
-    due = np.empty(most, np.int32)
+    share, recipient = np.empty(most, np.int32), np.empty(most, np.int32)
+    tie, due = np.empty(most, np.float32), np.empty(most, np.int32)
+    subject, obj, luck = np.empty(most, np.uint32), np.empty(most, np.uint32), np.empty((2, most), np.uint32)
     n = 0
     for s in range(sharer.size):
         if s + 2 < sharer.size:  # ask for whose turn is next: their ties, and then their friends
@@ -218,17 +228,23 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
             for e in range(indptr[sharer[s + 1]], indptr[sharer[s + 1] + 1]):
                 prefetch(uid, np.uint32(indices[e]))
         i = sharer[s]
-        degree = indptr[i + 1] - indptr[i]
-        told = team_audience if kind[s] == TEAM else audience
         for e in range(indptr[i], indptr[i + 1]):
-            f = indices[e]
-            a, b, _, _ = philox(seed, _RECIPIENT, uid[i], uid[f], tick, kind[s])
-            if degree > told and unit(a) * degree >= told:
-                continue
-            share[n], recipient[n], tie[n] = s, f, strength[e]
-            due[n] = 1 + int(exponential_of(b) * delay_ticks)
+            share[n], recipient[n], tie[n] = s, indices[e], strength[e]
+            subject[n], obj[n] = uid[i], uid[np.uint32(indices[e])]
             n += 1
-    return share[:n].copy(), recipient[:n].copy(), tie[:n].copy(), due[:n].copy()
+    for n in range(most):  # a loop of draws alone is several times as fast as one with branches
+        luck[0, n], luck[1, n], _, _ = philox(seed, _RECIPIENT, subject[n], obj[n], tick, kind[share[n]])
+    told = 0
+    for n in range(most):
+        s = share[n]
+        degree = indptr[sharer[s] + 1] - indptr[sharer[s]]
+        usual = team_audience if kind[s] == TEAM else audience
+        if degree > usual and unit(luck[0, n]) * degree >= usual:
+            continue
+        share[told], recipient[told], tie[told] = s, recipient[n], tie[n]
+        due[told] = 1 + int(exponential_of(luck[1, n]) * delay_ticks)
+        told += 1
+    return share[:told].copy(), recipient[:told].copy(), tie[:told].copy(), due[:told].copy()
 
 
 @nb.njit(cache=True)
