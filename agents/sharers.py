@@ -20,6 +20,7 @@ import numpy as np
 
 from sim.core.draws import Stream, exponential_of, philox, u01, unit
 from sim.core.prefetch import AHEAD, prefetch
+from sim.offers import NONE
 
 _RECIPIENT = np.uint32(Stream.RECIPIENT)
 _SHARE = np.uint32(Stream.SHARE)
@@ -189,15 +190,49 @@ def takers(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audience, team_audience, delay_ticks):  # type: ignore[no-untyped-def]
-    """Choose who is told by each share, and when they read it.
+def passed_on(taken, person, kind, product, team, recent, tied):  # type: ignore[no-untyped-def]
+    """Return what is passed on, a share each, as columns: sharer, kind, product and team.
+
+    Parameters
+    ----------
+    taken : int64 ndarray
+        Positions of those who do.
+    person, kind : ndarray, shape (n,)
+        The occasions, buyers first.
+    product, team : int32 ndarray, shape (buyers,)
+        What buyers bought, and the team that they are in, -1: none. Others speak of what they bought last.
+    recent : ndarray, shape (persons, RECENT)
+        Of :class:`sim.people.People`.
+    tied : int
+        Accounts from this row on were opened later than the network was drawn: they have nobody to tell.
+    """
+    sharer, kind_ = np.empty(taken.size, np.int32), np.empty(taken.size, np.int8)
+    product_, team_ = np.empty(taken.size, np.int32), np.empty(taken.size, np.int32)
+    n = 0
+    for t in taken:
+        if person[t] >= tied:
+            continue
+        bought = t < product.size
+        sharer[n], kind_[n], team_[n] = person[t], kind[t], team[t] if bought else NONE
+        product_[n] = NONE if kind[t] == INVITE else product[t] if bought else recent[person[t], 0]
+        n += 1
+    return sharer[:n], kind_[:n], product_[:n], team_[:n]
+
+
+@nb.njit(cache=True)
+def recipients(  # type: ignore[no-untyped-def]
+    seed, tick, sharer, kind, uid, last_share, shares, indptr, indices, strength, audience, team_audience, delay_ticks
+):
+    """Write down who shares, and choose who is told by each share, and when they read it.
 
     Parameters
     ----------
     seed, tick : uint32
     sharer : int32 ndarray, shape (n,)
+        Each once.
     kind : int8 ndarray, shape (n,)
-    uid : uint32 ndarray, shape (persons,)
+    uid, last_share, shares : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`, the last two changed in place.
     indptr, indices, strength : ndarray
         The network.
     audience, team_audience : float
@@ -228,6 +263,8 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
             for e in range(indptr[sharer[s + 1]], indptr[sharer[s + 1] + 1]):
                 prefetch(uid, np.uint32(indices[e]))
         i = sharer[s]
+        last_share[i] = tick
+        shares[i] += np.float32(1)
         for e in range(indptr[i], indptr[i + 1]):
             share[n], recipient[n], tie[n] = s, indices[e], strength[e]
             subject[n], obj[n] = uid[i], uid[np.uint32(indices[e])]
@@ -244,7 +281,7 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
         share[told], recipient[told], tie[told] = s, recipient[n], tie[n]
         due[told] = 1 + int(exponential_of(luck[1, n]) * delay_ticks)
         told += 1
-    return share[:told].copy(), recipient[:told].copy(), tie[:told].copy(), due[:told].copy()
+    return share[:told], recipient[:told], tie[:told], due[:told]
 
 
 @nb.njit(cache=True)

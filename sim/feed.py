@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 WORTH_A_THREAD = 2048  # messages that are read, or persons who may share
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
+_KINDS = tuple(ShareKind)
 
 
 class Pending(Table):
@@ -177,20 +178,17 @@ class Feed:
         return taken
 
     def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:
-        """Pass on a message each: choose the friends who are told, and when they read it."""
-        shop, people = self.shop, self.shop.people
-        graph, tick = shop.graph, shop.clock.tick
-        if len(people) > graph.persons:
-            tied = np.flatnonzero(sharer < graph.persons)
-            sharer, kind, product, team = sharer[tied], kind[tied], product[tied], team[tied]
+        """Pass on a message each: choose the friends who are told, and when they read it.
+
+        Sharers are persons of the network, each once.
+        """
         if sharer.size == 0:
             return
+        shop, people, graph, tick = self.shop, self.shop.people, self.shop.graph, self.shop.clock.tick
         share, recipient, strength, due = sharers.recipients(
-            np.uint32(shop.seed), np.uint32(tick), sharer, kind, people.uid,
+            np.uint32(shop.seed), np.uint32(tick), sharer, kind, people.uid, people.last_share, people.shares,
             graph.indptr, graph.indices, graph.strength, self._audience, self._team_audience, self._delay,
         )  # fmt: skip
-        people.last_share[sharer] = tick
-        people.shares[sharer] += 1
         shop.count("shares", sharer.size)
         if self.sent is not None:
             readers = np.bincount(share, minlength=sharer.size)
@@ -203,8 +201,8 @@ class Feed:
         """Return what each share promises its readers for signing up, in yuan, float32."""
         gift = np.zeros(sharer.size, np.float32)
         schemes = [scheme for scheme in self.shop.schemes if scheme.is_open]
-        for k in ShareKind if schemes else ():
-            rows = np.flatnonzero(kind == k)
+        for k in _KINDS if schemes else ():
+            rows = (kind == k).nonzero()[0]
             if rows.size == 0:
                 continue
             who, promised = sharer[rows], np.zeros(rows.size, np.float32)

@@ -74,7 +74,7 @@ class Hybrid(Recommender):
 
     def _store_part(self, persons: Array) -> None:
         strangers, of_strangers, persons, rows, panels = _told_apart(
-            persons, self._evidence.known, self.shop.people.uid, PANELS
+            persons, self._evidence.row_of, self.shop.people.uid, PANELS
         )
         if strangers.size:  # those of whom nothing is known differ by panels and friends only
             _mix_and_keep_strangers(
@@ -89,14 +89,14 @@ class Hybrid(Recommender):
 
 
 @nb.njit(cache=True, nogil=True)
-def _told_apart(persons, known, uid, panels):  # type: ignore[no-untyped-def]
+def _told_apart(persons, row_of, uid, panels):  # type: ignore[no-untyped-def]
     """Split persons into strangers and others.
 
     Parameters
     ----------
     persons : int64 ndarray, shape (n,)
-    known : int64 ndarray
-        Persons with any interaction, ascending.
+    row_of : int32 ndarray
+        Of :class:`sim.recommend.log.Evidence`.
     uid : uint32 ndarray, shape (people,)
     panels : int
         How many there are.
@@ -104,17 +104,17 @@ def _told_apart(persons, known, uid, panels):  # type: ignore[no-untyped-def]
     Returns
     -------
     strangers, of_strangers : int64 ndarray
-        Those who are not known, and their panels.
+        Those without any interaction, and their panels.
     others, rows, of_others : int64 ndarray
-        The others, where each is among the known, and their panels.
+        The others, their rows of what the log says, and their panels.
     """
     strangers, others, rows = np.empty_like(persons), np.empty_like(persons), np.empty_like(persons)
     of_strangers, of_others = np.empty_like(persons), np.empty_like(persons)
     s = o = 0
     for person in persons:
-        row, panel = np.searchsorted(known, person), np.int64(uid[person]) % panels
-        if row < known.size and known[row] == person:
-            others[o], rows[o], of_others[o] = person, row, panel
+        panel = np.int64(uid[person]) % panels
+        if person < row_of.size and row_of[person] >= 0:
+            others[o], rows[o], of_others[o] = person, row_of[person], panel
             o += 1
         else:
             strangers[s], of_strangers[s] = person, panel
