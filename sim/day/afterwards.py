@@ -40,11 +40,11 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
         invitation, people.uid, people.joined, sharing.reward_weight, sharing.team, sharing.after_order,
         sharing.on_sign_up, sharing.per_visit,
     )  # fmt: skip
-    reward = np.zeros(person.size)
-    reward[buyers:] = invitation
-    for what in (ShareKind.PRODUCT, ShareKind.TEAM):
-        rows = (kind == what).nonzero()[0]
-        reward[rows] = feed.rewards(person[rows], what)
+    reward = feed.rewards(person, ShareKind.PRODUCT)  # which is what most would share
+    rows = (kind == ShareKind.TEAM).nonzero()[0]
+    reward[rows] = feed.rewards(person[rows], ShareKind.TEAM)
+    rows = (kind == ShareKind.INVITE).nonzero()[0]
+    reward[rows] = invitation[rows - buyers]
     taken = feed.takers(person, kind, reward, chance)
     if taken.size:
         feed.send(

@@ -175,7 +175,7 @@ class Referral(Scheme):
         """Bind newcomers to the promoters who invited them; grant the bonus or let it wait for the first order."""
         promoters, standing = self.promoters, self.promoters.standing
         promoters.grow()
-        invited = np.flatnonzero(promoters.may_promote(signups.inviter))
+        invited = promoters.may_promote(signups.inviter).nonzero()[0]
         if invited.size == 0:
             return
         persons, inviters = signups.person[invited], signups.inviter[invited]
