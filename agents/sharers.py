@@ -1,9 +1,8 @@
-"""Sharers: who passes something on, to whom, and what a message does to its reader.
+"""Sharers: who passes something on, and to whom; what a message does to its reader is in :mod:`agents.readers`.
 
 A member shares after something happened (an order, a team, a visit, a sign-up) or unprompted. The chance of each
 occasion is the scenario's, shifted in logits by how inclined the member is, what the share is expected to earn, and how
-often they bothered their friends of late. A reader's response to one exposure is a logit of tie strength, trust,
-relevance, the promised gift and fatigue.
+often they bothered their friends of late.
 
 References
 ----------
@@ -21,13 +20,11 @@ import numpy as np
 
 from sim.core.draws import Stream, exponential_of, philox, u01, unit
 from sim.core.prefetch import AHEAD, prefetch
+from sim.offers import NONE
 
 _RECIPIENT = np.uint32(Stream.RECIPIENT)
-_CLICK = np.uint32(Stream.CLICK)
 _SHARE = np.uint32(Stream.SHARE)
-_KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
-PROSPECT, MEMBER, CHURNED = 0, 1, 2
-PRODUCT, TEAM, INVITE, POST = 0, 1, 2, 3
+PRODUCT, TEAM, INVITE = 0, 1, 2
 CHAINS = 8  # into which the messages of a tick are put in turn: so many are fetched at once
 
 
@@ -110,19 +107,26 @@ def occasions(  # type: ignore[no-untyped-def]
     for n in range(buyers):
         chance[n] = after_team if calls[n] else after_order
         kind[n] = TEAM if calls[n] and team[n] >= 0 else PRODUCT
-    usual, prefers = 0.0, 0.0  # most expect the same
-    for n in range(buyers, person.size):
-        later = np.uint32(person[min(n + AHEAD, person.size - 1)])
+    others = person.size - buyers
+    subject, u = np.empty(others, np.uint32), np.empty(others)
+    for n in range(others):
+        later = np.uint32(person[buyers + min(n + AHEAD, others - 1)])
         prefetch(uid, later)
         prefetch(joined, later)
-        i, yuan = person[n], invitation[n - buyers]
-        if n < buyers + idle:
-            chance[n] = after_sign_up if joined[i] == tick else after_visit
+        i = np.uint32(person[buyers + n])
+        subject[n] = uid[i]
+        if n < idle:
+            chance[buyers + n] = after_sign_up if joined[i] == tick else after_visit
+    for n in range(others):  # a loop of draws alone is several times as fast as one with branches
+        u[n] = u01(seed, _SHARE, subject[n], 0, tick, 2)
+    usual, prefers = 0.0, 0.0  # most expect the same
+    for n in range(others):
+        yuan = invitation[n]
         if yuan > 0.0:
             if yuan != usual:
                 usual, prefers = yuan, -math.expm1(-reward_weight * math.log1p(yuan))
-            if u01(seed, _SHARE, uid[i], 0, tick, 2) < prefers:
-                kind[n] = INVITE
+            if u[n] < prefers:
+                kind[buyers + n] = INVITE
     return kind, chance
 
 
@@ -153,28 +157,32 @@ def takers(  # type: ignore[no-untyped-def]
         Positions of those who do.
     """
     takes = np.empty(person.size, np.int64)
-    count = 0
-    keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
+    subject, u = np.empty(person.size, np.uint32), np.empty(person.size)
     for n in range(person.size):
         later = np.uint32(person[min(n + AHEAD, person.size - 1)])
         prefetch(uid, later)
         prefetch(activity, later)  # and what is kept beside it
+        subject[n] = uid[np.uint32(person[n])]
+    for n in range(person.size):  # a loop of draws alone is several times as fast as one with branches
+        u[n] = u01(seed, _SHARE, subject[n], kind[n], tick, math.isnan(chance[n]))
+    count = 0
+    keenest = math.exp(reward_weight * math.log1p(most))  # social cost only lowers it
+    for n in range(person.size):
         i = np.uint32(person[n])
         if tick - last_share[i] < cooldown:
             continue
         unprompted = math.isnan(chance[n])
-        u = u01(seed, _SHARE, uid[i], kind[n], tick, unprompted)
         # Most do not: their draw exceeds the odds of even the keenest, which takes no logarithm to tell.
-        if not unprompted and u * (1.0 - chance[n]) > chance[n] * activity[i] * keenest:
+        if not unprompted and u[n] * (1.0 - chance[n]) > chance[n] * activity[i] * keenest:
             continue
         keenness = reward_weight * math.log1p(reward[n]) - social_cost[i] * np.log1p(shares[i])
         if unprompted:
             dense = -talk_rate[i] * np.float32(days)
             thinned = dense * math.exp(min(keenness, math.log(cap))) / cap
-            does = u < math.expm1(thinned) / np.expm1(dense)
+            does = u[n] < math.expm1(thinned) / np.expm1(dense)
         else:
             logit = math.log(chance[n]) - math.log1p(-chance[n]) + np.log(activity[i]) + keenness
-            does = u < 1.0 / (1.0 + math.exp(-logit))
+            does = u[n] < 1.0 / (1.0 + math.exp(-logit))
         if does:
             takes[count] = n
             count += 1
@@ -182,15 +190,49 @@ def takers(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audience, team_audience, delay_ticks):  # type: ignore[no-untyped-def]
-    """Choose who is told by each share, and when they read it.
+def passed_on(taken, person, kind, product, team, recent, tied):  # type: ignore[no-untyped-def]
+    """Return what is passed on, a share each, as columns: sharer, kind, product and team.
+
+    Parameters
+    ----------
+    taken : int64 ndarray
+        Positions of those who do.
+    person, kind : ndarray, shape (n,)
+        The occasions, buyers first.
+    product, team : int32 ndarray, shape (buyers,)
+        What buyers bought, and the team that they are in, -1: none. Others speak of what they bought last.
+    recent : ndarray, shape (persons, RECENT)
+        Of :class:`sim.people.People`.
+    tied : int
+        Accounts from this row on were opened later than the network was drawn: they have nobody to tell.
+    """
+    sharer, kind_ = np.empty(taken.size, np.int32), np.empty(taken.size, np.int8)
+    product_, team_ = np.empty(taken.size, np.int32), np.empty(taken.size, np.int32)
+    n = 0
+    for t in taken:
+        if person[t] >= tied:
+            continue
+        bought = t < product.size
+        sharer[n], kind_[n], team_[n] = person[t], kind[t], team[t] if bought else NONE
+        product_[n] = NONE if kind[t] == INVITE else product[t] if bought else recent[person[t], 0]
+        n += 1
+    return sharer[:n], kind_[:n], product_[:n], team_[:n]
+
+
+@nb.njit(cache=True)
+def recipients(  # type: ignore[no-untyped-def]
+    seed, tick, sharer, kind, uid, last_share, shares, indptr, indices, strength, audience, team_audience, delay_ticks
+):
+    """Write down who shares, and choose who is told by each share, and when they read it.
 
     Parameters
     ----------
     seed, tick : uint32
     sharer : int32 ndarray, shape (n,)
+        Each once.
     kind : int8 ndarray, shape (n,)
-    uid : uint32 ndarray, shape (persons,)
+    uid, last_share, shares : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`, the last two changed in place.
     indptr, indices, strength : ndarray
         The network.
     audience, team_audience : float
@@ -208,10 +250,9 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
     most = 0
     for s in range(sharer.size):
         most += indptr[sharer[s] + 1] - indptr[sharer[s]]
-    share = np.empty(most, np.int32)
-    recipient = np.empty(most, np.int32)
-    tie = np.empty(most, np.float32)
-    due = np.empty(most, np.int32)
+    share, recipient = np.empty(most, np.int32), np.empty(most, np.int32)
+    tie, due = np.empty(most, np.float32), np.empty(most, np.int32)
+    subject, obj, luck = np.empty(most, np.uint32), np.empty(most, np.uint32), np.empty((2, most), np.uint32)
     n = 0
     for s in range(sharer.size):
         if s + 2 < sharer.size:  # ask for whose turn is next: their ties, and then their friends
@@ -222,17 +263,25 @@ def recipients(seed, tick, sharer, kind, uid, indptr, indices, strength, audienc
             for e in range(indptr[sharer[s + 1]], indptr[sharer[s + 1] + 1]):
                 prefetch(uid, np.uint32(indices[e]))
         i = sharer[s]
-        degree = indptr[i + 1] - indptr[i]
-        told = team_audience if kind[s] == TEAM else audience
+        last_share[i] = tick
+        shares[i] += np.float32(1)
         for e in range(indptr[i], indptr[i + 1]):
-            f = indices[e]
-            a, b, _, _ = philox(seed, _RECIPIENT, uid[i], uid[f], tick, kind[s])
-            if degree > told and unit(a) * degree >= told:
-                continue
-            share[n], recipient[n], tie[n] = s, f, strength[e]
-            due[n] = 1 + int(exponential_of(b) * delay_ticks)
+            share[n], recipient[n], tie[n] = s, indices[e], strength[e]
+            subject[n], obj[n] = uid[i], uid[np.uint32(indices[e])]
             n += 1
-    return share[:n].copy(), recipient[:n].copy(), tie[:n].copy(), due[:n].copy()
+    for n in range(most):  # a loop of draws alone is several times as fast as one with branches
+        luck[0, n], luck[1, n], _, _ = philox(seed, _RECIPIENT, subject[n], obj[n], tick, kind[share[n]])
+    told = 0
+    for n in range(most):
+        s = share[n]
+        degree = indptr[sharer[s] + 1] - indptr[sharer[s]]
+        usual = team_audience if kind[s] == TEAM else audience
+        if degree > usual and unit(luck[0, n]) * degree >= usual:
+            continue
+        share[told], recipient[told], tie[told] = s, recipient[n], tie[n]
+        due[told] = 1 + int(exponential_of(luck[1, n]) * delay_ticks)
+        told += 1
+    return share[:told], recipient[:told], tie[:told], due[:told]
 
 
 @nb.njit(cache=True)
@@ -315,77 +364,3 @@ def follow(messages, first, records):  # type: ignore[no-untyped-def]
         sharer[m], recipient[m], kind[m], kol[m] = record.sharer, record.recipient, record.kind, record.kol
         product[m], team[m], strength[m], gift[m] = record.product, record.team, record.strength, record.gift
     return sharer, recipient, kind, product, team, kol, strength, gift, rows
-
-
-@nb.njit(cache=True)
-def tire(exposures, recipient):  # type: ignore[no-untyped-def]
-    """Count a message read by each recipient named, again for each."""
-    for r in recipient:
-        exposures[r] += np.float32(1)
-
-
-@nb.njit(cache=True, nogil=True)
-def respond(  # type: ignore[no-untyped-def]
-    seed, tick, sharer, recipient, kind, product, kol, tie, gift,
-    uid, status, taste, trust, exposures, deal_prone, topic, kol_click,
-    base, strength_effect, trust_effect, relevance_effect, invitation, team_call, fatigue_effect, gift_effect, pull,
-    win_back,
-):  # fmt: skip
-    """Decide which exposures are clicked on.
-
-    Parameters
-    ----------
-    sharer ... gift : ndarray, shape (n,)
-        The messages read in this tick (:class:`sim.offers.Shares`; ``tie`` is its strength).
-    uid ... deal_prone : ndarray
-        Columns of :class:`sim.people.People`.
-    topic : float32 ndarray, shape (products, d)
-    kol_click : float32 ndarray
-        Logit of the click chance of a post, for each KOL.
-    base ... gift_effect : float
-        Logits; see ``sharing.click`` of a scenario.
-    pull : float
-        How many times as much a gift attracts deal-prone people.
-    win_back : float
-        Click chance of people who left, relative to others.
-
-    Returns
-    -------
-    float64 ndarray, shape (n,)
-        For an exposure that is clicked on, the draw that decided it, in (0, 1), so that of several the keenest can be
-        taken; 2 for one that is not.
-    """
-    outcome = np.full(sharer.size, 2.0)
-    for e in range(sharer.size):
-        later = np.uint32(recipient[min(e + AHEAD, sharer.size - 1)])
-        prefetch(status, later)
-        prefetch(uid, later)
-        prefetch(trust, later)  # and exposures, kept beside it
-        prefetch(taste, later)
-        r, j = np.uint32(recipient[e]), product[e]
-        stands = status[r]
-        if kind[e] == INVITE and stands == MEMBER:
-            continue
-        match = 0.0
-        if j >= 0 and relevance_effect != 0.0:
-            for d in range(taste.shape[1]):
-                match += taste[r, d] * topic[j, d]
-        if kind[e] == POST:
-            logit = kol_click[kol[e]]
-        else:
-            logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (nb.float64(trust[r]) - 0.5)
-            if kind[e] == TEAM:
-                logit += team_call
-            elif kind[e] == INVITE:
-                logit += invitation
-        logit += relevance_effect * match - fatigue_effect * math.log1p(nb.float64(exposures[r]))
-        if stands == PROSPECT:
-            logit += gift_effect * (pull if deal_prone[r] else 1.0) * math.log1p(gift[e])
-        chance = 1.0 / (1.0 + math.exp(-logit))
-        if stands == CHURNED:
-            chance *= win_back
-        sender = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[sharer[e]]
-        u = u01(seed, _CLICK, uid[r], sender, tick, kind[e])
-        if u < chance:
-            outcome[e] = u / chance
-    return outcome

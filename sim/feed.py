@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from agents import sharers
+from agents import readers, sharers
 from sim.assignment import withhold
 from sim.core import draws, lanes
 from sim.core.draws import Stream
 from sim.core.table import Column, Table, column
-from sim.offers import NONE, ShareKind, Shares, Signups, Source
-from sim.people import Status, shift
+from sim.offers import NONE, ShareKind, Shares, Signups
+from sim.people import Status
 
 if TYPE_CHECKING:
     from sim.shop import Shop
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 WORTH_A_THREAD = 2048  # messages that are read, or persons who may share
 TALK_CAP = 10.0  # most that rewards can multiply unprompted talk by
+_KINDS = tuple(ShareKind)
 
 
 class Pending(Table):
@@ -178,20 +179,17 @@ class Feed:
         return taken
 
     def send(self, sharer: Array, kind: Array, product: Array, team: Array) -> None:
-        """Pass on a message each: choose the friends who are told, and when they read it."""
-        shop, people = self.shop, self.shop.people
-        graph, tick = shop.graph, shop.clock.tick
-        if len(people) > graph.persons:
-            tied = np.flatnonzero(sharer < graph.persons)
-            sharer, kind, product, team = sharer[tied], kind[tied], product[tied], team[tied]
+        """Pass on a message each: choose the friends who are told, and when they read it.
+
+        Sharers are persons of the network, each once.
+        """
         if sharer.size == 0:
             return
+        shop, people, graph, tick = self.shop, self.shop.people, self.shop.graph, self.shop.clock.tick
         share, recipient, strength, due = sharers.recipients(
-            np.uint32(shop.seed), np.uint32(tick), sharer, kind, people.uid,
+            np.uint32(shop.seed), np.uint32(tick), sharer, kind, people.uid, people.last_share, people.shares,
             graph.indptr, graph.indices, graph.strength, self._audience, self._team_audience, self._delay,
         )  # fmt: skip
-        people.last_share[sharer] = tick
-        people.shares[sharer] += 1
         shop.count("shares", sharer.size)
         if self.sent is not None:
             readers = np.bincount(share, minlength=sharer.size)
@@ -204,8 +202,8 @@ class Feed:
         """Return what each share promises its readers for signing up, in yuan, float32."""
         gift = np.zeros(sharer.size, np.float32)
         schemes = [scheme for scheme in self.shop.schemes if scheme.is_open]
-        for k in ShareKind if schemes else ():
-            rows = np.flatnonzero(kind == k)
+        for k in _KINDS if schemes else ():
+            rows = (kind == k).nonzero()[0]
             if rows.size == 0:
                 continue
             who, promised = sharer[rows], np.zeros(rows.size, np.float32)
@@ -289,14 +287,9 @@ class Feed:
         for scheme in shop.schemes:
             if scheme.is_open:
                 scheme.on_exposure(seen)
-        keenness = self._respond(seen)
+        outcome = self._respond(seen)
         shop.count("exposures", len(seen))
-        sharers.tire(shop.people.exposures, seen.recipient)
-        hit = np.flatnonzero(keenness <= 1.0)
-        hit = hit[np.lexsort((keenness[hit], seen.recipient[hit]))]
-        first = np.ones(hit.size, bool)
-        first[1:] = seen.recipient[hit][1:] != seen.recipient[hit][:-1]
-        clicks = seen.take(hit[first])
+        clicks = seen.take(readers.clicked(outcome, seen.recipient, shop.people.exposures))
         shop.count("clicks", len(clicks))
         return clicks, self._sign_up(clicks)
 
@@ -318,7 +311,7 @@ class Feed:
         base = math.log(click.base) - math.log1p(-click.base) if 0 < click.base < 1 else (80.0 if click.base else -80.0)
 
         def respond(part: slice) -> Array:
-            outcome: Array = sharers.respond(
+            outcome: Array = readers.respond(
                 np.uint32(shop.seed), np.uint32(shop.clock.tick),
                 seen.sharer[part], seen.recipient[part], seen.kind[part], seen.product[part], seen.kol[part],
                 seen.strength[part], seen.gift[part],
@@ -339,14 +332,13 @@ class Feed:
         return outcome
 
     def _sign_up(self, clicks: Shares) -> Signups:
-        shop, people, sharing = self.shop, self.shop.people, self.shop.config.sharing
-        rows = np.flatnonzero(people.status[clicks.recipient] == Status.PROSPECT)
-        who = clicks.recipient[rows]
-        u = draws.uniform(shop.seed, Stream.SIGN_UP, people.uid[who], 0, shop.clock.tick)
-        effect = self._gift_effect * np.where(people.deal_prone[who], shop.config.people.deal_proneness.pull, 1.0)
-        rows = rows[u < shift(np.full(rows.size, sharing.sign_up), effect * np.log1p(clicks.gift[rows]))]
-        source = np.where(clicks.kind[rows] == ShareKind.POST, Source.KOL, Source.SHARE).astype(np.int8)
-        return Signups(clicks.recipient[rows], clicks.sharer[rows], source)
+        shop, people = self.shop, self.shop.people
+        columns = readers.sign_ups(
+            np.uint32(shop.seed), np.uint32(shop.clock.tick),
+            clicks.sharer, clicks.recipient, clicks.kind, clicks.gift, people.uid, people.status, people.deal_prone,
+            shop.config.sharing.sign_up, self._gift_effect, shop.config.people.deal_proneness.pull,
+        )  # fmt: skip
+        return Signups(*columns)
 
     @property
     def _vacancies(self) -> int:

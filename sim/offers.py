@@ -81,17 +81,6 @@ def one_each(value: Any, persons: Array, dtype: npt.DTypeLike) -> Array:
     return value.astype(dtype) if isinstance(value, np.ndarray) else np.full(persons.size, value, dtype)
 
 
-def first_of_each(values: Array) -> Array:
-    """Return where each value comes first, in ascending order of the values."""
-    order = values.argsort(kind="stable")
-    ordered = values[order]
-    is_first = np.empty(values.size, bool)
-    is_first[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    first: Array = order[is_first]
-    return first
-
-
 @dataclass(slots=True)
 class Shares(Batch):
     """Messages on their way, one row for each recipient.

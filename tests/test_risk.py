@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from sim import Scenario, Shop
+from sim.core import draws
+from sim.core.draws import Stream
 from sim.offers import Orders, Signups, Source
 from sim.people import NEVER, Status
 from sim.risk import scoring, signals
@@ -100,6 +102,34 @@ def test_limit_on_accounts_counts_those_that_exist_and_those_of_the_same_tick(co
     backwards.people[column][who] = shop.people[column][member]
     np.testing.assert_array_equal(backwards.risk.admit_signups(signups_of(who[::-1]))[::-1], admitted)
     assert not shop.risk.admit_signups(signups_of(who[~admitted])).any()
+
+
+@pytest.mark.parametrize("limits", [(2, 3), (2, None), (None, 3)])
+def test_there_is_room_for_those_who_come_first_by_lot_and_an_outage_lets_everybody_in(limits, monkeypatch) -> None:
+    names = ("device", "address")
+    shop = shop_of({f"risk.accounts_per_{name}": limit for name, limit in zip(names, limits, strict=True) if limit})
+    people, risk, who = shop.people, shop.risk, prospects(shop, 60)
+    for k, name in enumerate(names):
+        people[name][who] = 1000 + who % (17 + k)
+    u = draws.uniform(shop.seed, Stream.RISK, people.uid[who], 0, shop.clock.tick)
+    expected = np.ones(who.size, bool)
+    for name, limit in zip(names, limits, strict=True):
+        if limit is not None:
+            expected &= rank_within(people[name][who], u) < limit
+    admitted = risk.admit_signups(signups_of(who))
+    np.testing.assert_array_equal(admitted, expected)
+    assert 0 < admitted.sum() < who.size
+    for tally, name, limit in zip((risk.devices, risk.addresses), names, limits, strict=True):
+        there, tried = people[name][who[admitted]], people[name][who]
+        np.testing.assert_array_equal(tally.accounts[1000:], np.bincount(there)[1000:][: len(tally) - 1000])
+        counted = np.bincount(tried)[1000:] if limit is not None else np.zeros(len(tally) - 1000)
+        np.testing.assert_array_equal(tally.tried[1000:], counted)
+    np.testing.assert_array_equal(risk.cases.refused[who], ~admitted)
+    np.testing.assert_array_equal(risk.cases.caught[who], np.where(admitted, -1, shop.clock.tick))
+    assert (risk.cases.attempts[who] == 1).all()
+    assert (risk.cases.first_attempt[who] == shop.clock.tick).all()
+    monkeypatch.setattr(type(shop.shocks), "detector_is_out", property(lambda shocks: True))
+    assert risk.admit_signups(signups_of(who[~admitted])).all()
 
 
 def test_device_that_was_tried_for_too_many_accounts_is_flagged_at_night() -> None:

@@ -75,14 +75,14 @@ def test_default_plan_names_every_case():
 
 
 def test_ten_percent_more_clicks_fail_the_cascade(monkeypatch):
-    respond = feed.sharers.respond
+    respond = feed.readers.respond
 
     def eager(*arguments):
         outcome = respond(*arguments)
         u = np.random.default_rng(1).random(outcome.size)
         return np.where((outcome > 1) & (u < 0.1 / 9), 0.5, outcome)  # of nine who do not click to one who does
 
-    monkeypatch.setattr(feed.sharers, "respond", eager)
+    monkeypatch.setattr(feed.readers, "respond", eager)
     (check,) = CASES["ic"](seeds=("0", "33"), runs=20_000)
     assert not check.passed
     assert check.z > 3

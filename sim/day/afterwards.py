@@ -14,7 +14,7 @@ import numpy.typing as npt
 from agents import consumers, sharers
 from sim.core.draws import Stream, u01
 from sim.core.prefetch import prefetch
-from sim.offers import NONE, Orders, ShareKind, Visits
+from sim.offers import Orders, ShareKind, Visits
 from sim.orders import OrderStatus
 from sim.people import Status, shift
 
@@ -42,18 +42,16 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
         invitation, people.uid, people.joined, sharing.reward_weight, sharing.team, sharing.after_order,
         sharing.on_sign_up, sharing.per_visit,
     )  # fmt: skip
-    reward = np.concatenate([np.zeros(buyers), invitation])
-    for what in (ShareKind.PRODUCT, ShareKind.TEAM):
-        rows = np.flatnonzero(kind == what)
-        reward[rows] = feed.rewards(person[rows], what)
+    reward = feed.rewards(person, ShareKind.PRODUCT)  # which is what most would share
+    rows = (kind == ShareKind.TEAM).nonzero()[0]
+    reward[rows] = feed.rewards(person[rows], ShareKind.TEAM)
+    rows = (kind == ShareKind.INVITE).nonzero()[0]
+    reward[rows] = invitation[rows - buyers]
     taken = feed.takers(person, kind, reward, chance)
-    if taken.size == 0:
-        return
-    who, what, bought = person[taken], kind[taken], taken < buyers
-    product, team = people.recent[who, 0].astype(np.int32), np.full(taken.size, NONE, np.int32)
-    product[bought], team[bought] = orders.product[taken[bought]], orders.ref[taken[bought]]
-    product[what == ShareKind.INVITE] = NONE
-    feed.send(who, what, product, team)
+    if taken.size:
+        feed.send(
+            *sharers.passed_on(taken, person, kind, orders.product, orders.ref, people.recent, shop.graph.persons)
+        )
 
 
 def _calls(shop: Shop, persons: Array) -> Array:

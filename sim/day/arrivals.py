@@ -16,17 +16,9 @@ from agents import waking
 from sim.core import lanes
 from sim.core.draws import Stream, u01
 from sim.core.prefetch import AHEAD, prefetch
+from sim.core.turns import turns
 from sim.day.bargains import browse
-from sim.offers import (
-    NONE,
-    ShareKind,
-    Shares,
-    Signups,
-    Source,
-    Visits,
-    first_of_each,
-    one_each,
-)
+from sim.offers import NONE, ShareKind, Shares, Signups, Source, Visits
 from sim.people import FAKE_UID, Status
 
 if TYPE_CHECKING:
@@ -34,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 _QUANTITY = np.uint32(Stream.QUANTITY)
-_MEMBER, _POST = np.int8(Status.MEMBER), np.int8(ShareKind.POST)
+_PROSPECT, _MEMBER, _POST = np.int8(Status.PROSPECT), np.int8(Status.MEMBER), np.int8(ShareKind.POST)
 _OF_THEIR_OWN, _BY_SHARE, _BY_KOL, _SENT = (
     np.int8(source) for source in (Source.OWN, Source.SHARE, Source.KOL, Source.RING)
 )
@@ -60,20 +52,65 @@ def read(shop: Shop, woken: lanes.Later[tuple[Array, Array, Array]]) -> tuple[Sh
     clicks, signups = shop.feed.read()
     _, _, joiners = woken.result()
     queued, shop._queued_signups = shop._queued_signups, []
-    unprompted = Signups(joiners, one_each(NONE, joiners, np.int32), one_each(Source.OWN, joiners, np.int8))
-    wanting = Signups.join([signups, *queued, unprompted])
-    if len(wanting):
-        wanting = wanting.keep(shop.people.status[wanting.person] == Status.PROSPECT)
-        wanting = wanting.take(first_of_each(wanting.person))
+    asked, status = Signups.join([signups, *queued]), shop.people.status
+    wanting = Signups(*_wanting(asked.person, asked.inviter, asked.source, joiners, status))
     if len(clicks):
-        known = np.flatnonzero(shop.people.status[clicks.recipient] != Status.PROSPECT)
-        who = clicks.recipient[known]
-        shop.people.status[who] = Status.MEMBER  # those who had left are back
-        shop.recommender.observe_clicks(who, clicks.product[known])
+        shop.recommender.observe_clicks(*_welcome_back(clicks.recipient, clicks.product, status))
         for scheme in shop.schemes:
             if scheme.is_open:
                 scheme.on_click(clicks)
     return clicks, shop._admit(wanting)
+
+
+@nb.njit(cache=True)
+def _wanting(person, inviter, source, joiners, status):  # type: ignore[no-untyped-def]
+    """Return who would sign up, as the columns of :class:`sim.offers.Signups`: prospects, each once, ascending.
+
+    Parameters
+    ----------
+    person, inviter, source : ndarray, shape (n,)
+        Those who do on a click or were queued to; of several sign-ups of one person the first counts.
+    joiners : int32 ndarray
+        Those who do unprompted, if they are not among them.
+    status : int8 ndarray, shape (persons,)
+    """
+    most = person.size + joiners.size
+    asking = np.empty(most, np.int32)
+    asking[: person.size], asking[person.size :] = person, joiners
+    person_, inviter_, source_ = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int8)
+    n = 0
+    for turn in turns(asking):
+        i = asking[turn]
+        if status[i] != _PROSPECT or (n > 0 and person_[n - 1] == i):
+            continue
+        person_[n] = i
+        if turn < person.size:
+            inviter_[n], source_[n] = inviter[turn], source[turn]
+        else:
+            inviter_[n], source_[n] = NONE, _OF_THEIR_OWN
+        n += 1
+    return person_[:n], inviter_[:n], source_[:n]
+
+
+@nb.njit(cache=True)
+def _welcome_back(recipient, product, status):  # type: ignore[no-untyped-def]
+    """Make those members who had left and click, and return who but prospects clicked on what; -1: on no product.
+
+    Parameters
+    ----------
+    recipient, product : int32 ndarray, shape (n,)
+        Columns of the clicks.
+    status : int8 ndarray, shape (persons,)
+        Changed in place.
+    """
+    who, what = np.empty(recipient.size, np.int32), np.empty(recipient.size, np.int32)
+    n = 0
+    for e in range(recipient.size):
+        if status[recipient[e]] != _PROSPECT:
+            status[recipient[e]] = _MEMBER
+            who[n], what[n] = recipient[e], product[e]
+            n += 1
+    return who[:n], what[:n]
 
 
 def admit(shop: Shop, signups: Signups) -> Signups:
@@ -81,18 +118,38 @@ def admit(shop: Shop, signups: Signups) -> Signups:
     if len(signups) == 0:
         return signups
     signups = signups.keep(shop.risk.admit_signups(signups))
-    people, who = shop.people, signups.person
-    people.status[who] = Status.MEMBER
-    people.joined[who] = shop.clock.tick
-    people.inviter[who] = signups.inviter
-    people.source[who] = signups.source
+    people = shop.people
+    invited = _enrol(
+        signups.person, signups.inviter, signups.source, shop.clock.tick, people.status, people.joined, people.inviter,
+        people.source,
+    )  # fmt: skip
     shop.count("new_members", len(signups))
-    shop.count("invited_members", int(((signups.source == Source.SHARE) | (signups.source == Source.KOL)).sum()))
-    shop.recommender.fit_new(who)
+    shop.count("invited_members", invited)
+    shop.recommender.fit_new(signups.person)
     for scheme in shop.schemes:
         if scheme.is_open:
             scheme.on_signup(signups)
     return signups
+
+
+@nb.njit(cache=True)
+def _enrol(person, inviter, source, tick, status, joined, inviter_of, source_of):  # type: ignore[no-untyped-def]
+    """Make persons members, and return how many of them came by a message.
+
+    Parameters
+    ----------
+    person, inviter, source : ndarray, shape (n,)
+        Columns of the sign-ups.
+    tick : int
+    status ... source_of : ndarray, shape (persons,)
+        Columns of :class:`sim.people.People`, changed in place.
+    """
+    invited = 0
+    for n in range(person.size):
+        i = person[n]
+        status[i], joined[i], inviter_of[i], source_of[i] = _MEMBER, tick, inviter[n], source[n]
+        invited += source[n] == _BY_SHARE or source[n] == _BY_KOL
+    return invited
 
 
 def visit(shop: Shop, clicks: Shares, joined: Signups, visitors: Array) -> Visits:

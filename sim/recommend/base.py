@@ -108,9 +108,9 @@ class Recommender:
 
     def observe_clicks(self, person: Array, product: Array) -> None:
         """Log clicks of the current tick on shared products; messages about no product (-1) say nothing."""
-        about = np.asarray(product) >= 0
+        about = (product >= 0).nonzero()[0]
         self.log.append(
-            int(about.sum()), person=person[about], product=product[about], tick=self.shop.clock.tick, is_click=True
+            about.size, person=person[about], product=product[about], tick=self.shop.clock.tick, is_click=True
         )
 
     # What the shop asks for.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core import lanes
+from sim.core.prefetch import prefetch
 from sim.recommend.base import Recommender, keep_best
 from sim.recommend.collaborative import Collaborative, score_preferences
 from sim.recommend.content import Content, score_content
@@ -72,19 +73,53 @@ class Hybrid(Recommender):
         lanes.share_out(lambda part: self._store_part(persons[part]), len(persons), WORTH_A_THREAD)
 
     def _store_part(self, persons: Array) -> None:
-        rows = self._evidence.rows(persons)
-        if (rows < 0).any():  # those of whom nothing is known differ by panels and friends only
-            strangers, persons, rows = persons[rows < 0], persons[rows >= 0], rows[rows >= 0]
+        strangers, of_strangers, persons, rows, panels = _told_apart(
+            persons, self._evidence.row_of, self.shop.people.uid, PANELS
+        )
+        if strangers.size:  # those of whom nothing is known differ by panels and friends only
             _mix_and_keep_strangers(
-                strangers, self.panels(strangers), self._of_strangers, self.social.knowledge, self._weights[2],
-                self.ranked, self._stored,
+                strangers, of_strangers, self._of_strangers, self.social.knowledge, self._weights[2], self.ranked,
+                self._stored,
             )  # fmt: skip
-        if persons.size == 0:
-            return
-        _mix_and_keep(
-            persons, rows, self.panels(persons), *self._knowledge, self.social.knowledge, self._weights, self.ranked,
-            self._stored,
-        )  # fmt: skip
+        if persons.size:
+            _mix_and_keep(
+                persons, rows, panels, *self._knowledge, self.social.knowledge, self._weights, self.ranked,
+                self._stored,
+            )  # fmt: skip
+
+
+@nb.njit(cache=True, nogil=True)
+def _told_apart(persons, row_of, uid, panels):  # type: ignore[no-untyped-def]
+    """Split persons into strangers and others.
+
+    Parameters
+    ----------
+    persons : int64 ndarray, shape (n,)
+    row_of : int32 ndarray
+        Of :class:`sim.recommend.log.Evidence`.
+    uid : uint32 ndarray, shape (people,)
+    panels : int
+        How many there are.
+
+    Returns
+    -------
+    strangers, of_strangers : int64 ndarray
+        Those without any interaction, and their panels.
+    others, rows, of_others : int64 ndarray
+        The others, their rows of what the log says, and their panels.
+    """
+    strangers, others, rows = np.empty_like(persons), np.empty_like(persons), np.empty_like(persons)
+    of_strangers, of_others = np.empty_like(persons), np.empty_like(persons)
+    s = o = 0
+    for person in persons:
+        panel = np.int64(uid[person]) % panels
+        if person < row_of.size and row_of[person] >= 0:
+            others[o], rows[o], of_others[o] = person, row_of[person], panel
+            o += 1
+        else:
+            strangers[s], of_strangers[s] = person, panel
+            s += 1
+    return strangers[:s], of_strangers[:s], others[:o], rows[:o], of_others[:o]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -108,7 +143,11 @@ def _mix_and_keep_strangers(persons, panels, of_strangers, social, of_social, ra
     """Store the best products for persons without orders and clicks: by their panel's scores, and by friends."""
     products = of_strangers.shape[1]
     scores, part = np.empty((1, products), np.float32), np.empty((1, products), np.float32)
+    indptr, indices, _, recent = social
     for i in range(persons.size):
+        if i + 1 < persons.size and persons[i + 1] < indptr.size - 1:  # ask for what the next one's friends bought
+            for tie in range(indptr[persons[i + 1]], indptr[persons[i + 1] + 1]):
+                prefetch(recent, np.uint32(indices[tie]))
         one = persons[i : i + 1]
         for product in range(products):
             scores[0, product] = of_strangers[panels[i], product]

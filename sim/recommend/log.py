@@ -7,6 +7,7 @@ and from ties among members; never from true tastes, topics, quality or fraud la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,19 @@ class Evidence:
         """``weights`` as kernels take it: where each row starts, its products, their weights."""
         return self.weights.indptr, self.weights.indices, self.weights.data
 
+    @cached_property
+    def row_of(self) -> Array:
+        """Row of ``weights`` of each person up to the last one who is known, -1 for those who are not; int32."""
+        row_of = np.full(int(self.known.max(initial=-1)) + 1, -1, np.int32)
+        row_of[self.known] = np.arange(self.known.size)
+        return row_of
+
     def rows(self, persons: Array) -> Array:
         """Return persons' rows of ``weights``, -1 for those who are not known; int64."""
-        if self.known.size == 0:
-            return np.full(len(persons), -1, np.int64)
-        at = np.minimum(np.searchsorted(self.known, persons), self.known.size - 1)
-        return np.where(self.known[at] == persons, at, -1)
+        rows = np.full(len(persons), -1, np.int64)
+        old = persons < self.row_of.size
+        rows[old] = self.row_of[persons[old]]
+        return rows
 
 
 class Impressions(Table):

@@ -36,14 +36,15 @@ from sim.people import Status
 from sim.risk import scoring
 from sim.risk.casework import Casework
 from sim.risk.policy import Policy
-from sim.risk.rules import NO_LIMIT, discounts_allowed, judge, rewards_allowed, suspects
+from sim.risk.rules import NO_LIMIT, NOT_YET, admitted_signups, discounts_allowed, judge, rewards_allowed, suspects
 
 if TYPE_CHECKING:
     from sim.offers import Orders, Signups
     from sim.shop import Shop
 
 Array = npt.NDArray[Any]
-NOT_YET = -1
+_NOBODY = np.zeros(0, bool)
+_NO_TRIES = np.zeros(0, np.int32)
 
 
 class Cases(Table):
@@ -98,6 +99,15 @@ class Tally(Table):
         np.add.at(self.tried, devices, np.int32(1))
         admitted: Array = self.accounts[devices] + rank_within(devices, precedence) < self.limit
         return admitted
+
+    def places(self, devices: Array) -> tuple[Array, int, Array, Array]:
+        """Return the devices of sign-ups, the limit, and both counts, as :func:`sim.risk.rules.admitted_signups` takes
+        them. Tries are not counted where there is no limit.
+        """
+        self._fit(devices)
+        if self.limit is None:
+            return devices, NO_LIMIT, self.accounts, _NO_TRIES
+        return devices, self.limit, self.accounts, self.tried
 
     def add(self, devices: Array) -> None:
         """Note new accounts."""
@@ -172,19 +182,16 @@ class RiskControl:
         if not self.is_active or person.size == 0:
             return np.ones(person.size, bool)
         self._fit()
-        people, cases, tick = self.shop.people, self.cases, self.shop.clock.tick
+        people, cases, shop = self.shop.people, self.cases, self.shop
         device, address = people.device[person], people.address[person]
-        precedence = draws.uniform(self.shop.seed, Stream.RISK, people.uid[person], 0, tick)
-        admitted = self.devices.admit(device, precedence) & self.addresses.admit(address, precedence)
-        if self.casework is not None:
-            admitted &= ~self.casework.bars(person)
-        admitted |= self.is_out
-        self.devices.add(device[admitted])
-        self.addresses.add(address[admitted])
-        fresh = person[cases.first_attempt[person] == NOT_YET]
-        cases.first_attempt[fresh] = tick
-        self._catch(person[~admitted])
-        self._judge(person, admitted, "signups_refused")
+        admitted: Array
+        admitted, refused = admitted_signups(
+            np.uint32(shop.seed), shop.clock.tick, person, people.uid, self.is_out,
+            _NOBODY if self.casework is None else self.casework.bars(person),
+            self.devices.places(device), self.addresses.places(address),
+            cases.attempts, cases.refused, cases.first_attempt, cases.caught,
+        )  # fmt: skip
+        self._note_refused("signups_refused", refused)
         return admitted
 
     def screen(self, orders: Orders) -> Array:
@@ -319,7 +326,9 @@ class RiskControl:
         return scoring.score(self.shop, self) | totals | (self.casework.metrics() if self.casework is not None else {})
 
     def _judge(self, person: Array, passed: Array, name: str) -> None:
-        refused = judge(person, passed, self.cases.attempts, self.cases.refused)
+        self._note_refused(name, judge(person, passed, self.cases.attempts, self.cases.refused))
+
+    def _note_refused(self, name: str, refused: Array) -> None:
         self._total(name, refused.size)
         if refused.size:
             self.shop.disappoint(refused)

@@ -1,14 +1,101 @@
-"""The rules of risk control as kernels: who gets a discount or a reward, and who is suspect by yesterday's logs."""
+"""The rules of risk control as kernels: who may sign up, who gets a discount or a reward, and who is suspect by
+yesterday's logs.
+"""
 
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 
+from sim.core.draws import Stream, philox
 from sim.core.prefetch import AHEAD, prefetch
+from sim.core.turns import turns
 from sim.people import NEVER
 
 NO_LIMIT = int(np.iinfo(np.int64).max)
+NOT_YET = -1
+_RISK = np.uint32(Stream.RISK)
+
+
+@nb.njit(cache=True)
+def admitted_signups(  # type: ignore[no-untyped-def]
+    seed, tick, person, uid, is_out, barred, by_device, by_address, attempts, refused, first_attempt, caught
+):
+    """Decide who may sign up, count what was tried, and note who is caught.
+
+    Parameters
+    ----------
+    seed : uint32
+    tick : int
+    person : int32 ndarray, shape (n,)
+        Each once.
+    uid : uint32 ndarray, shape (persons,)
+        Of :class:`sim.people.People`.
+    is_out : bool
+        Whether an outage lets everybody pass.
+    barred : bool ndarray, shape (n,) or (0,)
+        Who may not for other reasons.
+    by_device, by_address : tuple
+        The device (address) of each, int32 of shape (n,); how many accounts one may carry; and the columns ``accounts``
+        and ``tried`` of its :class:`sim.risk.controls.Tally`, changed in place.
+    attempts, refused, first_attempt, caught : int32 ndarray, shape (persons,)
+        Columns of :class:`sim.risk.controls.Cases`, changed in place.
+
+    Returns
+    -------
+    admitted : bool ndarray, shape (n,)
+    rejected : int32 ndarray
+        The others.
+    """
+    words = np.empty(person.size, np.uint32)
+    for n in range(person.size):
+        words[n] = philox(seed, _RISK, uid[person[n]], 0, np.uint32(tick), 0)[0]
+    order = turns(words)
+    admitted = np.ones(person.size, np.bool_)
+    _refuse_where_full(order, by_device, admitted)
+    _refuse_where_full(order, by_address, admitted)
+    rejected = np.empty(person.size, person.dtype)
+    size = 0
+    for n in range(person.size):
+        i = person[n]
+        admitted[n] = is_out or (admitted[n] and not (barred.size > 0 and barred[n]))
+        attempts[i] += 1
+        if first_attempt[i] == NOT_YET:
+            first_attempt[i] = tick
+        if admitted[n]:
+            by_device[2][by_device[0][n]] += 1
+            by_address[2][by_address[0][n]] += 1
+        else:
+            refused[i] += 1
+            if caught[i] == NOT_YET:
+                caught[i] = tick
+            rejected[size] = i
+            size += 1
+    return admitted, rejected[:size].copy()
+
+
+@nb.njit(cache=True)
+def _refuse_where_full(order, places, admitted):  # type: ignore[no-untyped-def]
+    """Refuse sign-ups for which there is no room on their device, even if all that come before them are let in.
+
+    Parameters
+    ----------
+    order : uint32 ndarray, shape (n,)
+        Positions of the sign-ups, in their order of precedence.
+    places : tuple
+        ``by_device`` of :func:`admitted_signups`.
+    admitted : bool ndarray, shape (n,)
+        Changed in place.
+    """
+    device, limit, accounts, tried = places
+    if limit == NO_LIMIT:
+        return
+    before = tried[device]
+    for n in order:
+        rank = tried[device[n]] - before[n]  # among those of this batch
+        tried[device[n]] += 1
+        if accounts[device[n]] + rank >= limit:
+            admitted[n] = False
 
 
 @nb.njit(cache=True)

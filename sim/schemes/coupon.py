@@ -147,7 +147,7 @@ class Coupon(Scheme):
 
     def _grant(self, persons: Array, origin: Array | None = None) -> None:
         """Issue a coupon each to persons, as far as limits allow; the last ones by lot."""
-        kept = np.flatnonzero(self.may_receive(persons))
+        kept = self.may_receive(persons).nonzero()[0]
         room = self.room()
         if room < kept.size:
             lot = self.draw(self.LOT, persons[kept], 0, self.shop.clock.tick)

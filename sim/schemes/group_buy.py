@@ -27,7 +27,15 @@ from sim.core.scatter import add_each
 from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
-from sim.schemes.team_orders import at_deadline, give_back_orders, own_orders, seat, to_refund
+from sim.schemes.team_orders import (
+    at_deadline,
+    give_back_orders,
+    own_orders,
+    savings,
+    seat,
+    stakes,
+    to_refund,
+)
 from sim.schemes.team_terms import GroupBuyConfig, Terms
 from sim.schemes.teams import Buyers, TeamBook, TeamState, in_open_teams, lay_out, within
 
@@ -359,7 +367,7 @@ class GroupBuy(Scheme):
     def calls(self, persons: Array) -> Array | None:
         """Return a mask of those whose latest team still needs members."""
         waiting = np.zeros(persons.size, bool)
-        waiting[self._in_open_team(persons)[0]] = True
+        waiting[in_open_teams(persons, *self._where())[0]] = True
         return waiting
 
     def reward(self, sharers: Array, kind: int) -> Array | float:
@@ -369,29 +377,23 @@ class GroupBuy(Scheme):
         """
         if kind != ShareKind.TEAM:
             return 0.0
-        yuan = np.zeros(sharers.size)
-        members, order, team = self._in_open_team(sharers)
-        stake = self.shop.book.worth[order] - self.shop.book.pay[order]
-        stake += np.where(self.teams.order[team] == order, self.teams.promised[team], 0)
-        yuan[members] = stake / FEN_PER_YUAN / (self.teams.size[team] - self.teams.filled[team])
+        book, teams = self.shop.book, self.teams
+        yuan: Array = stakes(
+            sharers, self._where(), book.worth, book.pay, teams.order, teams.promised, teams.size, teams.filled
+        )
         return yuan
 
     def gift(self, sharers: Array, kind: int) -> Array | float:
         """Return what a friend saves on a unit in the team that sharers entered last; yuan, 0 unless it is open."""
         if kind != ShareKind.TEAM:
             return 0.0
-        yuan = np.zeros(sharers.size)
-        members, _, team = self._in_open_team(sharers)
-        yuan[members] = self.terms.saving[self.teams.product[team]] / FEN_PER_YUAN
+        yuan: Array = savings(sharers, self._where(), self.teams.product, self.terms.saving)
         return yuan
 
-    def _in_open_team(self, persons: Array) -> tuple[Array, Array, Array]:
-        """Return the positions of persons whose last team is still open, their orders (rows of the book) and teams."""
+    def _where(self) -> tuple[Array, Array, Array, int, Array]:
+        """Return what :func:`in_open_teams` takes after the persons."""
         self._make_room()
-        found: tuple[Array, Array, Array] = in_open_teams(
-            persons, self.buyers.place, self.places.order, self.shop.book.team, self._base, self.teams.state
-        )
-        return found
+        return self.buyers.place, self.places.order, self.shop.book.team, self._base, self.teams.state
 
     def metrics(self) -> dict[str, float]:
         """Return how many teams filled, how fast and with whom; NaN where there is nothing to tell.

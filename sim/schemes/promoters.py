@@ -16,8 +16,9 @@ from pydantic import Field, model_validator
 
 from sim.core import draws
 from sim.core.config import Section, assume
-from sim.core.draws import Stream
+from sim.core.draws import Stream, philox
 from sim.core.table import Column, Table, column
+from sim.core.turns import turns
 from sim.core.units import Fen, PositiveCount, Share
 from sim.offers import NONE, ShareKind
 from sim.people import Status
@@ -39,6 +40,9 @@ class Purpose(IntEnum):
     APPOINTMENT = 3
     APPLICATION = 4
     APPROVAL = 5
+
+
+_REFERRAL, _BINDING = np.uint32(Stream.REFERRAL), np.uint32(Purpose.BINDING)
 
 
 class Appointed(Section):
@@ -157,6 +161,7 @@ class Promoters:
         elif rule == "spenders":
             allowed = people.spend[persons] >= self.config.min_spend
         else:
+            self.grow()
             allowed = self.standing.enrolled[persons]
         if self.scheme.assignment is not None:
             allowed = allowed & self.scheme.admits(persons)
@@ -200,10 +205,7 @@ class Promoters:
             return
         shop, standing, tick = self.shop, self.standing, self.shop.clock.tick
         if persons.size > 1:
-            uid = shop.people.uid
-            u = draws.uniform(shop.seed, Stream.REFERRAL, uid[persons], uid[promoters], tick, Purpose.BINDING)
-            turn = np.argsort(u, kind="stable")
-            persons, promoters = persons[turn], promoters[turn]
+            persons, promoters = _by_lot(np.uint32(shop.seed), np.uint32(tick), persons, promoters, shop.people.uid)
         outcome, to_self, cycles = bind(
             standing.bound_to, standing.bound_tick, persons, promoters, self.config.binding == "override", tick
         )
@@ -269,6 +271,16 @@ class Promoters:
         rewarded = allowed.copy()
         rewarded[allowed] = within
         return rewarded
+
+
+@nb.njit(cache=True)
+def _by_lot(seed, tick, persons, promoters, uid):  # type: ignore[no-untyped-def]
+    """Return persons and promoters, int ndarrays of equal length, in an order drawn by who meets whom."""
+    words = np.empty(persons.size, np.uint32)
+    for n in range(persons.size):
+        words[n] = philox(seed, _REFERRAL, uid[persons[n]], uid[promoters[n]], tick, _BINDING)[0]
+    order = turns(words)
+    return persons[order], promoters[order]
 
 
 @nb.njit(cache=True)

@@ -175,7 +175,7 @@ class Referral(Scheme):
         """Bind newcomers to the promoters who invited them; grant the bonus or let it wait for the first order."""
         promoters, standing = self.promoters, self.promoters.standing
         promoters.grow()
-        invited = np.flatnonzero(promoters.may_promote(signups.inviter))
+        invited = promoters.may_promote(signups.inviter).nonzero()[0]
         if invited.size == 0:
             return
         persons, inviters = signups.person[invited], signups.inviter[invited]
@@ -280,12 +280,10 @@ class Referral(Scheme):
 
     def on_exposure(self, shares: Shares) -> None:
         """Count promoters' messages, for what sharers believe a message to earn."""
-        self.promoters.grow()
         self._messages += self.promoters.messages_by_kind(shares.sharer, shares.kind)
 
     def gift(self, sharers: Array, kind: int) -> Array:
         """Return what promoters' messages promise their recipients for signing up, in yuan."""
-        self.promoters.grow()
         promised = 0 if kind == ShareKind.POST or self.budget_left <= 0 else self.config.bonus.invitee
         return self.promoters.for_promoters(sharers, promised / FEN_PER_YUAN)
 
@@ -298,7 +296,6 @@ class Referral(Scheme):
         Beliefs are common: what promoters' messages have earned so far. The first guess, from the average chances to
         click, sign up and buy and from prices at the start, weighs as much as ``belief_weight`` messages.
         """
-        self.promoters.grow()
         if kind == ShareKind.POST or self.budget_left <= 0:
             return np.zeros(sharers.shape)
         config, sharing, weight = self.config, self.shop.config.sharing, self.config.belief_weight

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from sim.core.config import FEN_PER_YUAN
 from sim.core.prefetch import AHEAD, prefetch
 from sim.offers import NONE, Mode
 from sim.orders import OrderStatus
-from sim.schemes.teams import TeamState
+from sim.schemes.teams import TeamState, in_open_teams
 
 _OPENS, _JOINS = np.int8(Mode.OPEN_TEAM), np.int8(Mode.JOIN_TEAM)
 _OPEN, _FAILED, _REFUNDED = np.int8(TeamState.OPEN), np.int8(TeamState.FAILED), np.int8(TeamState.REFUNDED)
@@ -175,3 +176,46 @@ def give_back_orders(rows, base, team_of, person, orders, state):  # type: ignor
             orders[person[row]] -= 1
             size += 1
     return own[:, :size]
+
+
+@nb.njit(cache=True, error_model="numpy")
+def stakes(persons, where, worth, pay, opened_by, promised, size, filled):  # type: ignore[no-untyped-def]
+    """Return what persons stand to lose if the team that they entered last fails, over the places missing; yuan.
+
+    Parameters
+    ----------
+    persons : int32 ndarray, shape (n,)
+    where : tuple
+        What :func:`sim.schemes.teams.in_open_teams` takes after the persons; where it finds nobody, the stake is 0.
+    worth, pay : int64 ndarray, shape (orders,)
+        Columns of the order book, fen.
+    opened_by, promised, size, filled : ndarray, shape (teams,)
+        Columns ``order``, ``promised``, ``size`` and ``filled`` of :class:`sim.schemes.teams.Teams`.
+    """
+    yuan = np.zeros(persons.size)
+    members, order, team = in_open_teams(persons, *where)
+    for n in range(members.size):
+        stake = worth[order[n]] - pay[order[n]]
+        if opened_by[team[n]] == order[n]:
+            stake += promised[team[n]]
+        yuan[members[n]] = stake / FEN_PER_YUAN / (size[team[n]] - filled[team[n]])
+    return yuan
+
+
+@nb.njit(cache=True)
+def savings(persons, where, product, saving):  # type: ignore[no-untyped-def]
+    """Return what a friend saves on a unit in the team that persons entered last; yuan, 0 unless it is open.
+
+    Parameters
+    ----------
+    persons, where
+        As of :func:`stakes`.
+    product : int32 ndarray, shape (teams,)
+    saving : int64 ndarray, shape (products,)
+        Fen.
+    """
+    yuan = np.zeros(persons.size)
+    members, _, team = in_open_teams(persons, *where)
+    for n in range(members.size):
+        yuan[members[n]] = saving[product[team[n]]] / FEN_PER_YUAN
+    return yuan
