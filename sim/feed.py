@@ -205,11 +205,12 @@ class Feed:
             rows = (kind == k).nonzero()[0]
             if rows.size == 0:
                 continue
-            who, promised = sharer[rows], np.zeros(rows.size, np.float32)
+            who = sharer[rows]
+            promised: Any = np.float32(0)
             for scheme in schemes:
                 by_scheme = scheme.gift(who, k)
                 if isinstance(by_scheme, np.ndarray) or by_scheme:
-                    promised += by_scheme
+                    promised = (promised + by_scheme).astype(np.float32)
             gift[rows] = promised
         return gift
 
