@@ -191,10 +191,8 @@ class Feed:
         )  # fmt: skip
         shop.count("shares", sharer.size)
         if self.sent is not None:
-            readers = np.bincount(share, minlength=sharer.size)
-            self.sent.append(
-                sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=readers
-            )
+            told = np.bincount(share, minlength=sharer.size)
+            self.sent.append(sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=told)
         self._enqueue(due, share, recipient, strength, sharer, kind, product, team, self._gifts(sharer, kind))
 
     def _gifts(self, sharer: Array, kind: Array) -> Array:
