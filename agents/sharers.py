@@ -67,7 +67,7 @@ def with_an_occasion(buyers, visitors, talkers, people):  # type: ignore[no-unty
 
 @nb.njit(cache=True, nogil=True)
 def occasions(  # type: ignore[no-untyped-def]
-    seed, tick, person, idle, calls, team, invitation, uid, joined, reward_weight,
+    seed, tick, person, idle, calls, team, invitation, by_team, reward, uid, joined, reward_weight,
     after_team, after_order, after_sign_up, after_visit,
 ):  # fmt: skip
     """Return what each person would share, and the chance of an average member to do so without reward.
@@ -83,6 +83,10 @@ def occasions(  # type: ignore[no-untyped-def]
         That they are in, -1: none.
     invitation : float64 ndarray
         Yuan that those who bought nothing expect of an invitation.
+    by_team : float64 ndarray, shape (buyers,)
+        Yuan that buyers expect of calling friends to their team.
+    reward : float64 ndarray
+        Yuan that each person expects of sharing a product; changed in place to that of what they would share.
     uid, joined : ndarray
         Columns of :class:`sim.people.People`.
     reward_weight : float
@@ -102,11 +106,12 @@ def occasions(  # type: ignore[no-untyped-def]
     to ``(1 + yuan)^w - 1`` against one, with ``w`` the ``reward_weight``. So a reward of nothing changes nothing.
     """
     buyers = calls.size
-    kind = np.zeros(person.size, np.int8)
+    kind = np.full(person.size, np.int8(PRODUCT))
     chance = np.full(person.size, np.nan)
     for n in range(buyers):
         chance[n] = after_team if calls[n] else after_order
-        kind[n] = TEAM if calls[n] and team[n] >= 0 else PRODUCT
+        if calls[n] and team[n] >= 0:
+            kind[n], reward[n] = TEAM, by_team[n]
     others = person.size - buyers
     subject, u = np.empty(others, np.uint32), np.empty(others)
     for n in range(others):
@@ -126,7 +131,7 @@ def occasions(  # type: ignore[no-untyped-def]
             if yuan != usual:
                 usual, prefers = yuan, -math.expm1(-reward_weight * math.log1p(yuan))
             if u[n] < prefers:
-                kind[buyers + n] = INVITE
+                kind[buyers + n], reward[buyers + n] = INVITE, yuan
     return kind, chance
 
 

@@ -192,10 +192,8 @@ class Feed:
         )  # fmt: skip
         shop.count("shares", sharer.size)
         if self.sent is not None:
-            readers = np.bincount(share, minlength=sharer.size)
-            self.sent.append(
-                sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=readers
-            )
+            told = np.bincount(share, minlength=sharer.size)
+            self.sent.append(sharer.size, tick=tick, sharer=sharer, kind=kind, product=product, team=team, readers=told)
         self._enqueue(due, share, recipient, strength, sharer, kind, product, team, self._gifts(sharer, kind))
 
     def _gifts(self, sharer: Array, kind: Array) -> Array:
@@ -206,11 +204,12 @@ class Feed:
             rows = (kind == k).nonzero()[0]
             if rows.size == 0:
                 continue
-            who, promised = sharer[rows], np.zeros(rows.size, np.float32)
+            who = sharer[rows]
+            promised: Any = np.float32(0)
             for scheme in schemes:
                 by_scheme = scheme.gift(who, k)
                 if isinstance(by_scheme, np.ndarray) or by_scheme:
-                    promised += by_scheme
+                    promised = (promised + by_scheme).astype(np.float32)
             gift[rows] = promised
         return gift
 

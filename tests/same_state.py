@@ -22,6 +22,7 @@ from sim import Graph, Scenario
 from sim.core.table import Table
 from sim.demand import Demand
 from sim.recommend.base import Recommender
+from sim.recommend.log import Evidence
 from sim.risk.detector import Detector
 from sim.schemes.teams import TeamBook
 
@@ -32,6 +33,7 @@ MACHINERY = {
     Table: {"_buffers", "_capacity", "_specs", "_absent"},
     Graph: {"_reversed", "_communities"},
     Recommender: {"als"},
+    Evidence: {"row_of"},
     TeamBook: {"_index"},
     Detector: {"_forest", "_boosting", "_middle", "_weight", "_isolated", "_suspected", "_honest"},  # learnt again
     Market: {"_seen", "_found", "_plays", "_prospects", "_members"},

@@ -26,6 +26,7 @@ def test_who_would_rather_invite_grows_from_nothing_with_the_reward() -> None:
     for reward in (0.0, 0.01, 1.0, 20.0):
         kind, _ = sharers.occasions(
             np.uint32(1), np.uint32(0), everyone, everyone.size, nobody.astype(bool), nobody, np.full(4000, reward),
+            nobody.astype(float), np.zeros(4000),
             shop.people.uid, shop.people.joined, weight, 0.1, 0.1, 0.1, 0.1,
         )  # fmt: skip
         expected = 1 - (1 + reward) ** -weight
@@ -39,12 +40,14 @@ def test_each_person_has_one_occasion_and_an_order_goes_before_a_visit_and_a_vis
     assert idle == 2
     calls, team, joined = np.array([True, False]), np.array([3, -1], np.int32), np.full(8, -1, np.int32)
     joined[4] = 9
+    reward = np.arange(6.0)
     kind, chance = sharers.occasions(
-        np.uint32(1), np.uint32(9), person, idle, calls, team, np.zeros(4), np.arange(8, dtype=np.uint32), joined, 1.0,
-        0.4, 0.3, 0.2, 0.1,
+        np.uint32(1), np.uint32(9), person, idle, calls, team, np.zeros(4), np.array([5.0, 6.0]), reward,
+        np.arange(8, dtype=np.uint32), joined, 1.0, 0.4, 0.3, 0.2, 0.1,
     )  # fmt: skip
     assert kind.tolist() == [ShareKind.TEAM, *[ShareKind.PRODUCT] * 5]
     np.testing.assert_array_equal(chance, [0.4, 0.3, 0.1, 0.2, np.nan, np.nan])
+    assert reward.tolist() == [5, 1, 2, 3, 4, 5], "of what they would share: a buyer calls friends to a team"
 
 
 def test_a_bonus_of_a_fen_hardly_moves_the_shop() -> None:

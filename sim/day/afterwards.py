@@ -33,20 +33,13 @@ def share(shop: Shop, visits: Visits, orders: Orders, talkers: Array) -> None:
     sharing, people, feed = shop.config.sharing, shop.people, shop.feed
     if len(visits) + talkers.size == 0:
         return
-    buyers = len(orders)
     person, idle = sharers.with_an_occasion(orders.person, visits.person, talkers, len(people))
-    rest = person[buyers:]
-    invitation = feed.rewards(rest, ShareKind.INVITE)
+    reward, by_team = feed.rewards(person, ShareKind.PRODUCT), feed.rewards(orders.person, ShareKind.TEAM)
     kind, chance = sharers.occasions(
         np.uint32(shop.seed), np.uint32(shop.clock.tick), person, idle, _calls(shop, orders.person), orders.ref,
-        invitation, people.uid, people.joined, sharing.reward_weight, sharing.team, sharing.after_order,
-        sharing.on_sign_up, sharing.per_visit,
+        feed.rewards(person[len(orders) :], ShareKind.INVITE), by_team, reward, people.uid, people.joined,
+        sharing.reward_weight, sharing.team, sharing.after_order, sharing.on_sign_up, sharing.per_visit,
     )  # fmt: skip
-    reward = feed.rewards(person, ShareKind.PRODUCT)  # which is what most would share
-    rows = (kind == ShareKind.TEAM).nonzero()[0]
-    reward[rows] = feed.rewards(person[rows], ShareKind.TEAM)
-    rows = (kind == ShareKind.INVITE).nonzero()[0]
-    reward[rows] = invitation[rows - buyers]
     taken = feed.takers(person, kind, reward, chance)
     if taken.size:
         feed.send(
