@@ -24,7 +24,7 @@ list. Of shocks of one kind that overlap, discounts and visits multiply; the oth
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class Shocks:
 
     def is_leaked(self, scheme: str) -> bool:
         """Whether a coupon can now be had by some who were not meant to."""
-        return any(leak.scheme == scheme for leak in self._now(LeakedCode))
+        return scheme in [leak.scheme for leak in self._now(LeakedCode)]
 
     def hears_of_leak(self, scheme: str, persons: Array) -> Array:
         """Return a mask of the persons who can now have a coupon because they have heard of a leak."""
@@ -134,12 +134,14 @@ class Shocks:
 
     # When, and whom.
 
-    def _now[S: Spell](self, kind: type[S]) -> Iterator[S]:
-        """Yield the shocks of a kind that last at the present tick."""
+    def _now[S: Spell](self, kind: type[S]) -> Sequence[S]:
+        """Return the shocks of a kind that last at the present tick."""
+        if not self.shop.config.shocks:  # as in most runs; several stages ask in every tick
+            return ()
         hour = self.shop.clock.hour
-        for shock in self.shop.config.shocks:
-            if isinstance(shock, kind) and shock.start <= hour < shock.end:
-                yield shock
+        return [
+            shock for shock in self.shop.config.shocks if isinstance(shock, kind) and shock.start <= hour < shock.end
+        ]
 
     def _draw(self, shock: Shock, subjects: Array) -> Array:
         """Return uniforms of a shock, one for each subject (uids or products)."""
