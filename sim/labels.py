@@ -89,7 +89,8 @@ def note(benefit, fraud, ring, brought, losses, scheme, persons, amounts, origin
         benefit[persons[n]] += amounts[n]
         if ring[persons[n]] >= 0:
             earner = origins[n] if ring[origins[n]] == ring[persons[n]] else persons[n]
-            brought[earner - first] += amounts[n]
+            if earner >= first:  # others may be labelled in a test, but nothing is kept of what they brought
+                brought[earner - first] += amounts[n]
         kind = fraud[persons[n]]
         losses[kind if kind > 0 else fraud[origins[n]], scheme] += amounts[n]
 
