@@ -26,6 +26,10 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core import kernel_cache
+
+kernel_cache.install()
+
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
 _SHIFT, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
