@@ -110,16 +110,18 @@ class MerchantBooks(Table):
 
     def sell(self, rows: Array) -> None:
         """Write down accepted orders (rows of the order book), but for those that merchants placed themselves."""
-        if self.shop.brushers:
-            rows = rows[self.shop.people.fraud[self.shop.book.person[rows]] != Fraud.BRUSHING]
         self._trade(rows, 1, parcels=1)
 
     def take_back(self, rows: Array, status: OrderStatus) -> None:
-        """Write down refunded orders: as if never sold, except that a returned parcel travels twice."""
+        """Write down refunded orders, as far as they were written down: as if never sold, except that a returned parcel
+        travels twice.
+        """
         self._trade(rows, -1, parcels=1 if status == OrderStatus.RETURNED else -1)
 
     def _trade(self, rows: Array, sign: int, parcels: int) -> None:
         book, config = self.shop.book, self.shop.config
+        if self.shop.brushers:
+            rows = rows[self.shop.people.fraud[book.person[rows]] != Fraud.BRUSHING]
         _trade(
             rows, sign, parcels * config.operations.shipping, config.catalog.take_rate, book.merchant, book.worth,
             book.cost, book.merchant_discount, self.sales, self.costs, self.promotions, self.orders,

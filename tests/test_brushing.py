@@ -81,6 +81,17 @@ def test_goods_come_back_to_the_shelf_and_neither_shop_nor_merchant_counts_them_
     assert shop.metrics()["contribution"] < goods.sum() / 100
 
 
+def test_brushed_orders_that_are_cancelled_take_nothing_off_books_in_which_they_never_were() -> None:
+    shop = brushed(horizon="12d")
+    books, book = shop.merchant_books, shop.book
+    theirs = np.flatnonzero(shop.people.fake[book.person] & (book.closed < 0))
+    assert theirs.size
+    before = [column.copy() for column in (books.sales, books.costs, books.promotions, books.orders)]
+    shop.refund(theirs, OrderStatus.REFUNDED)
+    for was, now in zip(before, (books.sales, books.costs, books.promotions, books.orders), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
 def test_brushed_goods_are_shown_more_often() -> None:
     model = {"recommendation": {"model": "popularity", "refresh": "3d", "explore": 0.2, "slate": 5}}
 
