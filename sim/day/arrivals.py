@@ -5,7 +5,7 @@ Each function is a stage of :meth:`sim.shop.Shop.step`, which binds them as meth
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -32,22 +32,54 @@ _OF_THEIR_OWN, _BY_SHARE, _BY_KOL, _SENT = (
 )
 _LAST = np.int32(np.iinfo(np.int32).max)
 WORTH_A_THREAD = 40_000  # persons who may wake
+LOOKED_AT_OURSELVES = 5  # one in so many of them: messages are mostly read before the others are through
 
 
-def wake(shop: Shop) -> lanes.Later[tuple[Array, Array, Array]]:
+class Woken:
+    """Who wakes in a tick: most persons are looked at by a thread beside us, the rest by whoever asks first.
+
+    Parameters
+    ----------
+    look : callable
+        Takes a slice of the persons, and returns what :func:`agents.waking.scan` does, rows counted from its start.
+    persons : int
+    """
+
+    def __init__(self, look: Callable[[slice], tuple[Array, Array, Array]], persons: int) -> None:
+        self._ours = slice(persons - persons // LOOKED_AT_OURSELVES, persons)
+        self._look = look
+        self._theirs = lanes.start(lambda: look(slice(0, self._ours.start)), self._ours.start, WORTH_A_THREAD)
+        self._found: tuple[Array, Array, Array] | None = None
+
+    def result(self) -> tuple[Array, Array, Array]:
+        """Return who visits, who may talk about the shop and who signs up unprompted: rows, ascending."""
+        if self._found is None:
+            ours = self._look(self._ours)
+            theirs = self._theirs.result()
+            first = np.int32(self._ours.start)
+            visitors, talkers, joiners = (np.concatenate((a, b + first)) for a, b in zip(theirs, ours, strict=True))
+            self._found = visitors, talkers, joiners
+        return self._found
+
+
+def wake(shop: Shop) -> Woken:
     """Find who comes, who may talk and who signs up of their own will in this tick, while messages are read."""
-    people, clock = shop.people, shop.clock
+    people, clock, config = shop.people, shop.clock, shop.config
     status = people.status.copy()  # as it is now, whatever reading does to it
-    woken = functools.partial(
-        waking.scan,
-        np.uint32(shop.seed), np.uint32(clock.tick), status, people.uid, people.visit_rate,
-        people.talk_rate, clock.days_a_tick, shop.operations.demand * shop.shocks.visits,
-        clock.probability(shop.config.sharing.organic), np.uint32(FAKE_UID),
-    )  # fmt: skip
-    return lanes.start(woken, len(people), WORTH_A_THREAD)
+    factor, organic = shop.operations.demand * shop.shocks.visits, clock.probability(config.sharing.organic)
+    uid, visit_rate, talk_rate = people.uid, people.visit_rate, people.talk_rate
+
+    def look(part: slice) -> tuple[Array, Array, Array]:
+        found: tuple[Array, Array, Array] = waking.scan(
+            np.uint32(shop.seed), np.uint32(clock.tick), status[part], uid[part], visit_rate[part], talk_rate[part],
+            clock.days_a_tick, factor, organic, np.uint32(FAKE_UID),
+        )  # fmt: skip
+        return found
+
+    return Woken(look, len(people))
 
 
-def read(shop: Shop, woken: lanes.Later[tuple[Array, Array, Array]]) -> tuple[Shares, Signups]:
+def read(shop: Shop, woken: Woken) -> tuple[Shares, Signups]:
     """Let messages be read; admit those who sign up: on a click, as they were queued to, or unprompted."""
     clicks, signups = shop.feed.read()
     _, _, joiners = woken.result()
