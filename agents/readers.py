@@ -61,7 +61,7 @@ def respond(  # type: ignore[no-untyped-def]
         prefetch(uid, np.uint32(recipient[later]))
         prefetch(uid, np.uint32(max(sharer[later], 0)))  # of a KOL's post it may be nobody
         reader[e] = uid[np.uint32(recipient[e])]
-        sender[e] = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[np.uint32(sharer[e])]
+        sender[e] = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[np.uint32(max(sharer[e], 0))]
     for e in range(sharer.size):  # a loop of draws alone is several times as fast as one with branches
         u[e] = u01(seed, _CLICK, reader[e], sender[e], tick, kind[e])
     for e in range(sharer.size):
