@@ -103,7 +103,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     mesa.DataCollector: ("model_vars", "_collection_steps", "_agent_records", "_agenttype_records", "tables"),
 }  # fmt: skip
 """By class, the attributes that the days change; those of base classes and the columns of tables besides."""
-ALL_BUT: dict[type, tuple[str, ...]] = {Recommender: ("shop", "config", "als", "_under_way")}
+ALL_BUT: dict[type, tuple[str, ...]] = {Recommender: ("shop", "config", "als")}
 """Of these classes all attributes are kept but some: what they are told by the scenario, and what they can do without.
 
 (A fork that is to recommend otherwise trains anew, so nothing that was learnt under other rules is left.)

@@ -14,7 +14,6 @@ are left out of popularity. All places of a slate are looked at alike, so places
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 UNKNOWN = -2  # in the first place of a stored slate: not yet made
 _BLOCK = 1 << 18  # scores that are ranked at a time: they should fit a processor's cache
-NEWCOMERS_WORTH_A_THREAD = 16  # whose first slates are made
 WORTH_A_THREAD = 2048  # visitors whose slates are looked up
 _TO_SPARE = 128  # one part of so many of the stored slates is for persons yet to come
 
@@ -73,7 +71,6 @@ class Recommender:
         self.ranked = np.zeros((PANELS, 0), np.uint32)
         self._came_for_a_product = np.zeros(0, np.int32)  # visitors of this tick
         # The largest thing that is kept for a person.
-        self._under_way: lanes.Later[None] | None = None  # making slates of newcomers
         self._stored = np.zeros((0, self.config.slate), smallest_integer(len(shop.products)))
 
     # What a model implements.
@@ -127,16 +124,12 @@ class Recommender:
         self._rank(evidence)
         self.train(evidence)
         self._stored = self._blank(len(shop.people))
-        self._store(np.flatnonzero(shop.people.is_member))
+        self.fit_new(np.flatnonzero(shop.people.is_member))
 
     def fit_new(self, persons: Array) -> None:
-        """Store slates for persons who just signed up, from what was learnt at the last retraining.
-
-        It goes on beside us until slates are asked for.
-        """
+        """Store slates for persons from what was learnt at the last retraining: those who just signed up, say."""
         self._make_room()
-        newcomers = np.asarray(persons, np.int64)
-        self._under_way = lanes.start(partial(self._store, newcomers), newcomers.size, NEWCOMERS_WORTH_A_THREAD)
+        self._store(np.asarray(persons, np.int64))
 
     def _store(self, persons: Array) -> None:
         """Rank products for the persons and store the best; a model may know a faster way."""
@@ -222,10 +215,6 @@ class Recommender:
         return np.full((rows, self.config.slate), UNKNOWN, self._stored.dtype)
 
     def _make_room(self) -> None:
-        """Let there be a row for everybody, and nobody else at work on them."""
-        if self._under_way is not None:
-            self._under_way.result()
-            self._under_way = None
         missing = len(self.shop.people) - len(self._stored)
         if missing > 0:  # and some to spare, as accounts are opened a few at a time
             self._stored = np.concatenate([self._stored, self._blank(missing + len(self._stored) // _TO_SPARE)])
@@ -234,7 +223,7 @@ class Recommender:
         self._make_room()
         unknown = _without_slate(self._stored, persons)
         if unknown.size:
-            self._store(unknown.astype(np.int64))
+            self.fit_new(unknown)
 
 
 @nb.njit(cache=True)
