@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 NEGLIGIBLE = 1e-12  # variance, relative to the squared mean, that is rounding and not a preference
-WORTH_A_THREAD = 64  # persons whose slates are made
+WORTH_A_THREAD = 40  # persons whose slates are made
 _BLOCK = 4096  # scores at a time: they should fit a processor's first cache
 
 
