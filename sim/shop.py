@@ -137,7 +137,7 @@ class Shop(mesa.Model):
         self._fakes = np.zeros(owners, np.int64)  # accounts of each ring, then of those whom each merchant has hired
         self.keeps_utilities = False
         self.last_utilities = np.empty((0, 0), np.float32)
-        self.figures: dict[str, float] = {}  # of a day, while they are collected
+        self.figures: dict[str, float] = {}  # of a day, while the shop collects them: worked out once for all reporters
         self.wound_down: dict[str, int] = {}  # schemes that a fork left out, and since which tick
         self._begin(demand)
 

@@ -169,6 +169,18 @@ def test_mesa_batch_run_and_data_collector_work_on_the_shop():
     assert frame["orders"].iloc[-1] == len(shop.book)
 
 
+def test_data_can_be_collected_at_any_moment():
+    shop = Shop(scenario(horizon="3d"), rng=1)
+    shop.datacollector.collect(shop)
+    for _ in range(shop.clock.ticks_a_day + 5):  # the shop itself collects at the end of the day
+        shop.step()
+    shop.datacollector.collect(shop)
+    frame = shop.datacollector.get_model_vars_dataframe()
+    assert frame["day"].tolist() == [0, 0, 1]
+    assert frame["orders"].tolist()[0] == 0
+    assert frame["orders"].iloc[-1] == len(shop.book)
+
+
 def test_agents_are_mesa_agents_and_the_crowd_is_not():
     shop = Shop(scenario(fraud={"rings": 2}, kols={"count": 3}), rng=1)
     kinds = {kind.__name__: len(agents) for kind, agents in shop.agents_by_type.items()}

@@ -48,12 +48,12 @@ def of_the_day(facts: Facts) -> dict[str, float]:
 
 
 def reporters() -> dict[str, Callable[[Shop], float]]:
-    """Return reporters for a mesa DataCollector, called when the shop has its ``figures`` of the day."""
+    """Return reporters for a mesa DataCollector; when a shop collects, it has its ``figures`` worked out already."""
     return {name: partial(_figure, name=name) for name in _OF_A_DAY}
 
 
 def _figure(shop: Shop, name: str) -> float:
-    return shop.figures[name]
+    return (shop.figures or of_the_day(Facts(shop)))[name]
 
 
 _IN_FEN = {"gmv", "refunded_gmv", "fraud_loss"}
