@@ -14,13 +14,14 @@ import numpy as np
 from sim.core.draws import Stream, u01
 from sim.core.prefetch import AHEAD, prefetch
 from sim.core.turns import turns
-from sim.offers import Source
+from sim.offers import ShareKind, Source
+from sim.people import Status
 
 _CLICK, _SIGN_UP = np.uint32(Stream.CLICK), np.uint32(Stream.SIGN_UP)
 _BY_SHARE, _BY_KOL = np.int8(Source.SHARE), np.int8(Source.KOL)
 _KOL_SENDER = np.uint32(0x40000000)  # addresses of KOLs as senders of posts start here
-PROSPECT, MEMBER, CHURNED = 0, 1, 2
-TEAM, INVITE, POST = 1, 2, 3
+_PROSPECT, _MEMBER, _CHURNED = np.int8(Status.PROSPECT), np.int8(Status.MEMBER), np.int8(Status.CHURNED)
+_TEAM, _INVITE, _POST = np.int8(ShareKind.TEAM), np.int8(ShareKind.INVITE), np.int8(ShareKind.POST)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -61,7 +62,7 @@ def respond(  # type: ignore[no-untyped-def]
         prefetch(uid, np.uint32(recipient[later]))
         prefetch(uid, np.uint32(max(sharer[later], 0)))  # of a KOL's post it may be nobody
         reader[e] = uid[np.uint32(recipient[e])]
-        sender[e] = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == POST else uid[np.uint32(max(sharer[e], 0))]
+        sender[e] = _KOL_SENDER + np.uint32(kol[e]) if kind[e] == _POST else uid[np.uint32(max(sharer[e], 0))]
     for e in range(sharer.size):  # a loop of draws alone is several times as fast as one with branches
         u[e] = u01(seed, _CLICK, reader[e], sender[e], tick, kind[e])
     for e in range(sharer.size):
@@ -71,25 +72,25 @@ def respond(  # type: ignore[no-untyped-def]
         prefetch(taste, later)
         r, j = np.uint32(recipient[e]), product[e]
         stands = status[r]
-        if kind[e] == INVITE and stands == MEMBER:
+        if kind[e] == _INVITE and stands == _MEMBER:
             continue
         match = 0.0
         if j >= 0 and relevance_effect != 0.0:
             for d in range(taste.shape[1]):
                 match += taste[r, d] * topic[j, d]
-        if kind[e] == POST:
+        if kind[e] == _POST:
             logit = kol_click[kol[e]]
         else:
             logit = base + strength_effect * (tie[e] - 0.5) + trust_effect * (nb.float64(trust[r]) - 0.5)
-            if kind[e] == TEAM:
+            if kind[e] == _TEAM:
                 logit += team_call
-            elif kind[e] == INVITE:
+            elif kind[e] == _INVITE:
                 logit += invitation
         logit += relevance_effect * match - fatigue_effect * math.log1p(nb.float64(exposures[r]))
-        if stands == PROSPECT:
+        if stands == _PROSPECT:
             logit += gift_effect * (pull if deal_prone[r] else 1.0) * math.log1p(gift[e])
         chance = 1.0 / (1.0 + math.exp(-logit))
-        if stands == CHURNED:
+        if stands == _CHURNED:
             chance *= win_back
         if u[e] < chance:
             outcome[e] = u[e] / chance
@@ -153,11 +154,11 @@ def sign_ups(seed, tick, sharer, recipient, kind, gift, uid, status, deal_prone,
     n = 0
     for e in range(recipient.size):
         r = np.uint32(recipient[e])
-        if status[r] != PROSPECT:
+        if status[r] != _PROSPECT:
             continue
         odds = math.exp(gift_effect * (pull if deal_prone[r] else 1.0) * np.log1p(gift[e]))
         if u01(seed, _SIGN_UP, uid[r], 0, tick, 0) < chance * odds / (1 - chance + chance * odds):
             person[n], inviter[n] = recipient[e], sharer[e]
-            source[n] = _BY_KOL if kind[e] == POST else _BY_SHARE
+            source[n] = _BY_KOL if kind[e] == _POST else _BY_SHARE
             n += 1
     return person[:n], inviter[:n], source[:n]

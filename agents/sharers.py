@@ -20,11 +20,11 @@ import numpy as np
 
 from sim.core.draws import Stream, exponential_of, philox, u01, unit
 from sim.core.prefetch import AHEAD, prefetch
-from sim.offers import NONE
+from sim.offers import NONE, ShareKind
 
 _RECIPIENT = np.uint32(Stream.RECIPIENT)
 _SHARE = np.uint32(Stream.SHARE)
-PRODUCT, TEAM, INVITE = 0, 1, 2
+_PRODUCT, _TEAM, _INVITE = np.int8(ShareKind.PRODUCT), np.int8(ShareKind.TEAM), np.int8(ShareKind.INVITE)
 CHAINS = 8  # into which the messages of a tick are put in turn: so many are fetched at once
 
 
@@ -106,12 +106,12 @@ def occasions(  # type: ignore[no-untyped-def]
     to ``(1 + yuan)^w - 1`` against one, with ``w`` the ``reward_weight``. So a reward of nothing changes nothing.
     """
     buyers = calls.size
-    kind = np.full(person.size, np.int8(PRODUCT))
+    kind = np.full(person.size, _PRODUCT)
     chance = np.full(person.size, np.nan)
     for n in range(buyers):
         chance[n] = after_team if calls[n] else after_order
         if calls[n] and team[n] >= 0:
-            kind[n], reward[n] = TEAM, by_team[n]
+            kind[n], reward[n] = _TEAM, by_team[n]
     others = person.size - buyers
     subject, u = np.empty(others, np.uint32), np.empty(others)
     for n in range(others):
@@ -131,7 +131,7 @@ def occasions(  # type: ignore[no-untyped-def]
             if yuan != usual:
                 usual, prefers = yuan, -math.expm1(-reward_weight * math.log1p(yuan))
             if u[n] < prefers:
-                kind[buyers + n], reward[buyers + n] = INVITE, yuan
+                kind[buyers + n], reward[buyers + n] = _INVITE, yuan
     return kind, chance
 
 
@@ -219,7 +219,7 @@ def passed_on(taken, person, kind, product, team, recent, tied):  # type: ignore
             continue
         bought = t < product.size
         sharer[n], kind_[n], team_[n] = person[t], kind[t], team[t] if bought else NONE
-        product_[n] = NONE if kind[t] == INVITE else product[t] if bought else recent[person[t], 0]
+        product_[n] = NONE if kind[t] == _INVITE else product[t] if bought else recent[person[t], 0]
         n += 1
     return sharer[:n], kind_[:n], product_[:n], team_[:n]
 
@@ -280,7 +280,7 @@ def recipients(  # type: ignore[no-untyped-def]
     for n in range(most):
         s = share[n]
         degree = indptr[sharer[s] + 1] - indptr[sharer[s]]
-        usual = team_audience if kind[s] == TEAM else audience
+        usual = team_audience if kind[s] == _TEAM else audience
         if degree > usual and unit(luck[0, n]) * degree >= usual:
             continue
         share[told], recipient[told], tie[told] = s, recipient[n], tie[n]

@@ -243,33 +243,14 @@ def _by_lot(seed, tick, person, product, uid):  # type: ignore[no-untyped-def]
     person, product : int32 ndarray, shape (n,)
         Columns of :class:`sim.offers.Orders`.
     uid : uint32 ndarray, shape (persons,)
-
-    Notes
-    -----
-    What is drawn is spread evenly, so that about one order falls into each of n equal parts of its range: to put each
-    into its part and then to sort within is done in linear time.
     """
-    orders = person.size
-    lot, start = np.empty(orders, np.uint64), np.zeros(orders + 1, np.int64)
-    for n in range(orders):
-        prefetch(uid, np.uint32(person[min(n + AHEAD, orders - 1)]))
+    lot = np.empty(person.size, np.uint64)
+    for n in range(person.size):
+        prefetch(uid, np.uint32(person[min(n + AHEAD, person.size - 1)]))
         who = uid[np.uint32(person[n])]
-        word = nb.uint64(philox(seed, _SCREEN, who, nb.uint32(product[n]), tick, 0)[0])
-        lot[n] = word << nb.uint64(32) | nb.uint64(who)
-        start[1 + (word * nb.uint64(orders) >> nb.uint64(32))] += 1
-    start = np.cumsum(start)
-    turn = np.empty(orders, np.int64)
-    for n in range(orders):
-        part = (lot[n] >> nb.uint64(32)) * nb.uint64(orders) >> nb.uint64(32)
-        turn[start[part]] = n
-        start[part] += 1
-    for last in range(1, orders):
-        n, place = turn[last], last
-        while place > 0 and lot[turn[place - 1]] > lot[n]:
-            turn[place] = turn[place - 1]
-            place -= 1
-        turn[place] = n
-    return turn
+        word = philox(seed, _SCREEN, who, nb.uint32(product[n]), tick, 0)[0]
+        lot[n] = nb.uint64(word) << nb.uint64(32) | nb.uint64(who)
+    return np.argsort(lot)
 
 
 def settle(shop: Shop, orders: Orders) -> None:

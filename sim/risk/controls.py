@@ -92,7 +92,7 @@ class Tally(Table):
             self.tried[:] = 0
 
     def admit(self, devices: Array, precedence: Array) -> Array:
-        """Return a mask of the sign-ups for which there is room, and note that all were tried."""
+        """Return a mask of the accounts for which there is room, and note that all were tried."""
         if self.limit is None:
             return np.ones(devices.size, bool)
         self._fit(devices)
