@@ -320,8 +320,10 @@ def past_orders(seed, rows, uid, purchase_rate, dropout, age, slate, products, t
     ----------
     rows : int32 ndarray, shape (m,)
         Members at the start.
-    purchase_rate, dropout : ndarray, shape (persons,)
-        Purchases a day while active; chance to leave after a repeat purchase.
+    purchase_rate : ndarray, shape (persons,)
+        Purchases a day while active.
+    dropout : float32 ndarray, shape (persons,) or (0,)
+        Chance to leave after a repeat purchase; empty if nobody leaves.
     age : float ndarray, shape (m,)
         Days since each joined, with their first order.
     slate, products : int
@@ -356,7 +358,7 @@ def past_orders(seed, rows, uid, purchase_rate, dropout, age, slate, products, t
                 days_ago = np.append(days_ago, np.empty(n))
             person[n], product[n], days_ago[n] = i, pick, moment
             n += 1
-            if k > 0 and u01(seed, _DROPOUT, uid[i], k, 0, 0) < dropout[i]:
+            if k > 0 and dropout.size and u01(seed, _DROPOUT, uid[i], k, 0, 0) < dropout[i]:
                 left[r] = True
                 break
             if purchase_rate[i] <= 0.0:

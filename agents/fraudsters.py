@@ -402,7 +402,8 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         """Return the fen of rewards that are frozen or still in wallets."""
         pending, mine = 0, self.accounts.person
         for _, payouts in payouts_of(self.shop.schemes):
-            rewards, wallet = payouts.rewards, payouts.purses.wallet
+            rewards, balance = payouts.rewards, payouts.purses.balance
             frozen = (rewards.state == RewardState.FROZEN) & np.isin(rewards.person, mine)
-            pending += int(rewards.amount[frozen].sum() + wallet[mine[mine < wallet.size]].sum())
+            wallets = np.maximum(balance[mine[mine < balance.size]], 0)
+            pending += int(rewards.amount[frozen].sum() + wallets.sum())
         return pending

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 SCENARIO, STATE, ARRAYS, NETWORK = "scenario.yaml", "state.json", "arrays.npz", "network.npz"
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointError(ScenarioError):

@@ -125,7 +125,6 @@ class Feed:
         self.messages, self.moments = Messages(), Moments(shop.clock.horizon)
         self.under_way = 0
         if sharing.response == "threshold":
-            shop.people.hold("pressure")
             whole = np.bincount(shop.graph.indices, shop.graph.strength, shop.graph.persons)
             self._strength_in = np.maximum(whole, np.finfo(np.float32).tiny)
 

@@ -55,7 +55,7 @@ class People(Table):
     # Traits.
     taste: Column = column(np.float32, width=1)  # position in taste space, standard normal
     visit_rate: Column = column(np.float32)  # visits a day of their own will
-    dropout: Column = column(np.float32)  # chance to leave after a repeat purchase, fully satisfied
+    dropout: Column = column(np.float32, on_demand=True)  # chance to leave after a repeat purchase, fully satisfied
     intercept: Column = column(np.float32, record=VISITOR)  # logits, calibrated to the scenario's conversion
     price_sensitivity: Column = column(np.float32, record=VISITOR)
     deal_prone: Column = column(np.bool_, record=VISITOR)  # to whom a good deal is worth something in itself
@@ -65,11 +65,10 @@ class People(Table):
     activity: Column = column(np.float32, record=VISITOR)  # inclination to share, mean one
     talk_rate: Column = column(np.float32)  # occasions a day to talk about the shop unprompted, before thinning
     social_cost: Column = column(np.float32, record=VISITOR)
-    threshold: Column = column(np.float32)
+    threshold: Column = column(np.float32, on_demand=True)  # of pressure, if messages work by it
     device: Column = column(np.int32)
     address: Column = column(np.int32)
     payment: Column = column(np.int32)  # the account they pay from
-    credible: Column = column(np.float32, fill=1.0)  # chance to prove who they are, if they care to
     # State.
     status: Column = column(np.int8)
     joined: Column = column(np.int32, fill=NEVER, record=VISITOR)
@@ -109,6 +108,7 @@ class Fakes(Table):
     """Accounts that are not somebody's first, which are the last of :class:`People`, in their order."""
 
     brought: Column = column(np.int64)  # what its ring got because of it, by whomever it was received; fen
+    credible: Column = column(np.float32, fill=1.0)  # chance to prove who its owner says they are
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,10 @@ def populate(
     n = graph.persons
     product = smallest_integer(products)
     people = People(n, {"recent": product, "heard": product}, taste=config.taste_dimensions)
+    if demand.dropout is not None:
+        people.hold("dropout")
+    if sharing.response == "threshold":
+        people.hold("threshold", "pressure")
     uid = np.arange(n, dtype=np.uint32)
     people.uid[:] = uid
     own = draws.normal(seed, Stream.TASTE, uid[:, None], np.arange(config.taste_dimensions)[None, :])
@@ -201,7 +205,8 @@ def draw_traits(
     people.hassle[rows] = lognormal(seed, Stream.TRAIT, uid, config.hassle, 3)
     people.deal_prone[rows] = draws.uniform(seed, Stream.TRAIT, uid, k=6) < config.deal_proneness.share
     people.visit_rate[rows] = demand.visit_rates(draws.uniform(seed, Stream.RATE, uid))
-    people.dropout[rows] = demand.dropout_chances(draws.uniform(seed, Stream.DROPOUT, uid, k=1))
+    if demand.dropout is not None:
+        people.dropout[rows] = demand.dropout_chances(draws.uniform(seed, Stream.DROPOUT, uid, k=1))
 
 
 def draw_traits_of_accounts(
@@ -214,7 +219,8 @@ def draw_traits_of_accounts(
     people.social_cost[rows] = lognormal(seed, Stream.TRAIT, uid, sharing.social_cost, 4)
     sigma = sharing.activity_sigma
     people.activity[rows] = np.exp(sigma * draws.normal(seed, Stream.TRAIT, uid, k=5) - sigma**2 / 2)
-    people.threshold[rows] = draws.uniform(seed, Stream.THRESHOLD, uid)
+    if sharing.response == "threshold":
+        people.threshold[rows] = draws.uniform(seed, Stream.THRESHOLD, uid)
 
 
 def list_price_chances(deal_prone: Array, config: DealProneness, conversion: float) -> Array:

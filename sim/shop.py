@@ -429,10 +429,9 @@ class Shop(mesa.Model):
             uid.size, uid=uid.astype(np.uint32), fake=True, fraud=fraud, ring=ring, device=device, address=address,
             payment=payment,
         )  # fmt: skip
-        self.fakes.append(uid.size)
+        self.fakes.append(uid.size, credible=1.0 if ring == NONE else self.config.fraud.skill)
         draw_traits_of_accounts(people, rows, self.config.people, self.config.sharing, self.seed)
         people.intercept[rows] = BUYS_FOR_CERTAIN
-        people.credible[rows] = 1.0 if ring == NONE else self.config.fraud.skill
         return rows
 
     # What comes out.

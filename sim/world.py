@@ -76,8 +76,7 @@ def live_through_history(shop: Shop, demand: Demand) -> tuple[Array, Array]:
     person, product, days_ago, left = consumers.past_orders(
         np.uint32(shop.seed), rows, people.uid,
         people.visit_rate * list_price_chances(people.deal_prone, config.people.deal_proneness, demand.conversion),
-        people.dropout,
-        age, min(config.recommendation.slate, len(products)), len(products),
+        people.held("dropout"), age, min(config.recommendation.slate, len(products)), len(products),
         people.taste, products.topic, products.quality, config.people.taste_weight,
     )  # fmt: skip
     people.status[rows[left]] = Status.CHURNED

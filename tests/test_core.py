@@ -1,5 +1,6 @@
 """Table, clock and ledger."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,8 +53,11 @@ def test_a_column_on_demand_takes_no_memory_before_it_is_held():
     assert guests.room.tolist() == [-1] * 102
     with pytest.raises(ValueError, match="read-only"):
         guests.room[0] = 1
+    assert guests.held("room").size == 0
     guests.hold("room")
     guests.room[0] = 5
+    assert guests.held("room").size == 102
+    assert numba.typeof(guests.held("room")) == numba.typeof(Guests(1).held("room"))  # one kernel for both
     guests.append(50, room=6)
     assert guests.nbytes == 152 * (4 + 2)
     assert guests.room.tolist() == [5, *[-1] * 101, *[6] * 50]

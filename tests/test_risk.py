@@ -127,7 +127,6 @@ def test_there_is_room_for_those_who_come_first_by_lot_and_an_outage_lets_everyb
     np.testing.assert_array_equal(risk.cases.refused[who], ~admitted)
     np.testing.assert_array_equal(risk.cases.caught[who], np.where(admitted, -1, shop.clock.tick))
     assert (risk.cases.attempts[who] == 1).all()
-    assert (risk.cases.first_attempt[who] == shop.clock.tick).all()
     monkeypatch.setattr(type(shop.shocks), "detector_is_out", property(lambda shocks: True))
     assert risk.admit_signups(signups_of(who[~admitted])).all()
 

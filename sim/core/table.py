@@ -14,7 +14,8 @@ Columns are views on over-allocated buffers, so reading them costs nothing; an a
 keep a column across an append.
 
 A column that only some scenarios need takes no memory until somebody says with :meth:`Table.hold` that they will write
-to it; before, it can be read, and says everywhere what rows hold that do not say.
+to it; before, it can be read, and says everywhere what rows hold that do not say. Kernels are given
+:meth:`Table.held`.
 
 ``np.add.at`` on a column must add values of the column's own type: of another type, numpy copies the whole column.
 """
@@ -127,6 +128,11 @@ class Table:
         if not self._absent.isdisjoint(names):
             self._absent.difference_update(names)
             self._allocate(self._capacity)
+
+    def held(self, name: str) -> Column:
+        """Return a column for a kernel: one on demand that nobody has asked for is empty."""
+        column = self[name]
+        return column[:0].copy() if name in self._absent else column
 
     def append(self, rows: int | None = None, **values: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Add rows and return their numbers.

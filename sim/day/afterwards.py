@@ -82,7 +82,7 @@ def _take_effect(shop: Shop) -> None:
     people, graph, book = shop.people, shop.graph, shop.book
     rows, shop._unpaid, who, u = _pay(
         shop._unpaid, shop.risk.holds(shop._unpaid), book.status, book.person, book.product, np.uint32(shop.seed),
-        people.uid, people.purchases, people.dropout, people.recent, people.heard, people.heard_next,
+        people.uid, people.purchases, people.held("dropout"), people.recent, people.heard, people.heard_next,
         graph.indptr, graph.indices,
     )  # fmt: skip
     if rows.size == 0:
@@ -111,7 +111,8 @@ def _pay(  # type: ignore[no-untyped-def]
         Columns of :class:`sim.orders.OrderBook`.
     seed : uint32
     uid ... heard_next : ndarray
-        Columns of :class:`sim.people.People`; all but ``uid`` and ``dropout`` are changed in place.
+        Columns of :class:`sim.people.People`, ``dropout`` empty if nobody leaves; all but these two and ``uid`` are
+        changed in place.
     indptr, indices : ndarray
         The network.
 
@@ -132,7 +133,8 @@ def _pay(  # type: ignore[no-untyped-def]
             ready[r] = row
             prefetch(uid, buyer[row])
             prefetch(purchases, buyer[row])
-            prefetch(dropout, buyer[row])
+            if dropout.size:
+                prefetch(dropout, buyer[row])
             prefetch(recent, buyer[row])
             r += 1
         elif status[row] == _PAID or status[row] == _WAITING:
@@ -180,7 +182,7 @@ def _remember(rows, buyer, product, seed, uid, purchases, dropout, recent):  # t
             for back in range(recent.shape[1] - 1, 0, -1):
                 recent[i, back] = recent[i, back - 1]
             recent[i, 0] = what[n]
-            if purchases[i] > 0 and dropout[i] > 0.0:
+            if purchases[i] > 0 and dropout.size and dropout[i] > 0.0:
                 u[n] = u01(seed, _DROPOUT, uid[i], purchases[i], 0, 0)
             purchases[i] += 1
             n += 1

@@ -99,8 +99,10 @@ class Casework:
     def passes_challenge(self, persons: Array) -> Array:
         """Return which of the challenged persons care to prove who they are, and can."""
         self._total("orders_challenged", persons.size)
-        chance = (1 - self.policy.impatience) * self.shop.people.credible[persons]
-        passes: Array = self._drawn(persons, _CHALLENGE) < chance
+        shop, credible = self.shop, np.ones(persons.size, np.float32)
+        is_owned = persons >= shop.graph.persons
+        credible[is_owned] = shop.fakes.credible[persons[is_owned] - shop.graph.persons]
+        passes: Array = self._drawn(persons, _CHALLENGE) < (1 - self.policy.impatience) * credible
         return passes
 
     def hold(self, rows: Array) -> None:

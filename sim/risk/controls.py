@@ -58,7 +58,6 @@ class Cases(Table):
     # discount because of others.
     paid: Column = column(np.bool_, on_demand=True)
     must_pay_otherwise: Column = column(np.bool_, on_demand=True)
-    first_attempt: Column = column(np.int32, fill=NOT_YET)
     caught: Column = column(np.int32, fill=NOT_YET)  # flagged, or refused at sign-up
 
 
@@ -189,7 +188,7 @@ class RiskControl:
             np.uint32(shop.seed), shop.clock.tick, person, people.uid, self.is_out,
             _NOBODY if self.casework is None else self.casework.bars(person),
             self.devices.places(device), self.addresses.places(address),
-            cases.attempts, cases.refused, cases.first_attempt, cases.caught,
+            cases.attempts, cases.refused, cases.caught,
         )  # fmt: skip
         self._note_refused("signups_refused", refused)
         return admitted

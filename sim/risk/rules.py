@@ -19,7 +19,7 @@ _RISK = np.uint32(Stream.RISK)
 
 @nb.njit(cache=True)
 def admitted_signups(  # type: ignore[no-untyped-def]
-    seed, tick, person, uid, is_out, barred, by_device, by_address, attempts, refused, first_attempt, caught
+    seed, tick, person, uid, is_out, barred, by_device, by_address, attempts, refused, caught
 ):
     """Decide who may sign up, count what was tried, and note who is caught.
 
@@ -38,7 +38,7 @@ def admitted_signups(  # type: ignore[no-untyped-def]
     by_device, by_address : tuple
         The device (address) of each, int32 of shape (n,); how many accounts one may carry; and the columns ``accounts``
         and ``tried`` of its :class:`sim.risk.controls.Tally`, changed in place.
-    attempts, refused, first_attempt, caught : int32 ndarray, shape (persons,)
+    attempts, refused, caught : int32 ndarray, shape (persons,)
         Columns of :class:`sim.risk.controls.Cases`, changed in place.
 
     Returns
@@ -60,8 +60,6 @@ def admitted_signups(  # type: ignore[no-untyped-def]
         i = person[n]
         admitted[n] = is_out or (admitted[n] and not (barred.size > 0 and barred[n]))
         attempts[i] += 1
-        if first_attempt[i] == NOT_YET:
-            first_attempt[i] = tick
         if admitted[n]:
             by_device[2][by_device[0][n]] += 1
             by_address[2][by_address[0][n]] += 1

@@ -59,7 +59,8 @@ def score(shop: Shop, risk: RiskControl) -> dict[str, float]:
     refused[:known] = cases.refused > 0
     tried = exists | caught
     hits = np.flatnonzero(caught & fake)
-    delay = (cases.caught[hits] - cases.first_attempt[hits]) * shop.clock.days_a_tick
+    since = np.where(exists[hits], np.minimum(people.joined[hits], cases.caught[hits]), cases.caught[hits])
+    delay = (cases.caught[hits] - since) * shop.clock.days_a_tick
     honest = ~fake[:known]
     return {
         "detection_precision": _ratio(hits.size, caught.sum()),

@@ -204,7 +204,9 @@ class Payouts:
         persons, first, at = np.unique(person, return_index=True, return_inverse=True)
         wanted = np.zeros(persons.size, np.int64)
         add_each(wanted, at, amount)
-        purses.debt[persons] += wanted - self._collect(persons, wanted, origin[first])
+        there = np.clip(purses.balance[persons], 0, wanted)
+        purses.balance[persons] -= wanted
+        self._collect(persons, there, origin[first])
         if merchants_paid:
             self.scheme.pay(Account.MERCHANTS, part, person, source=Account.PLATFORM)
 
@@ -227,16 +229,13 @@ class Payouts:
         self.shop.merchant_books.charge(self.shop.book.merchant[order], -part[by_merchants])
         return True
 
-    def _collect(self, persons: Array, wanted: Array, origins: Array | None = None) -> Array:
-        """Take up to the wanted fen from each wallet (each person once) and return what was there.
+    def _collect(self, persons: Array, fen: Array, origins: Array | None = None) -> None:
+        """Book what the platform takes from wallets, each person's once.
 
         ``origins`` are those whose orders had earned it; of several of a person one stands for all.
         """
-        got: Array = np.minimum(self.purses.wallet[persons], wanted)
-        self.purses.wallet[persons] -= got
-        self.scheme.pay(Account.PLATFORM, got, persons, source=Account.WALLETS)
-        self.shop.benefit(persons, -got, self.scheme.number, origins)
-        return got
+        self.scheme.pay(Account.PLATFORM, fen, persons, source=Account.WALLETS)
+        self.shop.benefit(persons, -fen, self.scheme.number, origins)
 
     # Releasing and paying out.
 
@@ -286,26 +285,27 @@ class Payouts:
                 rows = rows[~caught]
         if rows.size == 0:
             return
-        released, owes = release(rows, rewards.person, rewards.amount, rewards.state, purses.wallet, purses.debt)
-        person, amount = released
+        released, owes = release(rows, rewards.person, rewards.amount, rewards.state, purses.balance)
+        person, amount, to_debts = released
         self.scheme.pay(Account.WALLETS, amount, person, source=Account.FROZEN_COMMISSION)
         if not owes:
             return
-        debtors = np.unique(person[purses.debt[person] > 0])
-        repaid = self._collect(debtors, purses.debt[debtors])
-        purses.debt[debtors] -= repaid
+        debtors, at = np.unique(person[to_debts > 0], return_inverse=True)
+        repaid = np.zeros(debtors.size, np.int64)
+        add_each(repaid, at, to_debts[to_debts > 0])
+        self._collect(debtors, repaid)
         self.debts_repaid += int(repaid.sum())
 
     def _withdraw(self) -> None:
-        rule, wallet = self.withdrawal, self.purses.wallet
-        persons = np.flatnonzero(wallet >= max(1, rule.minimum))
-        amount = wallet[persons] if rule.maximum is None else np.minimum(wallet[persons], rule.maximum)
+        rule, balance = self.withdrawal, self.purses.balance
+        persons = np.flatnonzero(balance >= max(1, rule.minimum))
+        amount = balance[persons] if rule.maximum is None else np.minimum(balance[persons], rule.maximum)
         fee = share_of(amount, rule.fee) + rule.fixed_fee
         worthwhile = fee < amount
         persons, amount, fee = persons[worthwhile], amount[worthwhile], fee[worthwhile]
         if persons.size == 0:
             return
-        wallet[persons] -= amount
+        balance[persons] -= amount
         self.scheme.pay(Account.PLATFORM, fee, persons, source=Account.WALLETS)
         self.withdrawn += self.scheme.pay(Account.SHARERS, amount - fee, persons, source=Account.WALLETS)
         self.fees += int(fee.sum())

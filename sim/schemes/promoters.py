@@ -75,14 +75,14 @@ class Standing(Table):
     """How each person stands in the programme; one row a person, moments in ticks."""
 
     bound_to: Column = column(np.int32, fill=NONE)
-    bound_tick: Column = column(np.int32)
+    bound_tick: Column = column(np.int32, on_demand=True)  # if bindings expire
     invited_by: Column = column(np.int32, fill=NONE)  # promoter who is rewarded for this person
     bonus_pending: Column = column(np.bool_)  # the bonus waits for an order of this person
     enrolled: Column = column(np.bool_)  # appointed, or approved on application
-    invites: Column = column(np.int32)
     rewarded_today: Column = column(np.int32, on_demand=True)  # invitations, if they are capped
-    sales: Column = column(np.int64, on_demand=True)  # fen, if there are grades
-    grade: Column = column(np.int8, on_demand=True)  # number of grades reached
+    invites: Column = column(np.int32, on_demand=True)  # if there are grades, as the next two
+    sales: Column = column(np.int64, on_demand=True)  # fen
+    grade: Column = column(np.int8, on_demand=True)  # how many they have reached
 
 
 class _Bindings(Table):
@@ -119,7 +119,9 @@ class Promoters:
         if config.daily_cap is not None:
             self.standing.hold("rewarded_today")
         if config.grades:
-            self.standing.hold("sales", "grade")
+            self.standing.hold("invites", "sales", "grade")
+        if config.binding_expires is not None:
+            self.standing.hold("bound_tick")
         self.grow()
         self.self_bindings = self.cycles = 0
         self.factors = np.array([1.0, *(grade.factor for grade in config.grades)])
@@ -207,7 +209,7 @@ class Promoters:
         if persons.size > 1:
             persons, promoters = _by_lot(np.uint32(shop.seed), np.uint32(tick), persons, promoters, shop.people.uid)
         outcome, to_self, cycles = bind(
-            standing.bound_to, standing.bound_tick, persons, promoters, self.config.binding == "override", tick
+            standing.bound_to, standing.held("bound_tick"), persons, promoters, self.config.binding == "override", tick
         )
         self.self_bindings += to_self
         self.cycles += cycles
@@ -232,7 +234,7 @@ class Promoters:
     def note_invitations(self, persons: Array, inviters: Array) -> Array:
         """Write down who invited whom and count it for each inviter; return who was not invited by themselves."""
         standing = self.standing
-        invited: Array = _note_invitations(persons, inviters, standing.invited_by, standing.invites)
+        invited: Array = _note_invitations(persons, inviters, standing.invited_by, standing.held("invites"))
         if self.config.grades:
             self._promote(inviters[persons != inviters])
         return invited
@@ -300,14 +302,15 @@ def _note_invitations(persons, inviters, invited_by, invites):  # type: ignore[n
     ----------
     persons, inviters : int32 ndarray, shape (n,)
     invited_by, invites : int32 ndarray, shape (persons,)
-        Columns of :class:`Standing`, changed in place.
+        Columns of :class:`Standing`, changed in place; ``invites`` may be empty: not counted.
     """
     invited = np.empty(persons.size, np.int32)
     size = 0
     for n in range(persons.size):
         if persons[n] != inviters[n]:
             invited_by[persons[n]] = inviters[n]
-            invites[inviters[n]] += 1
+            if invites.size:
+                invites[inviters[n]] += 1
             invited[size] = persons[n]
             size += 1
     return invited[:size].copy()
@@ -343,7 +346,7 @@ def bind(bound_to, bound_tick, persons, promoters, override, tick):  # type: ign
     Parameters
     ----------
     bound_to, bound_tick : int32 ndarray
-        Promoter of each person, -1 for none, and since when; changed in place.
+        Promoter of each person, -1 for none, and since when; changed in place. The moments may be empty: not noted.
     persons, promoters : int32 ndarray, shape (n,)
         In order of precedence.
     override : bool
@@ -375,7 +378,9 @@ def bind(bound_to, bound_tick, persons, promoters, override, tick):  # type: ign
             outcome[i] = CYCLE
             cycles += 1
             continue
-        bound_to[person], bound_tick[person] = promoters[i], tick
+        bound_to[person] = promoters[i]
+        if bound_tick.size:
+            bound_tick[person] = tick
         outcome[i] = BOUND
     return outcome, to_self, cycles
 

@@ -53,10 +53,19 @@ class Rewards(Table):
 
 
 class Purses(Table):
-    """What each person has and owes, in fen; one row a person."""
+    """What each person has or owes, in fen; one row a person."""
 
-    wallet: Column = column(np.int64)  # released, not yet withdrawn
-    debt: Column = column(np.int64)  # to be set against later rewards
+    balance: Column = column(np.int64)  # released and not yet withdrawn; negative: to be set against later rewards
+
+    @property
+    def wallet(self) -> Column:
+        """What each person could withdraw, int64."""
+        return np.maximum(self.balance, 0)
+
+    @property
+    def debt(self) -> Column:
+        """What each person owes, int64."""
+        return np.maximum(-self.balance, 0)
 
 
 @nb.njit(cache=True)
@@ -144,7 +153,7 @@ def sorted_out(rows, withheld, kind, order, status):  # type: ignore[no-untyped-
 
 
 @nb.njit(cache=True)
-def release(rows, person, amount, state, wallet, debt):  # type: ignore[no-untyped-def]
+def release(rows, person, amount, state, balance):  # type: ignore[no-untyped-def]
     """Put frozen rewards into their earners' wallets.
 
     Parameters
@@ -152,27 +161,27 @@ def release(rows, person, amount, state, wallet, debt):  # type: ignore[no-untyp
     rows : int64 ndarray, shape (n,)
     person, amount, state : ndarray
         Columns of :class:`Rewards`; ``state`` is changed in place.
-    wallet, debt : int64 ndarray
-        Columns of :class:`Purses`; ``wallet`` is changed in place.
+    balance : int64 ndarray
+        Column of :class:`Purses`, changed in place.
 
     Returns
     -------
-    released : int64 ndarray, shape (2, n)
-        The earners, and what they get; fen.
+    released : int64 ndarray, shape (3, n)
+        The earners, what they get, and how much of it goes to what they owe; fen.
     owes : bool
-        Whether any of the earners has debts.
+        Whether any of the earners had debts.
     """
-    released, owes = np.empty((2, rows.size), np.int64), False
+    released, owes = np.empty((3, rows.size), np.int64), False
     for row in rows:
-        prefetch(wallet, np.uint32(person[row]))
-        prefetch(debt, np.uint32(person[row]))
+        prefetch(balance, np.uint32(person[row]))
     for n in range(rows.size):
         row = rows[n]
         earner = person[row]
-        released[0, n], released[1, n] = earner, amount[row]
+        repaid = min(amount[row], max(0, -balance[earner]))
+        released[0, n], released[1, n], released[2, n] = earner, amount[row], repaid
         state[row] = _RELEASED
-        wallet[earner] += amount[row]
-        owes |= debt[earner] > 0
+        balance[earner] += amount[row]
+        owes |= repaid > 0
     return released, owes
 
 
