@@ -329,7 +329,7 @@ def test_resolved_rules_can_be_read_again(rules: dict[str, Any]) -> None:
         ]
     ),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_history_loses_or_doubles_a_coupon(steps: list[tuple[str, int]], rules: dict[str, Any]) -> None:
     shop = shop_with(rules)
     scheme = coupon(shop)

@@ -191,7 +191,7 @@ def test_packet_coupons_of_different_value_are_used_dearest_first() -> None:
     rule=st.sampled_from(["equal", "random"]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_split_adds_up_exactly_and_gives_everybody_a_fen(total: int, parties: int, rule: str, seed: int) -> None:
     total = max(total, parties)
     parts = split(total, np.random.default_rng(seed).random((5, parties - 1)), rule)

@@ -45,7 +45,7 @@ def test_percent_is_rounded_like_the_ledger_and_capped() -> None:
 
 
 @given(price=st.integers(0, 10**9), percent=st.floats(1e-6, 1.0))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_percentages_follow_the_stated_rounding_rule(price: int, percent: float) -> None:
     one = np.zeros(1, np.int32)
     none = np.zeros((0, 0), np.int64)

@@ -380,7 +380,7 @@ SCHEMES = {
     day=st.integers(1, 8),
     rings=st.integers(0, 1),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_money_is_conserved_whatever_schemes_come_stay_and_go(before, after, day, rings):
     sections = {"people": {"size": 120}, "horizon": "12d", "fraud": {"rings": rings, "enter": "1d"}}
     names = sorted(before) + sorted(after - before)

@@ -35,7 +35,7 @@ def rows_of(graph):
 edges = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(edges, st.booleans(), st.integers(0, 3))
 def test_a_graph_holds_the_ties_that_were_named_and_no_others(pairs, directed, more):
     persons = max((max(pair) for pair in pairs), default=-1) + 1 + more
@@ -54,7 +54,7 @@ def test_a_graph_holds_the_ties_that_were_named_and_no_others(pairs, directed, m
     assert ties_of(graph.reverse()) == ({(b, a) for a, b in wanted} if directed else wanted)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(edges, st.booleans(), st.sampled_from(["networkx", "igraph"]))
 def test_a_graph_survives_the_way_to_a_library_and_back(pairs, directed, library):
     source, target = np.array(pairs, np.int64).reshape(-1, 2).T

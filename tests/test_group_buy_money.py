@@ -189,7 +189,7 @@ def test_invited_joiners_are_those_whom_a_member_of_the_team_brought():
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**32 - 1),
     leader=st.sampled_from(["none", "free", "discount", "rebate"]),

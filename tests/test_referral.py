@@ -216,7 +216,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=40), st.sampled_from([None, 30, 100]), st.sampled_from(["0%", "33%"]))
 def test_money_is_conserved_whatever_happens(
     steps: list[tuple[str, int, int]], budget: int | None, merchant_share: str

@@ -93,7 +93,7 @@ def test_data_file_is_looked_up_beside_the_file_that_names_it(folder):
 TREES = st.recursive(st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner), max_leaves=6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(TREES)
 def test_merging_with_itself_or_with_nothing_changes_nothing(values):
     place = Place("", None, Path())
@@ -213,7 +213,7 @@ def test_every_shipped_scenario_resolves_and_loads_again(base, folder):
     assert load(scenario.to_yaml()).digest == scenario.digest
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     size=st.integers(1, 10**6),
     horizon=st.floats(1, 3650 * 24),

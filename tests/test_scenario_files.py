@@ -263,7 +263,7 @@ JUNK = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_value_at_any_key_is_either_taken_or_refused_by_name(data: st.DataObject) -> None:
     scenario = launch()

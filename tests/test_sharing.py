@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import readers, sharers
@@ -90,7 +90,6 @@ def test_what_is_passed_on_is_what_one_bought_and_accounts_without_ties_tell_nob
     assert [column.tolist() for column in columns] == [[3, 0, 1, 2], [1, 0, 2, 0], [71, 0, -1, 8], [5, -1, -1, -1]]
 
 
-@settings(deadline=None)  # a kernel may have to be compiled
 @given(st.lists(st.integers(0, 9), max_size=60))
 def test_turns_are_a_stable_order(numbers: list[int]) -> None:
     for dtype in (np.int32, np.uint32):
@@ -100,7 +99,6 @@ def test_turns_are_a_stable_order(numbers: list[int]) -> None:
     assert turns(highest).tolist() == [1, 0, 2]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.1, 0.5, 1.0, 2.0])), max_size=30))
 def test_of_what_one_reads_the_keenest_is_clicked_on(read: list[tuple[int, float]]) -> None:
     recipient, outcome = np.array([r for r, _ in read], np.int32), np.array([u for _, u in read])

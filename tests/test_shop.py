@@ -123,7 +123,7 @@ schemes = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(
     schemes=schemes,
     seed=st.integers(0, 2**32 - 1),
