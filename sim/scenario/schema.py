@@ -157,7 +157,7 @@ class DemandConfig(Section):
     )
     units: float | None = Field(None, ge=1, le=100, description="mean units an order; default: the profile's")
     conversion: Share = assume(
-        0.04, source="assumption; web shops convert 2-4% of visits", unit="orders a visit, without schemes"
+        0.04, source="assumption; web shops convert 2-4% of visits", unit="orders a visit, without schemes", gt=0, lt=1
     )
 
 
