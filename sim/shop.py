@@ -191,9 +191,16 @@ class Shop(mesa.Model):
     # The day.
 
     def step(self) -> None:
-        """Simulate one tick; see the module's docstring for the order."""
+        """Simulate one tick; see the module's docstring for the order.
+
+        Raises
+        ------
+        RuntimeError
+            If the horizon has been reached.
+        """
         if self._catching_up:
             return
+        self._refuse_if_over()
         self.shocks.strike()
         self.clock.run_processes()
         woken = self._wake()  # goes on while messages are read
@@ -211,6 +218,15 @@ class Shop(mesa.Model):
         self._record()
         self.clock.advance()
         self.running = not self.clock.is_over
+
+    def _wrapped_step(self) -> None:  # what Mesa puts before `step`; it would plan no further tick after an error there
+        if not self._catching_up:
+            self._refuse_if_over()
+        super()._wrapped_step()
+
+    def _refuse_if_over(self) -> None:
+        if self.clock.is_over:
+            raise RuntimeError(f"the horizon of {self.clock.horizon} ticks is over")
 
     def run(self) -> Shop:
         """Simulate to the horizon and return the shop itself."""

@@ -1,6 +1,8 @@
 """Generated networks are what their names say, and like the network that they imitate."""
 
 import random
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import networkx as nx
@@ -148,6 +150,45 @@ def test_configuration_gives_everyone_the_degree_stated():
     degrees = np.array([5, 1, 2, 2, 3, 1, 4, 2, 0])
     graph = generators.configuration(degrees, None, rng(1))
     np.testing.assert_array_equal(graph.degree, degrees)
+
+
+def _even(degrees):
+    degrees[np.argmax(degrees)] -= degrees.sum() % 2
+    return degrees
+
+
+HEAVY_TAILED = {
+    "star": np.array([60] + 60 * [1]),
+    "zipf 2.2": _even(rng(1).zipf(2.2, 2000).clip(1, 100)),
+    "zipf 2.5": _even(rng(1).zipf(2.5, 5000).clip(1, 200)),
+}
+
+
+@pytest.mark.parametrize("degrees", HEAVY_TAILED.values(), ids=HEAVY_TAILED)
+def test_configuration_gives_heavy_tailed_degrees_too(degrees):
+    # In a process of its own, which can be ended: the loop this is about does not hear an interrupt.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        made = pool.submit(generators.configuration, degrees, None, rng(1))
+        try:
+            graph = made.result(timeout=60)
+        except TimeoutError:
+            for process in list(pool._processes.values()):
+                process.kill()
+            raise
+    np.testing.assert_array_equal(graph.degree, degrees)
+
+
+def test_configuration_is_as_random_as_the_degrees_let_it_be():
+    degrees = _even(rng(3).poisson(6, 2000) + 1)
+    measures = [generators.configuration(degrees, None, rng(seed)).statistics() for seed in range(20)]
+    assortativity = np.mean([measure["assortativity"] for measure in measures])
+    assert assortativity == pytest.approx(0, abs=0.015)  # 4 standard errors
+    # Newman 2010, eq. 13.46: ((<k^2> - <k>)^2 / <k>^3) / n
+    transitivity = (np.mean(degrees**2) - degrees.mean()) ** 2 / degrees.mean() ** 3 / degrees.size
+    assert np.mean([measure["transitivity"] for measure in measures]) == pytest.approx(transitivity, rel=0.12)
+    ties = [set(zip(*generators.configuration(degrees, None, rng(seed)).pairs(), strict=True)) for seed in (1, 2)]
+    expected = np.square(np.outer(degrees, degrees) / degrees.sum()).sum() / 2  # ties that two such networks share
+    assert len(ties[0] & ties[1]) == pytest.approx(expected, abs=4 * np.sqrt(expected))
 
 
 def test_configuration_at_another_size_keeps_the_distribution():

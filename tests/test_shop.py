@@ -227,3 +227,15 @@ def test_visits_ascend_and_who_was_sent_comes_as_sent_and_a_click_goes_before_on
     assert kol.tolist() == [-1, -1, -1, 2, -1]
     assert sharer.tolist() == team.tolist() == [-1] * 5
     assert quantity.tolist() == [1, 1, 4, 1, 1]
+
+
+def test_after_the_horizon_no_tick_is_simulated():
+    shop = run(horizon="2d", tick="1d")
+    before = everything(shop)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the horizon of 2 ticks is over"):
+            shop.step()
+    with pytest.raises(RuntimeError, match="the horizon of 2 ticks is over"):
+        shop.run_for(1)
+    assert everything(shop) == before
+    assert everything(shop.run()) == before
