@@ -135,6 +135,14 @@ def described(scenario: Any) -> str:
     return listed(phrases) + (" together" if len(phrases) > 1 else "") if phrases else "doing nothing"
 
 
+def each_alone(better: str = "✓", worse: str = "✗") -> str:
+    """Say what many intervals side by side do not promise, given the marks that they carry."""
+    return f"Each interval is for itself: of 100 changes by luck alone, about 5 are marked {better} or {worse}."
+
+
+PICKED = "The arm that the verdict names was picked for its gain: fresh seeds (--seed) may show a smaller one."
+
+
 # Findings.
 
 

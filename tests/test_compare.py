@@ -395,6 +395,14 @@ def test_one_of_many_arms_that_seems_to_gain_may_do_so_by_luck():
     assert among_four.to_dict()["choice"]["arm"] is None
 
 
+def test_a_comparison_says_under_its_table_what_so_many_intervals_do_not_promise(study, capsys):
+    note = "Each interval is for itself: of 100 changes by luck alone, about 5 are marked ✓ or ✗."
+    several = arms_that_gain([30.0, 31.0, 29.0, 30.5], [20.0, 21.0, 19.0, 21.0])
+    assert f"{note}\n" in printed(study, 200, capsys)
+    assert f"{note} The arm that the verdict names was picked for its gain" in printed(several, 200, capsys)
+    assert "Each interval" not in printed(arms_that_gain([30.0], [20.0]), 200, capsys)
+
+
 def test_an_arm_chosen_for_its_guardrails_is_compared_with_those_whose_guardrails_hold():
     study = arms_that_gain([90.0, 91.0, 89.0, 90.0], [30.0, 31.0, 29.0, 30.0], [29.0, 33.0, 29.0, 28.0])
     study.arms["a"].scenario.config.guardrails.append(rail("new_members", high=50.0))

@@ -185,6 +185,12 @@ def test_verdict_question_and_guardrail_stand_at_the_top(page):
     assert "Guardrail fraud loss share at most 3.0%: ✗ fail" in top
 
 
+def test_a_report_says_what_so_many_intervals_do_not_promise(page, run_page):
+    note = "of 100 changes by luck alone, about 5 are marked ✓ or ✗"
+    assert note in Page(page).text
+    assert note not in Page(run_page).text
+
+
 def test_metric_without_data_says_why(page, run_page):
     assert "n/a: nobody was observed for 90 days" in Page(page).text
     assert "n/a: nobody was observed for 90 days" in Page(run_page).text
