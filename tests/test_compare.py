@@ -38,6 +38,13 @@ def test_each_person_is_persuaded_put_off_unmoved_or_would_have_bought_anyway():
     assert (twins.benefit, twins.anyway_benefit) == (8.0, 2.0)
 
 
+def test_rewards_of_persons_who_were_put_off_did_not_go_to_buyers_anyway():
+    base = people([0, 1, 2], [1, 1, 0])
+    arm = people([0, 1, 2], [1, 0, 1], benefit=[5.0, 9.0, 4.0])  # person 1 invites friends, and buys nothing any more
+    twins = compare_twins(base, arm)
+    assert (twins.benefit, twins.anyway_benefit) == (18.0, 5.0)
+
+
 def test_what_honest_people_who_were_hit_would_have_spent_is_told_by_their_twins():
     base = people([0, 1, 2, 900], [1, 1, 0, 1], gmv=[50.0, 20.0, 0.0, 99.0], fake=[False, False, False, True])
     arm = people(
