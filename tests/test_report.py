@@ -264,6 +264,16 @@ def test_losses_are_told_by_kind_of_fraud_and_scheme_in_every_arm(study_folder):
     assert rows["farm took from coupon"] == ["0.00 yuan", "4.00 yuan"]
 
 
+def test_a_first_replicate_without_losses_does_not_keep_those_of_the_next_from_being_written(tmp_path):
+    own = scenario("plain")
+    results = [result(own, 1, {}), result(own, 2, {"coupon": {}}), result(own, 3, {})]
+    summary = {"metrics": summarise(results), "guardrails": [], "failures": [], "elapsed_s": 2.0}
+    runs.write_run(tmp_path, own, results, summary)
+    losses = pd.read_parquet(tmp_path / "losses.parquet")
+    assert losses.to_numpy().tolist() == [[2, "farm", "coupon", 4.0]]
+    render(tmp_path)
+
+
 def test_flows_are_means_over_replicates(study_folder):
     gift = read(study_folder).arms[0]
     assert [tuple(flow) for flow in gift.flows][:2] == [
