@@ -172,13 +172,18 @@ def _metrics(runs: Sequence[RunResult]) -> pd.DataFrame:
 
 
 def _write_joined(path: Path, name: str, runs: Sequence[RunResult]) -> None:
-    """Write a table of all replicates, holding one of them at a time in memory."""
-    with replacing(path) as temporary:
-        first, *rest = _with_replicate(name, runs)
-        with pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
-            writer.write_table(first)
-            for table in rest:
-                writer.write_table(table.cast(first.schema))
+    """Write a table of all replicates, holding one of them at a time in memory.
+
+    One without rows, such as losses where nobody cheated, does not know the types of its columns.
+    """
+    filled = (table for table in _with_replicate(name, runs) if table.num_rows)
+    first = next(filled, None)
+    if first is None:
+        first = next(_with_replicate(name, runs))
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        for table in filled:
+            writer.write_table(table.cast(first.schema))
 
 
 def _with_replicate(name: str, runs: Sequence[RunResult]) -> Iterator[pa.Table]:

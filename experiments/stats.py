@@ -11,6 +11,7 @@ Student (1908), "The probable error of a mean".
 Fieller (1954), "Some problems in interval estimation": limits of a ratio of two correlated means.
 Law (2015), "Simulation modeling and analysis", 5th ed., chapters 9.4 (replications), 10.2 (paired t), 11.2 (common
 random numbers).
+Holm (1979), "A simple sequentially rejective multiple test procedure".
 Jeffreys (1961), "Theory of probability": with a flat prior on the mean and log standard deviation, the posterior of a
 normal mean is Student's t around the sample mean.
 """
@@ -177,6 +178,42 @@ def variance_reduction(base: npt.ArrayLike, arm: npt.ArrayLike) -> float:
     if paired == 0.0:
         return math.inf if unpaired > 0.0 else math.nan
     return unpaired / paired
+
+
+def p_value(differences: npt.ArrayLike) -> float:
+    """Return how likely paired differences are to lie as far from zero if their mean is zero: two-sided t test.
+
+    Parameters
+    ----------
+    differences : array_like, shape (replicates,)
+
+    Returns
+    -------
+    float
+        1 if no replicate differs; NaN for fewer than two replicates.
+    """
+    chance = probability_positive(differences)
+    return 2 * min(chance, 1 - chance)
+
+
+def holm(p_values: npt.ArrayLike) -> Values:
+    """Return p-values adjusted for how many there are: what is at most 5% holds together with all others that are.
+
+    Parameters
+    ----------
+    p_values : array_like, shape (tests,)
+
+    Returns
+    -------
+    ndarray, shape (tests,)
+        By Holm's step-down procedure. The tests may depend on each other in any way.
+    """
+    given = np.asarray(p_values, np.float64)
+    order = np.argsort(given, kind="stable")
+    steps = np.maximum.accumulate(given[order] * np.arange(given.size, 0, -1))
+    found = np.empty(given.size)
+    found[order] = np.minimum(steps, 1.0)
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -42,7 +42,7 @@ class Twins:
     benefit : float
         Yuan of discounts and rewards that real persons got.
     anyway_benefit : float
-        The part of it that went to those who would have bought anyway.
+        The part of it that went to those who bought in both.
     anyway_subsidised : int
         Bought in both, and got discounts or rewards in the arm.
     hit : int
@@ -95,7 +95,7 @@ def compare_twins(base: pd.DataFrame, arm: pd.DataFrame) -> Twins:
         incremental_gmv=_yuan(more),
         incremental_members=_count(_joined(arm)) - _count(_joined(base)),
         benefit=_yuan(benefit),
-        anyway_benefit=_yuan(benefit[bought_base]),
+        anyway_benefit=_yuan(benefit[bought_arm & bought_base]),
         anyway_subsidised=_count(bought_arm & bought_base & (benefit > 0)),
         hit=_count(hit),
         hit_gmv=_yuan(-more[hit]),

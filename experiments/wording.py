@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.stats import Estimate
+from experiments.stats import CONFIDENCE, Estimate
 
 FEN_PER_YUAN = 100
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -20,6 +20,7 @@ MONEY_SPENT = {
 """Metrics in yuan that are never below zero; what is earned may be."""
 TOO_WIDE = 10.0  # an interval of a relative change, beyond which it says less than the change itself
 SMALL = 0.05  # an interval of a relative change within which arms do about the same
+MOST_NAMED = 3  # arms that a sentence names before it counts them
 
 
 def in_words(number: int) -> str:
@@ -134,6 +135,14 @@ def described(scenario: Any) -> str:
     return listed(phrases) + (" together" if len(phrases) > 1 else "") if phrases else "doing nothing"
 
 
+def each_alone(better: str = "✓", worse: str = "✗") -> str:
+    """Say what many intervals side by side do not promise, given the marks that they carry."""
+    return f"Each interval is for itself: of 100 changes by luck alone, about 5 are marked {better} or {worse}."
+
+
+PICKED = "The arm that the verdict names was picked for its gain: fresh seeds (--seed) may show a smaller one."
+
+
 # Findings.
 
 
@@ -147,6 +156,8 @@ class Finding:
     scenario, base : Scenario
     members : mapping
         The row of the arm's effect on ``new_members``.
+    p_gain : float
+        P-value of that effect, adjusted for the number of arms; NaN for fewer than two pairs.
     cost, cost_per_member : Estimate
         Yuan more than in the base arm, in all and for each member gained.
     contribution : Estimate
@@ -163,6 +174,7 @@ class Finding:
     scenario: Any
     base: Any
     members: Mapping[str, Any]
+    p_gain: float
     cost: Estimate
     cost_per_member: Estimate
     contribution: Estimate
@@ -194,8 +206,13 @@ class Finding:
 
     @property
     def gains(self) -> bool:
-        """Whether the arm brings more new members beyond doubt."""
+        """Whether the arm, taken for itself, brings more new members beyond doubt."""
         return bool(self.members["verdict"] == "better")
+
+    @property
+    def gains_among_many(self) -> bool:
+        """Whether it does so even though it is one of several arms, any of which may look good by luck."""
+        return self.gains and self.p_gain <= 1 - CONFIDENCE
 
     @property
     def passes(self) -> bool:
@@ -276,26 +293,65 @@ def _cost(finding: Finding) -> str:
     return f"{finding.does('cost')} {yuan(total.mean)}"
 
 
-def verdict(findings: Sequence[Finding]) -> str:
+@dataclass(frozen=True)
+class Choice:
+    """Which arm a verdict on several is about, and out of which it was chosen.
+
+    Parameters
+    ----------
+    best : Finding
+        The arm that brings most new members beyond doubt, of those whose guardrails all hold, or if there is none, of
+        those that break none.
+    pool : list of Finding
+        The arms of which it is said to bring most: itself, and others even if their own gain is open.
+    among : str
+        The same in words.
+    """
+
+    best: Finding
+    pool: list[Finding]
+    among: str
+
+    @staticmethod
+    def of(findings: Sequence[Finding]) -> Choice | None:
+        """Choose from the arms of a comparison; None if none gains without breaking a guardrail."""
+        gaining = [finding for finding in findings if finding.gains_among_many]
+        unbroken = [finding for finding in gaining if not finding.broken]
+        if not unbroken:
+            return None
+        passing = [finding for finding in unbroken if finding.passes]
+        best = max(passing or unbroken, key=_gain)
+        many = in_words(len(findings))
+        if best is max(gaining, key=_gain):
+            return Choice(best, list(findings), f"of {many} arms")
+        if passing:
+            pool = [finding for finding in findings if finding.passes]
+            return Choice(best, pool, f"among those of {many} arms whose guardrails hold")
+        pool = [finding for finding in findings if not finding.broken]
+        return Choice(best, pool, f"among those of {many} arms that break no guardrail")
+
+
+def verdict(findings: Sequence[Finding], choice: Choice | None = None, rivals: Sequence[Mapping[Any, Any]] = ()) -> str:
     """Say in a sentence what a comparison found: of several arms, about one.
 
-    That is the one that brings most new members beyond doubt, of those whose guardrails all hold, or if there is none,
-    of those that break none.
+    Parameters
+    ----------
+    findings : sequence of Finding
+        Of each arm.
+    choice : Choice, optional
+        The arm that it is about.
+    rivals : sequence of mapping
+        How it does beside the others of its pool: rows of :meth:`experiments.comparison.Comparison.rivals`.
     """
     if len(findings) == 1:
         return sentence(findings[0])
-    many = in_words(len(findings))
-    gaining = [finding for finding in findings if finding.gains]
-    unbroken = [finding for finding in gaining if not finding.broken]
-    if unbroken:
-        passing = [finding for finding in unbroken if finding.passes]
-        best = max(passing or unbroken, key=_gain)
-        among = f"of {many} arms"
-        if best is not max(gaining, key=_gain):
-            among = f"among those of {many} arms " + ("whose guardrails hold" if passing else "that break no guardrail")
-        loss = ", but contribution falls" if best.contribution.high < 0 else ""
-        return f"Most growth {among}{loss}: {_lower(sentence(best))}"
-    base = findings[0].other
+    if choice is not None:
+        doubts = ["contribution falls"] if choice.best.contribution.high < 0 else []
+        but = listed(doubts + _rivalry(rivals))
+        text = f"{_lead(rivals)} {choice.among}{', but ' if but else ''}{but}"
+        return f"{text}: {_lower(sentence(choice.best))}"
+    many, base = in_words(len(findings)), findings[0].other
+    gaining = [finding for finding in findings if finding.gains_among_many]
     if len(gaining) == 1:
         (only,) = gaining
         rails = f"the guardrail{'s' if len(only.broken) > 1 else ''} on {listed(only.broken)}"
@@ -304,7 +360,34 @@ def verdict(findings: Sequence[Finding]) -> str:
         names = listed([finding.arm for finding in gaining])
         rails = ", ".join(f"{finding.arm} on {listed(finding.broken)}" for finding in gaining)
         return f"No arm is fit to launch: {names} bring more new members than {base}, but break guardrails ({rails})."
-    return f"None of the {many} arms brings more new members than {base} beyond doubt."
+    alone = [finding.arm for finding in findings if finding.gains]
+    luck = f": {_named(alone)} alone would, but one of {many} may by luck" if alone else ""
+    return f"None of the {many} arms brings more new members than {base} beyond doubt{luck}."
+
+
+def _lead(rivals: Sequence[Mapping[Any, Any]]) -> str:
+    """Say how far an arm leads: it may do so only on average, or not even that."""
+    doubtful = [row for row in rivals if row["verdict"] not in ("better", "same")]
+    if any(row["mean_difference"] < 0 for row in doubtful):
+        return "Surest growth"
+    return "Most growth on average" if doubtful else "Most growth"
+
+
+def _rivalry(rivals: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """Say which other arms bring exactly as many new members as the chosen one, and which may."""
+    equal = [row["rival"] for row in rivals if row["verdict"] == "same"]
+    close = [row for row in rivals if row["verdict"] not in ("better", "same")]
+    clauses = [f"{_named(equal)} bring{'s' if len(equal) == 1 else ''} exactly as much"] if equal else []
+    if close:
+        needed = [row["replicates_needed"] for row in close]
+        hint = f" (at least {max(needed):,} replicates would tell)" if all(isinstance(n, int) for n in needed) else ""
+        clauses.append(f"{_named([row['rival'] for row in close])} may bring as much or more{hint}")
+    return clauses
+
+
+def _named(arms: Sequence[str]) -> str:
+    """Name arms, or if they are many say how many."""
+    return listed(arms) if len(arms) <= MOST_NAMED else f"{in_words(len(arms))} others"
 
 
 def _gain(finding: Finding) -> float:

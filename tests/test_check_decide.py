@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from experiments.check.baseline import Baseline, Tolerance
 from experiments.check.checking import Request, check, compare
-from experiments.check.decide import decide, holm
+from experiments.check.decide import decide
 from experiments.outcome import RunResult
 from experiments.replication import Execution
 from sim import Scenario
@@ -80,12 +79,6 @@ def test_p_values_and_intervals_are_those_of_scipy():
     lower = stats.ttest_1samp(now - BASE, -2, alternative="greater").pvalue
     upper = stats.ttest_1samp(now - BASE, 2, alternative="less").pvalue
     assert paired.p_equivalent == pytest.approx(max(lower, upper))
-
-
-def test_holm_is_that_of_statsmodels():
-    p = np.random.default_rng(1).random(30) ** 4
-    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
-    assert holm(np.array([])).size == 0
 
 
 def test_many_noisy_metrics_do_not_add_up_to_a_change():

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from scipy import stats as reference
+from statsmodels.stats.multitest import multipletests
 
 from experiments import guardrails, tables, wording
 from experiments.comparison import Arm, Comparison
@@ -35,6 +36,13 @@ def test_each_person_is_persuaded_put_off_unmoved_or_would_have_bought_anyway():
     assert (twins.persuaded, twins.put_off, twins.anyway, twins.unmoved) == (1, 1, 1, 1)
     assert twins.incremental_gmv == 6.8
     assert (twins.benefit, twins.anyway_benefit) == (8.0, 2.0)
+
+
+def test_rewards_of_persons_who_were_put_off_did_not_go_to_buyers_anyway():
+    base = people([0, 1, 2], [1, 1, 0])
+    arm = people([0, 1, 2], [1, 0, 1], benefit=[5.0, 9.0, 4.0])  # person 1 invites friends, and buys nothing any more
+    twins = compare_twins(base, arm)
+    assert (twins.benefit, twins.anyway_benefit) == (18.0, 5.0)
 
 
 def test_what_honest_people_who_were_hit_would_have_spent_is_told_by_their_twins():
@@ -324,6 +332,92 @@ def test_verdict_names_the_best_arm_that_breaks_no_guardrail():
     )
     neither = Comparison(base, [idle, arm("idler", idle.runs.values(), [scheme(5)])]).verdict()
     assert neither == "None of the two arms brings more new members than doing nothing beyond doubt."
+
+
+def arms_that_gain(*gains):
+    """Return arms with schemes of different team sizes, and a base of 100, 101, ... new members."""
+    base = arm("baseline", [run(i, new_members=100.0 + i) for i in range(len(gains[0]))])
+    arms = [
+        arm(name, [run(i, new_members=100.0 + i + more) for i, more in enumerate(gain)],
+            [SimpleNamespace(kind="group_buy", team_size=size, discount=0.15)])
+        for size, name, gain in zip(range(2, 9), "abcdefg", gains, strict=False)
+    ]  # fmt: skip
+    return Comparison(base, arms)
+
+
+def test_most_growth_is_claimed_only_if_the_arms_themselves_differ_beyond_doubt():
+    told = arms_that_gain([30.0, 31.0, 29.0, 30.5, 30.0], [20.0, 21.0, 19.0, 21.0, 20.0])
+    assert told.verdict().startswith("Most growth of two arms: team purchases of two at 15% off bring 30% more")
+    assert told.rivals()[["arm", "rival", "verdict"]].to_numpy().tolist() == [["a", "b", "better"]]
+    close = arms_that_gain([30.0, 21.0, 29.0, 25.0, 30.0], [20.0, 25.0, 19.0, 31.0, 20.0])
+    assert close.verdict().startswith(
+        "Most growth on average of two arms, but b may bring as much or more (at least 19 replicates would tell): "
+        "team purchases of two at 15% off bring 26% more"
+    )
+
+
+def test_an_arm_that_brings_exactly_as_much_is_named_beside_the_chosen_one():
+    gain = [30.0, 31.0, 29.0, 30.5, 30.0]
+    study = arms_that_gain(gain, gain, [more - 9.0 for more in gain])
+    assert study.verdict().startswith("Most growth of three arms, but b brings exactly as much: team purchases of two")
+    assert study.rivals()["verdict"].tolist() == ["same", "better"]
+
+
+def test_an_arm_with_a_sure_gain_is_not_said_to_bring_more_than_one_whose_larger_gain_is_open():
+    study = arms_that_gain([20.0, 21.0, 19.0, 20.5], [90.0, -20.0, 70.0, -30.0])
+    assert study.verdict().startswith("Surest growth of two arms, but b may bring as much or more (at least")
+
+
+def test_rivals_are_tested_in_pairs_and_adjusted_for_all_pairs_that_could_have_been_chosen():
+    rng = np.random.default_rng(4)
+    gains = [mean + rng.normal(0, 3, 8) for mean in (40.0, 38.0, 30.0, 10.0)]
+    study = arms_that_gain(*gains)
+    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    p_values = [reference.ttest_rel(gains[one], gains[other]).pvalue for one, other in pairs]
+    rivals = study.rivals().set_index("rival")
+    assert rivals["p_value"].tolist() == pytest.approx(p_values[:3])
+    assert rivals["p_adjusted"].tolist() == pytest.approx(multipletests(p_values, method="holm")[1][:3])
+    interval = reference.ttest_rel(gains[0], gains[2]).confidence_interval(0.95)
+    assert tuple(rivals.loc["c", ["ci_low", "ci_high"]]) == pytest.approx(tuple(interval))
+    open_ones = rivals[rivals["verdict"] == "undecided"]
+    assert (open_ones["replicates_needed"] > 8).all()
+    assert set(open_ones.index) == {"b"}
+
+
+def test_a_verdict_counts_rivals_that_are_too_many_to_name():
+    rng = np.random.default_rng(4)
+    verdict = arms_that_gain(*(40.0 + rng.normal(0, 3, 6) for _ in range(5))).verdict()
+    assert verdict.startswith("Most growth on average of five arms, but four others may bring as much or more")
+
+
+def test_one_of_many_arms_that_seems_to_gain_may_do_so_by_luck():
+    lucky = [1.0, 9.0, 2.0, 8.0, 0.0, 5.0]
+    idle = [[sign * 5.0 * (-1) ** (i + shift) for i in range(6)] for sign in (1, -1) for shift in (0, 1)][:3]
+    alone, among_four = arms_that_gain(lucky), arms_that_gain(lucky, *idle)
+    assert "bring 4.1% more new members" in alone.verdict()
+    assert among_four.verdict() == (
+        "None of the four arms brings more new members than doing nothing beyond doubt: a alone would, but one of four "
+        "may by luck."
+    )
+    assert among_four.to_dict()["choice"]["arm"] is None
+
+
+def test_a_comparison_says_under_its_table_what_so_many_intervals_do_not_promise(study, capsys):
+    note = "Each interval is for itself: of 100 changes by luck alone, about 5 are marked ✓ or ✗."
+    several = arms_that_gain([30.0, 31.0, 29.0, 30.5], [20.0, 21.0, 19.0, 21.0])
+    assert f"{note}\n" in printed(study, 200, capsys)
+    assert f"{note} The arm that the verdict names was picked for its gain" in printed(several, 200, capsys)
+    assert "Each interval" not in printed(arms_that_gain([30.0], [20.0]), 200, capsys)
+
+
+def test_an_arm_chosen_for_its_guardrails_is_compared_with_those_whose_guardrails_hold():
+    study = arms_that_gain([90.0, 91.0, 89.0, 90.0], [30.0, 31.0, 29.0, 30.0], [29.0, 33.0, 29.0, 28.0])
+    study.arms["a"].scenario.config.guardrails.append(rail("new_members", high=50.0))
+    assert study.verdict().startswith(
+        "Most growth on average among those of three arms whose guardrails hold, but c may bring as much or more"
+    )
+    choice = study.to_dict()["choice"]
+    assert (choice["arm"], choice["among"], [row["rival"] for row in choice["rivals"]]) == ("b", ["b", "c"], ["c"])
 
 
 def test_verdict_of_an_undecided_arm_says_what_would_settle_it():

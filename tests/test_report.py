@@ -185,6 +185,12 @@ def test_verdict_question_and_guardrail_stand_at_the_top(page):
     assert "Guardrail fraud loss share at most 3.0%: ✗ fail" in top
 
 
+def test_a_report_says_what_so_many_intervals_do_not_promise(page, run_page):
+    note = "of 100 changes by luck alone, about 5 are marked ✓ or ✗"
+    assert note in Page(page).text
+    assert note not in Page(run_page).text
+
+
 def test_metric_without_data_says_why(page, run_page):
     assert "n/a: nobody was observed for 90 days" in Page(page).text
     assert "n/a: nobody was observed for 90 days" in Page(run_page).text
@@ -256,6 +262,16 @@ def test_runs_whose_lines_are_one_line_are_named():
 def test_losses_are_told_by_kind_of_fraud_and_scheme_in_every_arm(study_folder):
     rows = {row["metric"]: row["cells"] for row in report_tables.fraud(read(study_folder))}
     assert rows["farm took from coupon"] == ["0.00 yuan", "4.00 yuan"]
+
+
+def test_a_first_replicate_without_losses_does_not_keep_those_of_the_next_from_being_written(tmp_path):
+    own = scenario("plain")
+    results = [result(own, 1, {}), result(own, 2, {"coupon": {}}), result(own, 3, {})]
+    summary = {"metrics": summarise(results), "guardrails": [], "failures": [], "elapsed_s": 2.0}
+    runs.write_run(tmp_path, own, results, summary)
+    losses = pd.read_parquet(tmp_path / "losses.parquet")
+    assert losses.to_numpy().tolist() == [[2, "farm", "coupon", 4.0]]
+    render(tmp_path)
 
 
 def test_flows_are_means_over_replicates(study_folder):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats as reference
+from statsmodels.stats.multitest import multipletests
 
 from experiments import stats
 
@@ -131,3 +132,25 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     for estimates, truth in ((means, 9.0 * 0.3), (ratios, 1.3)):
         covered = np.mean([e.low <= truth <= e.high for e in estimates])
         assert covered == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / trials))
+
+
+def test_p_value_is_that_of_the_paired_t_test(pairs):
+    base, arm = pairs
+    assert stats.p_value(arm - base) == pytest.approx(reference.ttest_rel(arm, base).pvalue)
+    assert stats.p_value(base - arm) == pytest.approx(reference.ttest_rel(arm, base).pvalue)
+
+
+@pytest.mark.parametrize(("differences", "p"), [([0.0, 0.0, 0.0], 1.0), ([2.0, 2.0, 2.0], 0.0), ([2.0], math.nan)])
+def test_p_value_where_nothing_varies(differences, p):
+    assert stats.p_value(differences) == pytest.approx(p, nan_ok=True)
+
+
+def test_holm_multiplies_the_smallest_by_all_and_the_next_by_those_that_are_left():
+    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm([0.5, 0.9]).max() == 1
+
+
+def test_holm_is_that_of_statsmodels():
+    p = np.random.default_rng(1).random(30) ** 4
+    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert stats.holm(np.array([])).size == 0

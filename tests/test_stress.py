@@ -17,7 +17,6 @@ from experiments.plans.stress_alarms import SIDES, Level, alarms, levels, proven
 from experiments.plans.stress_budgets import ran_out
 from experiments.plans.stress_chances import (
     exceedance_test,
-    holm,
     limits_text,
     runs_for_a_tail,
     seen_text,
@@ -191,11 +190,6 @@ def test_an_alarm_in_every_struck_run_is_proven_if_there_are_runs_enough_for_so_
         table = proven(alarms(levels(calm_runs(runs, 10), 0, 0.1), struck, 0))
         visits = table[(table["signal"] == "visits") & (table["side"] == "above")].iloc[0]
         assert (visits["fires"], visits["proven"]) == (1, is_proven)
-
-
-def test_holm_multiplies_the_smallest_by_all_and_the_next_by_those_that_are_left():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]).max() == 1
 
 
 def test_when_no_alarm_is_proven_the_number_tried_and_the_runs_that_it_takes_are_told():

@@ -50,7 +50,7 @@ from scipy.stats import fisher_exact
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from experiments.check.baseline import Tolerance, Values, rounded, unit_of
-from experiments.stats import MOST_REPLICATES, Estimate, known
+from experiments.stats import MOST_REPLICATES, Estimate, holm, known
 
 Verdict = Literal["equal", "equivalent", "changed", "undecided"]
 NO_SPREAD = 1e-9  # of the largest value: what rounding leaves of a spread that is none
@@ -157,14 +157,6 @@ def decide(
     corrected = holm(np.array([found[name].p_changed for name in tested]))
     judged = {name: _judged(found[name], float(p), level) for name, p in zip(tested, corrected, strict=True)}
     return [judged[name] if name in judged else _equal(name, before[name], tolerances[name]) for name in before]
-
-
-def holm(p: Values) -> Values:
-    """Correct p-values, shape (metrics,), for their number (statsmodels' own collects garbage at every call)."""
-    order = np.argsort(p)
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)))
-    return corrected
 
 
 def _judged(finding: Finding, p_changed: float, level: float) -> Finding:

@@ -48,21 +48,7 @@ class MorrisMethod(Section):
         found: Values = sample(_problem(count), self.trajectories, num_levels=self.levels, seed=self.seed)
         return found
 
-    def indices(self, design: Values, values: Values) -> dict[str, Values]:
-        """Return ``mu_star``, ``mu`` and ``sigma``, shape (count,), in the unit of the values over a whole range.
-
-        Parameters
-        ----------
-        design : ndarray, shape (points, count)
-        values : ndarray, shape (points,)
-        """
-        return _statistics(self._effects(design, values))
-
-    def resampled(self, design: Values, values: Values, rows: npt.NDArray[np.int64]) -> dict[str, Values]:
-        """Return the same, shape (count, resamples), for `rows` of shape (trajectories, resamples)."""
-        return _statistics(self._effects(design, values)[rows].swapaxes(1, 2))
-
-    def _effects(self, design: Values, values: Values) -> Values:
+    def rows(self, design: Values, values: Values) -> Values:
         """Return elementary effects, shape (trajectories, count): change of value by change of the parameter."""
         count = design.shape[1]
         steps = np.diff(design.reshape(-1, count + 1, count), axis=1)
@@ -72,6 +58,20 @@ class MorrisMethod(Section):
         effects = np.empty_like(changes)
         np.put_along_axis(effects, moved, changes / size, axis=1)
         return effects
+
+    def indices(self, rows: Values) -> dict[str, Values]:
+        """Return ``mu_star``, ``mu`` and ``sigma``, in the unit of the values over a whole range.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (trajectories, count) or (trajectories, count, resamples)
+            Elementary effects; what is returned lacks the first axis.
+        """
+        return {
+            "mu_star": np.abs(rows).mean(axis=0),
+            "mu": rows.mean(axis=0),
+            "sigma": rows.std(axis=0, ddof=1),
+        }
 
 
 class SobolMethod(Section):
@@ -90,26 +90,30 @@ class SobolMethod(Section):
         found: Values = sample(_problem(count), self.points, calc_second_order=False, seed=self.seed)
         return found
 
-    def indices(self, design: Values, values: Values) -> dict[str, Values]:
-        """Return first-order ``S1`` and total ``ST``, shape (count,), shares of the variance.
-
-        Parameters
-        ----------
-        design : ndarray, shape (points, count)
-        values : ndarray, shape (points,)
-        """
-        return _shares(self._blocks(design, values))
-
-    def resampled(self, design: Values, values: Values, rows: npt.NDArray[np.int64]) -> dict[str, Values]:
-        """Return the same, shape (count, resamples), for `rows` of shape (points, resamples)."""
-        return _shares(self._blocks(design, values)[rows].swapaxes(1, 2))
-
-    def _blocks(self, design: Values, values: Values) -> Values:
+    def rows(self, design: Values, values: Values) -> Values:
         """Return values by base sample, shape (points, count + 2): A, A with one column of B each, B; standardised."""
         spread = values.std()
         standard = (values - values.mean()) / (spread if spread > 0 else 1.0)  # as SALib does
         blocks: Values = standard.reshape(-1, design.shape[1] + 2)
         return blocks
+
+    def indices(self, rows: Values) -> dict[str, Values]:
+        """Return first-order ``S1`` and total ``ST``, shares of the variance.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (points, count + 2) or (points, count + 2, resamples)
+            Values by base sample; what is returned has `count` where they have two more, and lacks the first axis.
+        """
+        from SALib.analyze.sobol import first_order, total_order
+
+        first, last, between = rows[:, 0], rows[:, -1], range(1, rows.shape[1] - 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a resample without variance has no shares: zero
+            return {
+                "S1": np.stack([first_order(first, rows[:, j], last) for j in between]),
+                "ST": np.stack([total_order(first, rows[:, j], last) for j in between]),
+            }
 
 
 Method = MorrisMethod | SobolMethod
@@ -119,26 +123,6 @@ MAIN = {"morris": "mu_star", "sobol": "ST"}
 
 def _problem(count: int) -> dict[str, Any]:
     return {"num_vars": count, "names": [f"x{number}" for number in range(count)], "bounds": [[0.0, 1.0]] * count}
-
-
-def _statistics(effects: Values) -> dict[str, Values]:
-    return {
-        "mu_star": np.abs(effects).mean(axis=0),
-        "mu": effects.mean(axis=0),
-        "sigma": effects.std(axis=0, ddof=1),
-    }
-
-
-def _shares(blocks: Values) -> dict[str, Values]:
-    from SALib.analyze.sobol import first_order, total_order
-
-    first, last, between = blocks[:, 0], blocks[:, -1], range(1, blocks.shape[1] - 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a resample without variance has no shares: zero
-        return {
-            "S1": np.stack([first_order(first, blocks[:, j], last) for j in between]),
-            "ST": np.stack([total_order(first, blocks[:, j], last) for j in between]),
-        }
 
 
 @dataclass(frozen=True)
@@ -206,11 +190,10 @@ def estimate(
         vary between points.
     """
     main = MAIN[method.kind]
-    found = method.indices(design, values.mean(axis=1))
-    drawn = np.random.default_rng(method.seed)
-    count = len(design) // (len(names) + (1 if method.kind == "morris" else 2))
-    rows = drawn.integers(count, size=(count, resamples))
-    again = method.resampled(design, values.mean(axis=1), rows)
+    rows = method.rows(design, values.mean(axis=1))
+    found = method.indices(rows)
+    drawn = np.random.default_rng(method.seed).integers(len(rows), size=(len(rows), resamples))
+    again = method.indices(rows[drawn].swapaxes(1, 2))
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     places = (-again[main]).argsort(axis=0, kind="stable").argsort(axis=0, kind="stable") + 1
     constant = bool(np.ptp(values.mean(axis=1)) == 0.0)

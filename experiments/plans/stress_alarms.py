@@ -26,7 +26,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.outcome import RunResult
-from experiments.plans.stress_chances import SIGNIFICANCE, exceedance_test, holm, share_estimate
+from experiments.plans.stress_chances import SIGNIFICANCE, exceedance_test, share_estimate
+from experiments.stats import holm
 
 Array = npt.NDArray[np.float64]
 HIGH, LOW = "above", "below"

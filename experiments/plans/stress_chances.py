@@ -5,7 +5,6 @@ References
 Clopper & Pearson (1934), "The use of confidence or fiducial limits illustrated in the case of the binomial".
 Jovanovic & Levy (1997), "A look at the rule of three": one-sided where an event was seen in no trial.
 Epstein (1954), "Tables for the distribution of the number of exceedances".
-Holm (1979), "A simple sequentially rejective multiple test procedure".
 Wilks (1941), "Determination of sample sizes for setting tolerance limits".
 """
 
@@ -92,16 +91,6 @@ def exceedance_test(fired: int, runs: int, calm: int, rank: int) -> float:
     makes the two more alike, not less.
     """
     return float(laws.betabinom.sf(fired - 1, runs, calm - rank + 1, rank))
-
-
-def holm(values: npt.ArrayLike) -> Array:
-    """Return p-values adjusted for how many there are: what is at most 5% holds together with all others that are."""
-    given = np.asarray(values, np.float64)
-    order = np.argsort(given, kind="stable")
-    steps = np.maximum.accumulate(given[order] * np.arange(given.size, 0, -1))
-    found = np.empty(given.size)
-    found[order] = np.minimum(steps, 1.0)
-    return found
 
 
 def runs_for_a_tail(level: float, chance: float) -> int:

@@ -42,6 +42,7 @@ def contents(study: Study) -> dict[str, Any]:
         "checks": tables.checks(study),
         "key_figures": tables.key_figures(study),
         "effects": tables.effects(study),
+        "luck": tables.luck(study),
         "twins": tables.twins(study),
         "values": tables.values(study),
         "flow_tables": tables.flows(study),

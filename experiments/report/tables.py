@@ -10,7 +10,18 @@ from experiments.comparison import INCREMENTS, direction_of
 from experiments.guardrails import side
 from experiments.report.folder import Run, Study, finite
 from experiments.tables import SHOWN, interval, unit_of
-from experiments.wording import listed, noun, number, percent, possible, possible_change, tells_relative, yuan
+from experiments.wording import (
+    PICKED,
+    each_alone,
+    listed,
+    noun,
+    number,
+    percent,
+    possible,
+    possible_change,
+    tells_relative,
+    yuan,
+)
 from sim.metrics import METRICS
 
 KEY = {
@@ -147,6 +158,14 @@ def verdicts(study: Study) -> list[dict[str, str]]:
     result = f"earns a contribution of {yuan(earned)}" if earned >= 0 else f"loses {yuan(-earned)}"
     text = f"In {run.days:g} days {run.name} brings {number(gained, 'persons')} new members, {costs} and {result}"
     return [{"name": run.name, "question": run.question, "text": text + "."}]
+
+
+def luck(study: Study) -> str:
+    """Say what luck alone may show in a comparison; empty for a single run, or without intervals."""
+    if not study.is_comparison or len(study.base.seeds) < 2:
+        return ""
+    chosen = study.comparison.get("choice", {}).get("rivals")
+    return each_alone() + (f" {PICKED}" if chosen else "")
 
 
 def checks(study: Study) -> list[dict[str, str]]:
