@@ -34,6 +34,7 @@ Array = npt.NDArray[Any]
 Process = Generator[simpy.Event, Any, None]
 _NO_ROWS = np.zeros(0, np.int64)
 _NEVER = np.int32(np.iinfo(np.int32).max)
+_SLACK = 1e-6  # of a parcel, for what is lost in the last digit of hours
 _BLOCK = 256  # moments that are looked at in one go
 _RETURN = np.uint32(Stream.RETURN)
 _DELIVERED, _BY_RING = np.int8(OrderStatus.DELIVERED), np.int8(Source.RING)
@@ -177,9 +178,7 @@ class Operations:
         if shop.shocks.warehouse_is_halted:
             return
         waiting = self._queue[book.status[self._queue] == OrderStatus.PAID]
-        room = waiting.size
-        if self.config.capacity is not None:
-            room = round(self.config.capacity * self.config.dispatch_every / HOURS_A_DAY)
+        room = waiting.size if self.config.capacity is None else self._room_of_a_batch(self.config.capacity)
         rows, self._queue = waiting[:room], waiting[room:]
         if rows.size == 0:
             return
@@ -193,6 +192,12 @@ class Operations:
         self._ship(rows)
         self._moving = np.concatenate([self._moving, rows])
         self._moving_due = np.concatenate([self._moving_due, book.due[rows]])
+
+    def _room_of_a_batch(self, capacity: int) -> int:
+        """Return how many parcels may leave now, so that all batches of any day are ``capacity`` together."""
+        now, every = self.shop.clock.environment.now, self.config.dispatch_every
+        by_now, before = (math.floor(capacity * hours / HOURS_A_DAY + _SLACK) for hours in (now, now - every))
+        return by_now - before
 
     def _ship(self, rows: Array) -> None:
         cost = np.full(rows.size, self.config.shipping, np.int64)
