@@ -287,7 +287,7 @@ class Shop(mesa.Model):
             return
         facts = metrics.Facts(self)
         census = facts.census
-        self.level("members", census.accounts)
+        self.level("members", census.members)
         self.level("mau", census.active)
         self.level("fraud_loss", float(self.fraud_losses[1:, 1:].sum()))
         self.level("rings_active", sum(ring.is_active for ring in self.rings))

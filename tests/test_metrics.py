@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from experiments.tables import interval
 from sim import Shop
+from sim.people import Status
 from sim.scenario import ScenarioError
 from tests.worlds import GROUP_BUY, REFERRAL, run, scenario
 
@@ -66,3 +68,14 @@ def test_conversion_and_share_rate_count_visits_of_real_persons_only(robbed):
     visits, real = robbed.recorder.total("visits"), robbed.recorder.total("real_visits")
     assert 0 < real < visits
     assert robbed.metrics()["conversion"] == pytest.approx(robbed.metrics()["orders"] / real)
+
+
+def test_members_of_the_last_day_are_those_of_the_metric_though_fake_accounts_were_closed() -> None:
+    shop = Shop(scenario(REFERRAL, GROUP_BUY, fraud={"rings": 2, "capacity": 40, "enter": "0h"}), rng=1)
+    while shop.clock.day < 12:
+        shop.step()
+    people = shop.people
+    rows = np.flatnonzero(people.fake & (people.status == Status.MEMBER))
+    assert rows.size > 10
+    people.status[rows[::2]] = Status.CHURNED  # as risk control closes accounts
+    assert shop.run().history()["members"].iloc[-1] == shop.metrics()["members"]

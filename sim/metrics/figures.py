@@ -13,7 +13,6 @@ import pandas as pd
 from sim.core.ledger import Account
 from sim.metrics.growth import gmv, members, new_members, orders, visits
 from sim.metrics.registry import FEN, METRICS, Array, Facts
-from sim.people import Status
 
 if TYPE_CHECKING:
     from sim.shop import Shop
@@ -96,10 +95,7 @@ def _as_metrics_count(shop: Shop, days: int) -> dict[str, Array]:
     def daily(tick: Array, amount: Array | None = None) -> Array:
         return np.bincount(tick // a_day, amount, minlength=days)[:days].astype(np.float64)
 
-    admitted = people.fake & (people.joined >= 0) & (people.status != Status.PROSPECT)
-    # Fake accounts have no dropout: who got in stays a member.
     return {
-        "members": shop.recorder.daily("members")[:days] - daily(people.joined[admitted]).cumsum(),
         "new_members": daily(people.joined[f.new]),
         "invited_members": daily(people.joined[f.new & (people.source >= 1)]),
         "orders": daily(book.tick[f.order_rows]),

@@ -88,15 +88,12 @@ class Census(NamedTuple):
 
     Attributes
     ----------
-    accounts : int
-        Members, fake accounts included.
     members, new, active : int
         Real persons: members; who signed up during the run; who came within the last 30 days.
     satisfaction, reference : float
         Means over real members, NaN if there are none.
     """
 
-    accounts: int
     members: int
     new: int
     active: int
@@ -222,17 +219,15 @@ def _count_persons(status, fake, joined, last_visit, month, satisfaction, refere
         Whoever came after this tick is active.
     """
     content, normal = np.empty(status.size, satisfaction.dtype), np.empty(status.size, reference.dtype)
-    accounts = members = new = active = 0
+    members = new = active = 0
     for i in range(status.size):
-        is_member = status[i] == _MEMBER
-        accounts += is_member
         if fake[i]:
             continue
         new += joined[i] >= 0 and status[i] != _PROSPECT
         active += last_visit[i] > month
         content[members], normal[members] = satisfaction[i], reference[i]
-        members += is_member
-    return accounts, members, new, active, content[:members], normal[:members]
+        members += status[i] == _MEMBER
+    return members, new, active, content[:members], normal[:members]
 
 
 @nb.njit(cache=True)
