@@ -103,6 +103,15 @@ def net_paid(shop: Shop, person: int) -> int:
     return int(paid - journal.amount[own & (journal.credit == Account.BUYERS)].sum())
 
 
+def _charged_for_rebates(shop: Shop, scheme: GroupBuy) -> int:
+    """What the books of merchants hold for rebates to openers, in a shop of this scheme alone without KOLs; fen."""
+    if len(shop.schemes) > 1 or shop.config.kols.count:
+        return int(scheme.by_merchants(scheme.teams.rebated).sum())
+    book = shop.book
+    kept = ~np.isin(book.status, (OrderStatus.REFUNDED, OrderStatus.RETURNED))
+    return int(shop.merchant_books.promotions.sum() - book.merchant_discount[kept].sum())
+
+
 def assert_books_agree(shop: Shop) -> None:
     """Conservation: money, escrow, places and stock."""
     book = shop.book
@@ -124,6 +133,7 @@ def assert_books_agree(shop: Shop) -> None:
         assert len(np.unique(np.stack([team, book.person[rows]]), axis=1).T) == rows.size
         assert (book.product[rows] == teams.product[team]).all()
         assert scheme.promised == teams.promised.sum()
+        assert _charged_for_rebates(shop, scheme) == scheme.by_merchants(teams.rebated).sum()
         assert scheme.orders == np.count_nonzero(~np.isin(status, (OrderStatus.REFUNDED, OrderStatus.RETURNED)))
         if scheme.config.budget is not None:
             assert scheme.spent + scheme.promised <= scheme.config.budget

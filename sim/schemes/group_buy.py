@@ -336,8 +336,10 @@ class GroupBuy(Scheme):
     def _move_rebates(self, teams: Array, sign: int) -> None:
         """Move the rebates of teams: to the openers (1) or back to those who paid them (-1)."""
         amounts, move = self.teams.rebated[teams], self.fund if sign > 0 else self.take_back
+        orders, shop = self.teams.order[teams], self.shop
         move(Account.BUYERS, amounts, self.teams.opener[teams])
-        self.shop.book.rewards[self.teams.order[teams]] += sign * amounts
+        shop.merchant_books.charge(shop.book.merchant[orders], sign * self.by_merchants(amounts))
+        shop.book.rewards[orders] += sign * amounts
 
     # Stock set aside.
 
