@@ -53,12 +53,13 @@ def bass(p: float = 0.03, q: float = 0.38, runs: int | None = None, seed: int = 
 
     Notes
     -----
-    What keeps the shop's curve from the continuous one in an infinite crowd is made good to first order; over three
-    seeds the share after ten periods came out 0.4% low. Everyone knows only 500 of their group, drawn anew for each
-    shop, so some are told twice by the same person: talk is more frequent by what adopters of mean age lose so, ``q age
-    / 500``. And who signs up looks at the shop, and who looks does not talk unprompted in that tick: a chance to talk
-    when signing up stands for half a tick of those who come of their own, ``p / q ln(1 + q / p)`` of all, and one and a
-    half of those who are told in one tick and sign up in the next.
+    What keeps the shop's curve from the continuous one in an infinite crowd is made good to first order. Everyone knows
+    only 500 of their group, drawn anew for each shop, so some are told twice by the same person, and those who were
+    told know the one who told them: talk is more frequent by what adopters of mean age lose so, ``(q age + told) /
+    500``. Nobody talks twice in a tick: the chance is as great as the number of times is to be. And who signs up looks
+    at the shop, and who looks does not talk unprompted in that tick: a chance to talk when signing up stands for half a
+    tick of those who come of their own, ``p / q ln(1 + q / p)`` of all, and one and a half of those who are told in one
+    tick and sign up in the next.
     """
     must(0 < p <= 1, "p must be above 0 and at most 1", p)
     must(0 < q <= 2, "q must be above 0 and at most 2", q)
@@ -67,8 +68,9 @@ def bass(p: float = 0.03, q: float = 0.38, runs: int | None = None, seed: int = 
     ticks = max(_LEAST_TICKS, math.ceil(450 * (p + q)))  # a period
     peak = math.log(q / p) / (p + q) if q > p else 0.0
     horizon = math.ceil(max(10.0, 1.4 * peak) * ticks)
-    talk = q / ticks * (1 + q * _mean_age(p, q, peak or 5.0) / _CONTACTS)
-    silent = 1.5 - p / q * math.log1p(q / p)
+    unprompted = p / q * math.log1p(q / p)
+    talk = -math.log1p(-q / ticks * (1 + (q * _mean_age(p, q, peak or 5.0) + 1 - unprompted) / _CONTACTS))
+    silent = 1.5 - unprompted
     scenario = worlds.spread(
         horizon=f"{horizon + 1}h",
         people={"size": _GROUPS * _GROUP},
