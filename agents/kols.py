@@ -32,6 +32,8 @@ from sim.core.draws import Stream
 from sim.core.ledger import Account, share_of
 from sim.core.table import Column, Table, column
 from sim.labels import Fraud
+from sim.offers import NONE
+from sim.people import Status
 
 if TYPE_CHECKING:
     from sim.scenario.fraud import FollowersConfig
@@ -250,4 +252,5 @@ class Kol(mesa.Agent):  # type: ignore[misc]
         self._posts.append(
             kol=self.number, product=product, tick=tick, seen_by=recipients.size, fee=fee, for_nobody=for_nobody
         )
-        shop.queue_post(self.number, self.person, product, recipients)
+        is_member = self.person != NONE and shop.people.status[self.person] != Status.PROSPECT
+        shop.queue_post(self.number, self.person if is_member else NONE, product, recipients)

@@ -1,6 +1,7 @@
 """Waking: who visits, talks about the shop or signs up of their own will.
 
-Visits are Poisson with a Gamma rate per person (NBD), thinned to at most one a tick; so are occasions to talk.
+People visit at a Gamma rate (NBD) and at most once a tick: with as great a chance as visits are expected in it, so that
+they are as many as the rate says while it is below one a tick. Occasions to talk are Poisson, thinned to one a tick.
 """
 
 from __future__ import annotations
@@ -80,16 +81,11 @@ def scan(seed, tick, status, uid, visit_rate, talk_rate, days, factor, organic, 
                         joiners[j] = i
                         j += 1
                     continue
-                if _happens(unit(to_come[n]), visit_rate[i] * days * factor):
+                if unit(to_come[n]) < visit_rate[i] * days * factor:
                     visitors[v] = i
                     v += 1
-                if _happens(unit(to_talk[n]), talk_rate[i] * days):
+                events = talk_rate[i] * days
+                if unit(to_talk[n]) < events and unit(to_talk[n]) < -math.expm1(-events):
                     talkers[t] = i
                     t += 1
     return visitors[:v].copy(), talkers[:t].copy(), joiners[:j].copy()
-
-
-@nb.njit(inline="always", cache=True)
-def _happens(u, events):  # type: ignore[no-untyped-def]
-    """Whether a Poisson process with so many expected events has any, for the uniform ``u``."""
-    return u < events and u < -math.expm1(-events)

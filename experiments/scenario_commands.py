@@ -14,6 +14,8 @@ from sim.scenario.memory import persons_of
 from sim.scenario.overrides import COMMAND_LINE, parse_assignment
 from sim.scenario.starter import Starter, starter
 
+WORTH_SAYING = 0.01  # share of visits
+
 
 def load_scenario(file: Path, assignments: Sequence[str] = ()) -> Scenario:
     """Read a scenario file and apply what ``--set`` says.
@@ -46,6 +48,8 @@ def facts(checked: Scenario | ScenarioError) -> dict[str, Any]:
     """Return a few facts about a scenario, or all that is wrong with it, ready for JSON."""
     if isinstance(checked, ScenarioError):
         return {"ok": False, "errors": [{**vars(problem), "text": str(problem)} for problem in checked.problems]}
+    from sim.world import read_demand
+
     return {
         "ok": True,
         "name": checked.name,
@@ -55,6 +59,7 @@ def facts(checked: Scenario | ScenarioError) -> dict[str, Any]:
         "ticks": ceil(checked.horizon / checked.tick),
         "tick": show_hours(checked.tick),
         "schemes": [scheme.kind for scheme in checked.schemes],
+        "visits_lost": round(read_demand(checked.config).visits_lost(checked.tick), 4),
     }
 
 
@@ -62,7 +67,9 @@ def summary(facts: Mapping[str, Any]) -> str:
     """Say the facts about a scenario in a line."""
     persons = "all persons of the file" if facts["persons"] is None else f"{facts['persons']:,} persons"
     schemes = ", ".join(facts["schemes"]) or "none"
-    return f"{persons} on {facts['network']}, {facts['ticks']:,} ticks of {facts['tick']}, schemes: {schemes}"
+    lost = facts["visits_lost"]
+    note = f"; nobody comes twice in a tick: {lost:.0%} of visits are lost" if lost >= WORTH_SAYING else ""
+    return f"{persons} on {facts['network']}, {facts['ticks']:,} ticks of {facts['tick']}, schemes: {schemes}{note}"
 
 
 def write_starter(name: str, base: Starter, folder: Path) -> Path:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy import stats
 
+from sim.core.clock import HOURS_A_DAY
 from sim.core.config import Section
 from sim.people import beta_quantile, gamma_quantile
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 DAYS_A_WEEK = 7
+WEB_SHOPS = "assumption; web shops convert 2-4% of visits"
 PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
 
 
@@ -61,6 +63,13 @@ class BasketFigures(Section):
     source: str
 
 
+class ConversionFigures(Section):
+    """Orders a visit."""
+
+    mean: float = Field(gt=0, lt=1)
+    source: str
+
+
 class Profile(Section):
     """A demand profile file."""
 
@@ -69,6 +78,7 @@ class Profile(Section):
     dropout: DropoutFigures | Literal["none"]
     units: UnitsFigures
     basket: BasketFigures
+    conversion: ConversionFigures = ConversionFigures(mean=0.04, source=WEB_SHOPS)
 
 
 def profile_path(name: str) -> Path:
@@ -116,12 +126,24 @@ class Demand:
             dropout=None if isinstance(dropout, str) else (dropout.a, dropout.b),
             units=units,
             price=unit_price(profile.basket, units),
-            conversion=config.conversion,
+            conversion=config.conversion or profile.conversion.mean,
         )
 
     def visit_rates(self, u: Array) -> Array:
         """Return visits a day for uniforms ``u``: purchase rates over the conversion."""
         return gamma_quantile(u, self.shape, self.mean / self.conversion)
+
+    def visits_lost(self, hours: float) -> float:
+        """Return the share of visits that do not take place because nobody comes twice in a tick of so many hours.
+
+        Notes
+        -----
+        ``E[max(0, X - 1)] / E[X]`` for X, the visits that a person's rate means for a tick, of the Gamma distribution.
+        """
+        expected = self.mean / self.conversion * hours / HOURS_A_DAY
+        scale = expected / self.shape
+        beyond, alone = (float(stats.gamma.sf(1, shape, scale=scale)) for shape in (self.shape + 1, self.shape))
+        return beyond - alone / expected
 
     def dropout_chances(self, u: Array) -> Array:
         """Return the chance to leave after a repeat purchase for uniforms ``u``."""

@@ -169,14 +169,14 @@ def populate(
     own = draws.normal(seed, Stream.TASTE, uid[:, None], np.arange(config.taste_dimensions)[None, :])
     people.taste[:] = correlate(graph, own, config.homophily)
     draw_traits(people, np.arange(n), config, sharing, demand, seed)
-    shares_device = draws.uniform(seed, Stream.DEVICE, uid) < config.shared_devices
-    shares_device[:1] = False
-    own = uid.astype(np.int64)
+    # Of two consecutive persons the second may use what is the first's: nobody shares with who has none, and one more
+    # person changes nobody else.
+    own, second = uid.astype(np.int64), uid % 2 == 1
+    shares_device = second & (draws.uniform(seed, Stream.DEVICE, uid) < 2 * config.shared_devices)
     people.device[:] = np.where(shares_device, own - 1, own)
     address = _addresses(uid, config.shared_addresses, seed)
     people.address[:] = np.where(shares_device, address[own - 1], address)
-    shares_payment = draws.uniform(seed, Stream.DEVICE, uid, 2) < config.shared_payments
-    shares_payment[:1] = False
+    shares_payment = second & (draws.uniform(seed, Stream.DEVICE, uid, 2) < 2 * config.shared_payments)
     people.payment[:] = np.where(shares_payment, own - 1, own)
     return people
 

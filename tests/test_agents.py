@@ -13,6 +13,7 @@ from agents.kols import audiences, kol_click_logits
 from agents.merchants import UNLIMITED
 from sim import Scenario, Shop
 from sim.core.ledger import Account, share_of
+from sim.offers import Source
 from sim.orders import OrderStatus
 
 SMALL = {
@@ -149,6 +150,17 @@ def test_kol_turns_to_another_product_after_posting_the_best_one() -> None:
     assert len(set(chosen)) > 1
     rows = np.flatnonzero(shop.products.category == kol.category)
     assert shop.products.price[chosen[0]] == shop.products.price[rows].max()
+
+
+def test_nobody_is_invited_by_who_is_no_member() -> None:
+    """An opinion leader's own person may be a prospect when a post brings others."""
+    sections = {"kols.count": 12, "kols.audience": {"median": 300_000, "sigma": 0}, "kols.click": "30%"}
+    crowd = {"people.members_at_start": "5%", "people.size": 1500, "sharing.organic": 0.02}
+    people = shop_of(sections | crowd).run().people
+    invited = np.flatnonzero(people.inviter >= 0)
+    assert np.count_nonzero(people.source == Source.KOL) > 20
+    assert invited.size > 10
+    assert (people.joined[people.inviter[invited]] < people.joined[invited]).all()
 
 
 def test_kols_earn_fees_and_commission_on_confirmed_orders_of_their_link() -> None:

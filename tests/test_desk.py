@@ -18,7 +18,7 @@ AROUND_THE_CLOCK = {"opens": "0h", "closes": "24h", "weekends": True}
 MONDAY_TO_FRIDAY = WorkingHours(9.0, 18.0, weekends=False)
 FAR = 10_000.0
 APPEALING = {
-    "people": {"size": 600, "members_at_start": 0.05, "shared_devices": 0.6},
+    "people": {"size": 600, "members_at_start": 0.05, "shared_devices": 0.5},
     "sharing": {"word_of_mouth": 0.2, "organic": 0.1},
     "fraud": {"second_accounts": {"share": 0.5, "scruple": 1}},
     "risk": {"accounts_per_device": 1, "appeals": {"rate": 0.8}, "review": {"analysts": 1, "case_time": "2h"}},

@@ -73,6 +73,15 @@ def test_each_team_ends_at_its_own_deadline():
     assert teams.closed.tolist() == [6, 9]
 
 
+def test_who_enters_a_team_calls_for_it_and_not_again_when_they_buy_something_else():
+    shop = quiet_shop({"window": "6h"})
+    open_team(shop, 0)
+    assert shop.schemes[0].calls(np.array([0, 1])).tolist() == [True, False]
+    wait(shop, 1)
+    place(shop, wish(offers_for(shop, 0, 1), Mode.SOLO))
+    assert shop.schemes[0].calls(np.array([0, 1])).tolist() == [False, False]
+
+
 def test_end_of_the_scheme_stops_new_teams_and_leaves_running_ones_their_time():
     shop = quiet_shop({"team_size": 2, "window": "10h", "end": "3h"})
     team = open_team(shop, 0)

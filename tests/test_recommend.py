@@ -17,7 +17,7 @@ from sim import Scenario, Shop
 from sim.catalog import PLENTY, Products
 from sim.core.clock import Clock
 from sim.core.graph import Graph
-from sim.offers import Orders, Visits
+from sim.offers import NONE, Orders, Source, Visits
 from sim.people import People, Status
 from sim.recommend import create, hybrid, registry
 from sim.recommend.content import smoothing
@@ -25,6 +25,7 @@ from sim.recommend.hybrid import add_standardised
 from sim.recommend.log import Evidence, Log
 from sim.recommend.rates import SPREAD, posterior, sampled
 from sim.scenario.schema import RecommendationConfig
+from tests.worlds import scenario
 
 MODELS = ["popularity", "content", "collaborative", "social", "hybrid", "random"]
 FITTED = MODELS[:-1]
@@ -273,12 +274,42 @@ def test_without_any_order_products_are_alike_to_begin_with():
     assert np.isfinite(sampled(evidence_of([0, 0, 0], [0, 9, 0]), seed=1, tick=0)).all()
 
 
+def shown(recommender, visits, searching=()):
+    """The slates of visitors who look at them."""
+    slates = recommender.slates(visits)
+    recommender.note_shown(visits, slates, np.array(searching, np.int64))
+    return slates
+
+
+def test_orders_of_those_who_search_themselves_say_nothing_of_how_slates_sell():
+    recommender = fitted(small_shop(model="popularity"), np.array([0]), np.array([11]))
+    slates = shown(recommender, visits_of([0, 1]), searching=[1])
+    recommender.observe_orders(orders_of(np.array([0, 1]), slates[:, 3]))
+    assert recommender.log.by_link.tolist() == [False, False, True]
+    assert recommender.impressions.recent.sum() == slates.shape[1]
+
+
+def test_what_counts_as_shown_is_what_visitors_saw():
+    """An account that was sent to be seen looks at nothing, and a coupon hunter's last places are not the slate's."""
+    coupon = {"kind": "coupon", "amount": 10, "threshold": 60, "claim_rate": 1.0}
+    shop = Shop(scenario(coupon, people={"deal_proneness": {"share": 0.5, "browsing": 0.5}}), rng=1)
+    members = np.flatnonzero(shop.people.is_member)
+    visits = visits_of(members)
+    visits.source[:50] = Source.RING
+    shop._offer(visits, np.zeros((members.size, 1), np.int32))  # they claim their coupons
+    slates = shop._recommend(visits)
+    hunts = shop.people.deal_prone[members]
+    assert (slates[:50] == NONE).all() and 20 < hunts[50:].sum() < members.size - 70
+    counted = np.bincount(slates[50:][~hunts[50:]].ravel(), minlength=len(shop.products))
+    np.testing.assert_array_equal(shop.recommender.impressions.recent, counted)
+
+
 def test_orders_of_those_who_came_for_the_product_say_nothing_of_how_slates_sell():
     shop = small_shop(model="popularity")
     recommender = fitted(shop, np.array([0]), np.array([11]))
     visits = visits_of([0, 1])
     visits.product[1] = 30
-    slates = recommender.slates(visits)
+    slates = shown(recommender, visits)
     recommender.observe_orders(orders_of(np.array([0, 1]), np.array([slates[0, 3], 30])))
     assert recommender.log.by_link.tolist() == [False, False, True]
     assert recommender.impressions.recent.sum() == slates.shape[1]
@@ -290,7 +321,7 @@ def test_orders_of_those_who_came_for_the_product_say_nothing_of_how_slates_sell
 def test_orders_and_impressions_fade_alike():
     shop = small_shop(model="popularity", half_life="24h")
     recommender = fitted(shop, np.zeros(0, int), np.zeros(0, int))
-    slates = recommender.slates(visits_of(EVERYONE))
+    slates = shown(recommender, visits_of(EVERYONE))
     recommender.observe_orders(orders_of(EVERYONE, slates[:, 0]))
 
     def evidence():
@@ -298,7 +329,7 @@ def test_orders_and_impressions_fade_alike():
 
     before = evidence()
     for shop.clock.tick in range(1, 25):
-        recommender.slates(visits_of([]))
+        shown(recommender, visits_of([]))
     np.testing.assert_allclose(evidence().orders, before.orders / 2)
     np.testing.assert_allclose(evidence().impressions, before.impressions / 2)
 

@@ -321,6 +321,17 @@ def test_some_people_pay_from_the_account_of_another_and_second_accounts_from_th
     np.testing.assert_array_equal(people.payment[second], people.payment[owners])
 
 
+@pytest.mark.parametrize("share", [0.06, 0.3, 0.5])
+def test_people_share_devices_with_somebody_who_has_one(share: float) -> None:
+    people = shop_of({"people.shared_devices": share, "people.shared_payments": share, "people.size": 4000}).people
+    for number in (people.device, people.payment):
+        borrows = number != people.uid
+        assert borrows.mean() == pytest.approx(share, abs=0.015)
+        assert not borrows[number[borrows]].any()
+        assert np.bincount(number[borrows]).max() == 1
+    np.testing.assert_array_equal(people.address, people.address[people.device])
+
+
 def test_rings_that_are_told_to_pay_otherwise_buy_devices_as_far_as_that_pays() -> None:
     def rings(device_cost: float, limit: int | None) -> tuple[int, int, float]:
         changes = {

@@ -336,8 +336,9 @@ def recommend(shop: Shop, visits: Visits) -> Array:
     among them.
     """
     slates = shop.recommender.slates(visits)
-    browse(shop, visits, slates)
+    searching = browse(shop, visits, slates)
     _show(slates, visits.product, visits.source, shop.products.views)
+    shop.recommender.note_shown(visits, slates, searching)
     return slates
 
 

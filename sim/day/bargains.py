@@ -24,7 +24,7 @@ _BROWSE = np.uint32(Stream.BROWSE)
 FURTHEST = 4 / 3  # of the threshold; with a team price of a quarter off, that is what still reaches it
 
 
-def browse(shop: Shop, visits: Visits, slates: Array) -> None:
+def browse(shop: Shop, visits: Visits, slates: Array) -> Array:
     """Let deal-prone visitors put goods that reach a threshold into the last places of their slates.
 
     Parameters
@@ -34,12 +34,17 @@ def browse(shop: Shop, visits: Visits, slates: Array) -> None:
         Of length V.
     slates : int32 ndarray, shape (V, K)
         Changed in place.
+
+    Returns
+    -------
+    int64 ndarray
+        Positions of the visits in which they did.
     """
     places = round(shop.config.people.deal_proneness.browsing * slates.shape[1])
     least = _least_worth(shop, visits)
     rows = np.flatnonzero(least)
     if places == 0 or rows.size == 0:
-        return
+        return rows[:0]
     price = shop.products.price
     in_stock = np.flatnonzero(shop.products.stock > 0)
     dearer = in_stock[np.argsort(price[in_stock], kind="stable")]
@@ -48,7 +53,7 @@ def browse(shop: Shop, visits: Visits, slates: Array) -> None:
         np.uint32(shop.seed), np.uint32(shop.clock.tick), rows, uid, least[rows] / visits.quantity[rows],
         dearer.astype(np.int32), price[dearer], slates.shape[1] - places, slates,
     )  # fmt: skip
-    shop.recommender.leave_out(visits.person[rows])
+    return rows
 
 
 def _least_worth(shop: Shop, visits: Visits) -> Array:

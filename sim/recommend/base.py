@@ -69,7 +69,7 @@ class Recommender:
         self.popularity = np.zeros((PANELS, len(shop.products)), np.float32)
         self.available = np.zeros(0, np.int32)
         self.ranked = np.zeros((PANELS, 0), np.uint32)
-        self._came_for_a_product = np.zeros(0, np.int32)  # visitors of this tick
+        self._looked_elsewhere = np.zeros(0, np.int32)  # visitors of this tick who came for, or searched, a product
         # The largest thing that is kept for a person.
         self._stored = np.zeros((0, self.config.slate), smallest_integer(len(shop.products)))
 
@@ -101,7 +101,7 @@ class Recommender:
 
     def observe_orders(self, orders: Orders) -> None:
         """Log accepted orders of the current tick."""
-        by_link = _are_among(orders.person, self._came_for_a_product, len(self.shop.people))
+        by_link = _are_among(orders.person, self._looked_elsewhere, len(self.shop.people))
         self.log.append(
             len(orders), person=orders.person, product=orders.product, tick=self.shop.clock.tick, by_link=by_link
         )
@@ -161,7 +161,6 @@ class Recommender:
         if (slates[:, 0] == UNKNOWN).any():
             self._make_missing(visits.person)
             slates = self._explored(visits.person)
-        self.note_shown(visits, slates)
         return slates
 
     def _explored(self, persons: Array) -> Array:
@@ -181,17 +180,23 @@ class Recommender:
         explored: Array = lanes.collect(show, persons.size, WORTH_A_THREAD)
         return explored
 
-    def note_shown(self, visits: Visits, slates: Array) -> None:
-        """Count the tick's impressions, and note who came for a product."""
-        came_for_a_product = visits.product >= 0
-        self._came_for_a_product = visits.person[came_for_a_product]
+    def note_shown(self, visits: Visits, slates: Array, searching: Array) -> None:
+        """Count the tick's impressions, and note whose orders slates do not bring.
+
+        Parameters
+        ----------
+        visits : Visits
+        slates : int ndarray, shape (visits, slate)
+            As visitors saw them; -1 for empty places.
+        searching : int ndarray
+            Positions of the visits in which somebody looked for goods themselves.
+        """
+        left_out = visits.product >= 0
+        left_out[searching] = True
+        self._looked_elsewhere = visits.person[left_out]
         recent = self.impressions.recent
         recent *= 0.5 ** (1 / self._half_life)  # visitors come once a tick
-        _count_shown(slates, came_for_a_product, recent)
-
-    def leave_out(self, persons: Array) -> None:
-        """Count visitors of this tick who looked for goods themselves among those who came for a product."""
-        self._came_for_a_product = np.concatenate([self._came_for_a_product, persons])
+        _count_shown(slates, left_out, recent)
 
     def panels(self, persons: Array) -> Array:
         """Return the panel of each person, int64: whose draw of what is popular they are shown."""

@@ -47,9 +47,7 @@ class Uniform(Recommender):
 
     def slates(self, visits: Visits) -> Array:
         """Return a fresh draw for each visit."""
-        slates = self.stored(visits.person)
-        self.note_shown(visits, slates)
-        return slates
+        return self.stored(visits.person)
 
 
 @nb.njit(cache=True)

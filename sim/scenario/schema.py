@@ -126,8 +126,12 @@ class PeopleConfig(Section):
         unit="of its list price, what a further unit is worth on average to who came for fewer; 0: nobody fills up a "
         "basket to reach a coupon's threshold",
     )
-    shared_devices: Share = assume(0.06, source=ASSUMED, unit="persons who use the device and address of another")
-    shared_payments: Share = assume(0.03, source=ASSUMED, unit="persons who pay from the account of another")
+    shared_devices: Share = assume(
+        0.06, source=ASSUMED, unit="persons who use the device and address of another, who has one", le=0.5
+    )
+    shared_payments: Share = assume(
+        0.03, source=ASSUMED, unit="persons who pay from the account of another, who has one", le=0.5
+    )
     shared_addresses: SharedAddresses = SharedAddresses()
 
 
@@ -156,8 +160,8 @@ class DemandConfig(Section):
         None, description="default: the profile's; none: nobody leaves"
     )
     units: float | None = Field(None, ge=1, le=100, description="mean units an order; default: the profile's")
-    conversion: Share = assume(
-        0.04, source="assumption; web shops convert 2-4% of visits", unit="orders a visit, without schemes", gt=0, lt=1
+    conversion: Share | None = Field(
+        None, gt=0, lt=1, description="orders a visit, without schemes; default: the profile's"
     )
 
 

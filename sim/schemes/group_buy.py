@@ -367,9 +367,10 @@ class GroupBuy(Scheme):
     # What a team is worth to its members, and what came of them all.
 
     def calls(self, persons: Array) -> Array | None:
-        """Return a mask of those whose latest team still needs members."""
+        """Return a mask of those who entered a team in this tick that still needs members."""
         waiting = np.zeros(persons.size, bool)
-        waiting[in_open_teams(persons, *self._where())[0]] = True
+        position, order, _ = in_open_teams(persons, *self._where())
+        waiting[position] = self.shop.book.tick[order] == self.shop.clock.tick
         return waiting
 
     def reward(self, sharers: Array, kind: int) -> Array | float:

@@ -303,7 +303,7 @@ class Referral(Scheme):
         expected = config.bonus.inviter * (guess + self._bonuses_earned) / (weight + sum(self._messages.tolist()))
         if kind != ShareKind.INVITE:
             messages = int(self._messages[ShareKind.PRODUCT] + self._messages[ShareKind.TEAM])
-            guess = weight * sharing.click.base * self.shop.config.demand.conversion * self._usual_commission
+            guess = weight * sharing.click.base * self.shop.demand.conversion * self._usual_commission
             expected += (guess + self._earned_by_link) / (weight + messages)
         audience = self._team_audience if kind == ShareKind.TEAM else self._audience
         return self.promoters.for_promoters(sharers, audience * expected / FEN_PER_YUAN)
