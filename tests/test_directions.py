@@ -1,7 +1,6 @@
 """Directions that an expert expects: change a number, and the answer moves the right way.
 
-Each test runs the same seeds in both arms, so that differences are paired, and asks for a mean difference of at least
-two
+Each test runs the same seeds in both arms, so that differences are paired, and asks for a mean difference of at least two
 standard errors (a false alarm in about one of forty runs if there were no effect at all; the seeds are fixed, so a test
 that passes keeps passing until the model changes).
 """
@@ -81,15 +80,24 @@ def test_without_sharing_nobody_is_invited():
     assert (run(GROUP_BUY, COUPON, REFERRAL).people.inviter >= 0).any()
 
 
-def test_likeness_without_influence_does_not_raise_the_effect_of_an_incentive():
-    """Friends who are alike but tell each other nothing answer an incentive no more than friends who differ."""
-    apart = {"sharing": MUTE}
+@pytest.mark.parametrize(
+    ("metric", "sharing"),
+    [("orders", MUTE), ("new_members", {"click": {"relevance": 0}, "organic": 0.01})],
+    ids=["nothing said", "no better heard"],
+)
+def test_likeness_without_influence_does_not_raise_the_effect_of_an_incentive(metric, sharing):
+    """Friends who are alike but do not sway each other answer an incentive no more than friends who differ.
+
+    Where likeness tells them what to show or what to click on, by a recommender or relevance, it may.
+    """
+    apart = {"sharing": sharing, "recommendation": {"model": "random"}}
     general = {"kind": "coupon", "coupon": "general", "percent": 0.2, "valid_for": "7d"}
+    scheme = general if metric == "orders" else COUPON
 
     def effect(homophily: float) -> np.ndarray:
-        people = {"homophily": homophily, "conformity": {"mean": 0}}
-        with_it = values("orders", general, people=people, **apart)
-        without = values("orders", people=people, **apart)
+        people = {"homophily": homophily, "conformity": {"mean": 0, "sigma": 0}}
+        with_it = values(metric, scheme, people=people, **apart)
+        without = values(metric, people=people, **apart)
         assert rises(without, with_it)
         return (with_it - without) / without
 
