@@ -157,7 +157,11 @@ class DemandConfig(Section):
     )
     units: float | None = Field(None, ge=1, le=100, description="mean units an order; default: the profile's")
     conversion: Share = assume(
-        0.04, source="assumption; web shops convert 2-4% of visits", unit="orders a visit, without schemes"
+        0.04,
+        source="assumption; web shops convert 2-4% of visits",
+        unit="orders a visit, without schemes",
+        ge=1e-6,
+        le=1 - 1e-6,
     )
 
 
