@@ -282,6 +282,7 @@ def test_metrics_tell_issued_used_expired_live_cost_and_lag() -> None:
         ({"amount": 5, "coupon": "member"}, "needs member_after or min_orders"),
         ({"amount": 5, "coupon": "gift"}, "needs dates"),
         ({"amount": 5, "coupon": "gift", "dates": ["1d"], "start": "2d"}, "between start and end"),
+        ({"amount": 5, "coupon": "gift", "dates": ["1d", "9d"], "valid_until": "9d"}, "before valid_until"),
         ({"amount": 5, "valid_from": "1d"}, "valid_from goes with valid_until"),
         ({"amount": 5, "valid_for": "1d", "valid_until": "9d"}, "either valid_for or valid_until"),
         ({"amount": 5, "valid_from": "9d", "valid_until": "9d"}, "later than start and valid_from"),

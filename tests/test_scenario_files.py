@@ -58,6 +58,30 @@ BROKEN = {
         "horizon: 30d\nschemes:\n  - {kind: coupon, coupon: newcomer, amount: 5, start: 30d}\n",
         ":3: schemes.0.start", "or the scheme never opens",
     ),
+    "a scheme that closes before the tick in which it would open": (
+        "tick: 1d\nschemes:\n  - {kind: coupon, amount: 5, start: 25h, end: 36h}\n",
+        ":3: schemes.0.start", "or the scheme never opens. Got 25h.",
+    ),
+    "a gift after the end": (
+        "horizon: 10d\nschemes:\n  - {kind: coupon, coupon: gift, amount: 5, dates: [2d, 50d]}\n",
+        ":3: schemes.0.dates.1", "up to 239h, when the last tick begins, or the coupon is never given. Got 50d.",
+    ),
+    "a coupon that is valid after the end": (
+        "horizon: 10d\nschemes:\n  - {kind: coupon, amount: 5, valid_from: 20d, valid_until: 30d}\n",
+        ":3: schemes.0.valid_from", "or the coupon is never valid",
+    ),
+    "a coupon that is valid between two ticks": (
+        "tick: 1d\nschemes:\n  - {kind: coupon, amount: 5, valid_from: 49h, valid_until: 50h}\n",
+        ":3: schemes.0.valid_from", "that a tick of 1d begins between it and 50h",
+    ),
+    "a campaign after the end": (
+        "horizon: 10d\ncalendar:\n  - {name: sale, start: 50d, end: 60d}\n",
+        ":3: calendar.0.start", "or the campaign never begins",
+    ),
+    "a campaign between two ticks": (
+        "tick: 1d\ncalendar:\n  - {name: sale, start: 2h, end: 9h}\n",
+        ":3: calendar.0.start", "that a tick of 1d begins between it and 9h",
+    ),
     "a guardrail that cannot hold": (
         "guardrails:\n  - {metric: subsidy_rate, min: 5%, max: 3%}\n", ":2: guardrails.0", "can never hold",
     ),
