@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -179,6 +180,14 @@ BROKEN = {
     ),
     "two schemes of one name": ("schemes: [{kind: group_buy}, {kind: group_buy}]\n", "schemes.1", "give one of them"),
     "stacking what is not": ("stacking: {order: [lottery_of_life]}\n", "stacking.order.0", "must be one of"),
+    "coupons on team prices before there are any": (
+        "stacking:\n  order: [coupon, group_buy]\nschemes: [{kind: coupon, amount: 5}, {kind: group_buy}]\n",
+        ":2: stacking.order", "must name group_buy before coupon",
+    ),
+    "coupons on team prices whose turn is not named": (
+        "stacking: {order: [coupon]}\nschemes: [{kind: coupon, amount: 5}, {kind: group_buy}]\n",
+        ":1: stacking.order", "must name group_buy before coupon",
+    ),
     "weights of nothing": (
         "recommendation: {weights: {popularity: 0, content: 0, collaborative: 0, social: 0}}\n",
         "recommendation.weights", "at least one weight",
@@ -305,6 +314,20 @@ def test_any_value_at_any_key_is_either_taken_or_refused_by_name(data: st.DataOb
 @cache
 def launch() -> Scenario:
     return Scenario.load(SHIPPED / "launch.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stacking": {"combine": []}},
+        {"schemes": [{"kind": "coupon", "amount": 5, "stacks_with": []}, {"kind": "group_buy"}]},
+        {"schemes": [{"kind": "coupon", "amount": 5}]},
+    ],
+)
+def test_coupons_may_come_first_where_they_never_fall_on_team_prices(changes: dict[str, Any]) -> None:
+    schemes = [{"kind": "coupon", "amount": 5}, {"kind": "group_buy"}]
+    stacking = {"order": ["coupon", "group_buy"], **changes.get("stacking", {})}
+    Scenario.from_dict({"schemes": schemes, **changes, "stacking": stacking})
 
 
 def test_guarded_differs_from_besieged_by_its_controls_and_nothing_else():

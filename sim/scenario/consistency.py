@@ -68,12 +68,28 @@ def _schemes(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     for kind, count in Counter(stacking.order).items():
         if count > 1:
             yield problem_at(tree, ("stacking", "order"), f"names {kind} {count} times.")
+    if _coupons_come_before_teams(config):
+        message = "must name group_buy before coupon, because stacking.combine pairs them: coupons fall on team prices."
+        yield problem_at(tree, ("stacking", "order"), message, "group_buy before coupon")
     for number, pair in enumerate(stacking.combine):
         for place, kind in enumerate(pair):
             yield from _one_of(tree, ("stacking", "combine", number, place), kind, kinds)
     for number, campaign in enumerate(config.calendar):
         for place, name in enumerate(campaign.schemes):
             yield from _one_of(tree, ("calendar", number, "schemes", place), name, names)
+
+
+def _coupons_come_before_teams(config: ScenarioConfig) -> bool:
+    """Whether coupons that may fall on team prices would be taken off before there are any."""
+    if ["coupon", "group_buy"] not in map(sorted, config.stacking.combine):
+        return False
+    rank = {kind: place for place, kind in enumerate(config.stacking.order)}
+    in_order = sorted(config.schemes, key=lambda scheme: rank.get(scheme.kind, len(rank)))
+    teams = [place for place, scheme in enumerate(in_order) if scheme.kind == "group_buy"]
+    return any(
+        isinstance(scheme, CouponConfig) and (scheme.stacks_with is None or "group_buy" in scheme.stacks_with)
+        for scheme in in_order[: max(teams, default=0)]
+    )
 
 
 def _moments(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
