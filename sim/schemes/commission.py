@@ -85,6 +85,8 @@ class Payouts:
 
     Attributes
     ----------
+    freeze : int
+        Ticks between granting and release.
     rewards : Rewards
     purses : Purses
     withdrawn, fees, debts_repaid : int
@@ -96,7 +98,7 @@ class Payouts:
         self.shop = scheme.shop
         self.withdrawal = withdrawal
         hours = max(freeze, self.shop.config.risk.payout_freeze)
-        self._freeze = self.shop.clock.ticks(hours) if hours > 0 else 0
+        self.freeze = self.shop.clock.ticks(hours) if hours > 0 else 0
         self._payout_days = math.ceil(withdrawal.every / HOURS_A_DAY)
         self.rewards = Rewards()
         self.purses = Purses(len(self.shop.people))
@@ -129,7 +131,7 @@ class Payouts:
         self._grow()
         rows = self.rewards.append(
             len(earned), person=person, origin=earned.origin, kind=earned.kind, level=earned.level, order=earned.order,
-            latest=latest, amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
+            latest=latest, amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self.freeze,
         )  # fmt: skip
         if self.scheme.config.merchant_share > 0:
             merchant_part = self.rewards.merchant_part[rows[0] :]  # a view: none yet
