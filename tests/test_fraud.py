@@ -368,7 +368,8 @@ def test_ring_finds_the_device_limit_and_buys_devices_while_it_pays() -> None:
     limit = {"risk__accounts_per_device": 2, "fraud__rings": 1}
     rich, poor = shop_of(bonus(20), **limit).run(), shop_of(bonus(5), **limit).run()
     (ring,) = rich.rings
-    per_device = np.bincount(rich.people.device[ring.accounts.person[ring._is_in()]])
+    person = ring.accounts.person
+    per_device = np.bincount(rich.people.device[person[rich.people.joined[person] > NEVER]])
     assert per_device.max() == 2
     assert len(rich.rings[0].devices) > 10
     assert len(poor.rings[0].devices) == poor.config.fraud.devices
