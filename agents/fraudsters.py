@@ -210,11 +210,6 @@ class Ring(mesa.Agent):  # type: ignore[misc]
         )  # fmt: skip
         return turn
 
-    def _is_in(self) -> Array:
-        """Return which of the accounts were let in."""
-        is_in: Array = self.shop.people.joined[self.accounts.person] > NEVER
-        return is_in
-
     # Learning.
 
     def learn(self) -> None:

@@ -71,3 +71,7 @@ def test_streams_keep_their_numbers():
     assert len({int(s) for s in draws.Stream}) == len(list(draws.Stream))
     assert draws.Stream.VISIT == 10
     assert draws.Stream.CHOICE == 12
+
+
+def test_numbers_of_streams_that_are_gone_are_not_given_again():
+    assert not {18, 21, 61, 64} & set(draws.Stream)

@@ -18,7 +18,7 @@ from team_shop import (
     wish,
 )
 
-from sim.offers import Mode
+from sim.offers import Mode, ShareKind
 from sim.orders import OrderStatus
 from sim.people import NEVER
 from sim.schemes.group_buy import TEAMS_A_SCHEME
@@ -201,6 +201,10 @@ def test_cancelled_order_frees_its_place():
     joined = join_team(shop, 1, team)
     shop.refund(joined.row, OrderStatus.REFUNDED)
     assert shop.schemes[0].teams.filled[team] == 1
+    # Who gave it up calls nobody any more, and a friend would bring them nothing.
+    members = np.array([0, 1])
+    assert shop.schemes[0].calls(members).tolist() == [True, False]
+    assert (shop.schemes[0].reward(members, ShareKind.TEAM) > 0).tolist() == [True, False]
     join_team(shop, [1, 2], team)
     assert shop.schemes[0].teams.state[team] == TeamState.FILLED
     assert shop.book.status.tolist() == [OrderStatus.PAID, OrderStatus.REFUNDED, OrderStatus.PAID, OrderStatus.PAID]

@@ -24,11 +24,6 @@ def outcome(neighbours: Neighbours, treated: Array, b: float, g: float, noise: A
     return result
 
 
-def total_effect(neighbours: Neighbours, b: float, g: float) -> float:
-    """Return the mean outcome with everybody treated less that with nobody."""
-    return b + g * float((neighbours.degree > 0).mean())
-
-
 def difference_expected(design: Design, within: float, tied: float, b: float, g: float) -> float:
     """Return what the difference of means is expected to be under a design.
 

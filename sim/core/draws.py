@@ -38,7 +38,7 @@ _TWO_PI = 2.0 * math.pi
 
 
 class Stream(IntEnum):
-    """What a draw is about: the second word of the key. A number once given is never reused."""
+    """What a draw is about: the second word of the key. A number once given is never reused (18, 21, 61, 64 were)."""
 
     TASTE = 1  # who a person is
     TRAIT = 2
@@ -56,10 +56,8 @@ class Stream(IntEnum):
     READ = 15
     CLICK = 16
     SIGN_UP = 17
-    ORGANIC = 18
     THRESHOLD = 19
     PRODUCT = 20  # what there is to buy
-    MERCHANT = 21
     BROWSE = 24
     SCREEN = 23  # precedence among rivals for the last unit or place
     SLATE = 30  # what the platform does
@@ -72,10 +70,8 @@ class Stream(IntEnum):
     RETURN = 50  # operations
     LEAD_TIME = 51
     KOL = 60  # agents
-    MERCHANT_ACT = 61
     RING = 62
     RISK = 63
-    WITHDRAW = 64
     REVIEW = 65
     SHOCK = 66
     HIDING = 67

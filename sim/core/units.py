@@ -241,8 +241,6 @@ Share = Annotated[float, _SHARE]
 SignedShare = Annotated[float, _SIGNED_SHARE]
 PerDay = Annotated[float, _PER_DAY]
 Level = Annotated[float, _LEVEL]
-UnitInterval = Annotated[float, Field(ge=0, le=1)]
-"""A plain number from 0 to 1 that is not a share of anything, for example a correlation or a weight."""
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]

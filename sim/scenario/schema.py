@@ -161,7 +161,7 @@ class DemandConfig(Section):
     )
     units: float | None = Field(None, ge=1, le=100, description="mean units an order; default: the profile's")
     conversion: Share | None = Field(
-        None, gt=0, lt=1, description="orders a visit, without schemes; default: the profile's"
+        None, ge=1e-6, le=1 - 1e-6, description="orders a visit, without schemes; default: the profile's"
     )
 
 
@@ -401,7 +401,7 @@ class OperationsConfig(Section):
     return_window: Hours = assume(
         168.0,
         source="seven days without reasons: consumer protection law of the PRC, art. 25",
-        unit="from delivery; then an order is final",
+        unit="from delivery; then an order is final (0h: at once, unless the parcel is refused at the door)",
     )
     return_rate: Share = assume(0.06, source=ASSUMED, unit="parcels returned by a satisfied customer")
     late_after: Hours = assume(96.0, source=ASSUMED, unit="from order; later parcels disappoint")

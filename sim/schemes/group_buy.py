@@ -305,7 +305,9 @@ class GroupBuy(Scheme):
         if self._keeps_stock:
             self._draw_on_stock(book.product[rows], -book.quantity[rows])
         if running.any():
-            self.book.give_up_places(teams[running > 0], rows[running > 0])
+            places = self.book.give_up_places(teams[running > 0], rows[running > 0])
+            persons = book.person[self.places.order[places]]
+            self.buyers.place[persons[self.buyers.place[persons] == places]] = NONE  # they need friends no more
         if self.config.leader in PAID_LATER:
             self._claw_back(teams[self.teams.order[teams] == rows])
 

@@ -126,14 +126,13 @@ class TeamBook:
         )
         return found
 
-    def give_up_places(self, teams: Array, orders: Array) -> None:
-        """Free the places that belong to the given orders, in the given teams."""
-        if teams.size == 0:
-            return
+    def give_up_places(self, teams: Array, orders: Array) -> Array:
+        """Free the places that belong to the given orders, in the given teams; return the places."""
         places = self.places_of(np.unique(teams))
         places = places[np.isin(self.places.order[places], orders)]
         self.places.person[places] = NONE
         np.subtract.at(self.teams.filled, teams, np.int16(1))
+        return places
 
     def close(self, teams: Array, state: TeamState, tick: int, orders: OrderBook) -> None:
         """Let teams (rows, each once) be filled, and their orders be paid with that, or fail."""
