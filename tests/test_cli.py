@@ -268,6 +268,27 @@ def test_report_needs_a_finished_folder(folder):
     assert "has no manifest.json" in done.stderr
 
 
+def test_a_report_of_a_damaged_folder_is_refused_with_the_file_to_blame(folder):
+    shopsim("compare", "base.yaml", "teams.yaml", "--replicates", 1, "--workers", 1, "--out", "out")
+    run = Path("out/arms/teams")
+    files = {
+        Path("out"): ["manifest.json", "comparison.json"],
+        run: ["manifest.json", "summary.json", "facts.json", "parameters.json", "metrics.parquet", "people.parquet"],
+    }
+    for file in (place / name for place, names in files.items() for name in names):
+        whole = file.read_bytes()
+        for damage in (whole[: len(whole) // 2], b"", None) if file.suffix == ".parquet" else (whole[:-9], b"{}", None):
+            file.write_bytes(damage) if damage is not None else file.unlink()
+            done = shopsim("report", "out" if file.parent != run or file.name != "summary.json" else run)
+            if damage == b"{}" and file.name in ("facts.json", "parameters.json"):
+                continue  # a scenario may have none
+            assert done.exit_code == 2
+            if file != Path("out/manifest.json") or damage is not None:
+                assert done.stderr == f"{file}: is not whole; run the scenario or plan again.\n"
+        file.write_bytes(whole)
+    assert shopsim("report", "out").exit_code == 0
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\n"
