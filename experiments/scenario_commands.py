@@ -14,6 +14,8 @@ from sim.scenario.memory import persons_of
 from sim.scenario.overrides import COMMAND_LINE, parse_assignment
 from sim.scenario.starter import Starter, starter
 
+FIRST_SEED = 1
+
 
 def load_scenario(file: Path, assignments: Sequence[str] = ()) -> Scenario:
     """Read a scenario file and apply what ``--set`` says.
@@ -35,9 +37,16 @@ def load_scenario(file: Path, assignments: Sequence[str] = ()) -> Scenario:
 
 
 def check(file: Path, assignments: Sequence[str] = ()) -> Scenario | ScenarioError:
-    """Read a scenario file and return it, or what is wrong with it."""
+    """Read a scenario file and return it, or what is wrong with it.
+
+    The network is built, with the first seed that ``run`` takes: what only a network can tell would end the run too.
+    """
     try:
-        return load_scenario(file, assignments)
+        scenario = load_scenario(file, assignments)
+        from sim import world  # brings numba, which refusing a file that is wrong by itself does without
+
+        world.check(scenario, FIRST_SEED)
+        return scenario
     except ScenarioError as error:
         return error
 

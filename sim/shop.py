@@ -118,7 +118,7 @@ class Shop(mesa.Model):
         self.ledger = Ledger(["shop", *names], self.clock.days, config.record.journal)
         demand = world.read_demand(config)
         self.demand = demand
-        self.graph = self._network() if graph is None else Graph.of(graph)
+        self.graph = world.build_graph(self.scenario, seed) if graph is None else Graph.of(graph)
         self.products = world.build_catalog(self, demand, self._generator(2))
         self.people, self.fakes = world.build_people(self, demand), Fakes()
         self.book = OrderBook(discount=max(1, len(names)))
@@ -140,12 +140,6 @@ class Shop(mesa.Model):
         self.figures: dict[str, float] = {}  # of a day, while the shop collects them: worked out once for all reporters
         self.wound_down: dict[str, int] = {}  # schemes that a fork left out, and since which tick
         self._begin(demand)
-
-    def _network(self) -> Graph:
-        try:
-            return world.build_graph(self.config, self._generator(1))
-        except ValueError as problem:
-            raise self.scenario.error("people.network", str(problem)) from None
 
     def _scheme(self, config: SchemeConfig, index: int) -> Scheme:
         try:
@@ -170,10 +164,7 @@ class Shop(mesa.Model):
         self.brushers = brushers.create(self)
         self.second_accounts = second_accounts.create(self)
         if config.people.seeds is not None:
-            try:
-                seeds = world.chosen_seeds(config.people.seeds, self)
-            except ValueError as problem:
-                raise self.scenario.error("people.seeds.persons", str(problem)) from None
+            seeds = world.chosen_seeds(config.people.seeds, self)
             seeds = seeds[people.status[seeds] == Status.PROSPECT]
             self.queue_signups(seeds, np.full(seeds.size, NONE), Source.OWN)
         self.datacollector = mesa.DataCollector(model_reporters=metrics.reporters())

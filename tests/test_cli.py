@@ -49,6 +49,36 @@ def shopsim(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
+IMPOSSIBLE = {
+    "homophily": ("people.homophily=0.9", "people.homophily: must be at most 0."),
+    "degree": ("people={size: 10, network: {kind: watts_strogatz, mean_degree: 50}}", "mean_degree must be at most 9"),
+    "header": ("people={network: {kind: edge_list, file: header.csv}}", "header.csv:1: the first line must be source"),
+    "no ties": ("people={network: {kind: edge_list, file: empty.csv}}", "empty.csv: the file has no ties"),
+    "not gzip": ("people={network: {kind: edge_list, file: plain.csv.gz}}", "plain.csv.gz: Not a gzipped file"),
+    "weight": ("people={network: {kind: edge_list, file: weight.csv}}", "weight.csv:2: weight must be a positive"),
+    "seeds": ("people={network: {kind: edge_list, file: good.csv}, seeds: {persons: [1, 2]}}", "seeds.persons.1: must"),
+    "too many seeds": ("people={network: {kind: edge_list, file: good.csv}, seeds: {count: 3}}", "must be at most 2"),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_validate_refuses_what_run_refuses(case, folder):
+    files = {
+        "header.csv": "from,to\n1,2\n", "empty.csv": "source,target\n", "plain.csv.gz": "source,target\n1,2\n",
+        "weight.csv": "source,target,weight\n1,2,heavy\n", "good.csv": "source,target\n1,2\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    change, message = IMPOSSIBLE[case]
+    said = []
+    for command in (["validate"], ["run", "--workers", 1, "--quiet"]):
+        done = shopsim(*command, "base.yaml", "--set", change)
+        assert done.exit_code == 2
+        assert message in done.stderr
+        said.append(done.stderr)
+    assert said[0] == said[1]
+
+
 def the_run_folder(root):
     (found,) = (path for path in root.glob("results/runs/*") if path.name != "replicates")
     return found

@@ -262,7 +262,8 @@ def test_every_value_of_the_resolved_file_is_a_parameter(folder):
 
 
 def test_validate_says_a_few_facts_as_json(folder):
-    result = CliRunner().invoke(app, ["validate", "base/base.yaml", "--set", "people.size=500", "--json"])
+    network = "people={size: 500, network: {kind: erdos_renyi}}"
+    result = CliRunner().invoke(app, ["validate", "base/base.yaml", "--set", network, "--json"])
     assert result.exit_code == 0
     answer = json.loads(result.stdout)
     facts = answer["files"][0]

@@ -92,11 +92,11 @@ def _seeds(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     if seeds is None or persons is None:
         return
     if seeds.count is not None and seeds.count > persons:
-        message = f"must be at most {persons}, the number of persons. Got {seeds.count}."
+        message = f"must be at most {persons:,}, the number of persons. Got {seeds.count:,}."
         yield problem_at(tree, ("people", "seeds", "count"), message)
     for number, person in enumerate(seeds.persons or ()):
         if person >= persons:
-            message = f"must be a number below {persons}, the number of persons. Got {person}."
+            message = f"must be a number below {persons:,}, the number of persons. Got {person:,}."
             yield problem_at(tree, ("people", "seeds", "persons", number), message)
 
 
