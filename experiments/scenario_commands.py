@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def facts(checked: Scenario | ScenarioError) -> dict[str, Any]:
         "digest": checked.digest,
         "persons": persons_of(checked.config),
         "network": checked.people.network.kind,
-        "ticks": ceil(checked.horizon / checked.tick),
+        "ticks": round(checked.horizon / checked.tick),
         "tick": show_hours(checked.tick),
         "schemes": [scheme.kind for scheme in checked.schemes],
     }
@@ -71,7 +70,8 @@ def summary(facts: Mapping[str, Any]) -> str:
     """Say the facts about a scenario in a line."""
     persons = "all persons of the file" if facts["persons"] is None else f"{facts['persons']:,} persons"
     schemes = ", ".join(facts["schemes"]) or "none"
-    return f"{persons} on {facts['network']}, {facts['ticks']:,} ticks of {facts['tick']}, schemes: {schemes}"
+    ticks = f"{facts['ticks']:,} tick{'' if facts['ticks'] == 1 else 's'} of {facts['tick']}"
+    return f"{persons} on {facts['network']}, {ticks}, schemes: {schemes}"
 
 
 def write_starter(name: str, base: Starter, folder: Path) -> Path:

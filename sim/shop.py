@@ -217,7 +217,8 @@ class Shop(mesa.Model):
 
     def _refuse_if_over(self) -> None:
         if self.clock.is_over:
-            raise RuntimeError(f"the horizon of {self.clock.horizon} ticks is over")
+            ticks = self.clock.horizon
+            raise RuntimeError(f"the horizon of {ticks:,} tick{'' if ticks == 1 else 's'} is over")
 
     def run(self) -> Shop:
         """Simulate to the horizon and return the shop itself."""

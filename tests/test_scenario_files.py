@@ -116,6 +116,11 @@ BROKEN = {
     "an unknown unit": ("horizon: 3 months\n", "horizon", "a duration above 0 with a unit, such as 30min, 24h or 90d"),
     "a negative duration": ("operations: {lead_time: -2d}\n", "operations.lead_time", "a duration with a unit"),
     "a horizon of nothing": ("horizon: 0d\n", "horizon", "a duration above 0"),
+    "a horizon shorter than a tick": (
+        "tick: 4h\nhorizon: 1h\n", ":2: horizon: must be a whole number of ticks of 4h", "Got 1h.",
+    ),
+    "a horizon between two ticks": ("horizon: 30h\ntick: 1d\n", ":1: horizon", "whole number of ticks of 1d. Got 30h."),
+    "a horizon in half ticks": ("horizon: 90min\n", "horizon", "whole number of ticks of 1h. Got 90min"),
     "an endless horizon": ("horizon: 20000w\n", "horizon", "of at most 3650d"),
     "a tick that divides no day": ("tick: 5h\n", "tick", "must be one of 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h"),
     "a tick of minutes": ("tick: 30min\n", "tick", "must be one of 1h"),

@@ -38,6 +38,9 @@ def inconsistencies(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     if config.tick != round(config.tick) or HOURS_A_DAY % config.tick:
         allowed = one_of([f"{hours}h" for hours in range(1, HOURS_A_DAY + 1) if HOURS_A_DAY % hours == 0])
         yield problem_at(tree, ("tick",), f"must be {allowed}.", allowed)
+    elif abs(config.horizon / config.tick - round(config.horizon / config.tick)) > 1e-9:
+        allowed = f"a whole number of ticks of {show_hours(config.tick)}"
+        yield problem_at(tree, ("horizon",), f"must be {allowed}. Got {show_hours(config.horizon)}.", allowed)
     _check_profile(config)
     yield from _schemes(config, tree)
     yield from _seeds(config, tree)
