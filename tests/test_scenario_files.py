@@ -177,6 +177,8 @@ BROKEN = {
 BROKEN_CHANGES = {
     "no value": ("people.size", "", "must be path=value"),
     "no path": ("=3", "", "must be path=value"),
+    "an empty value": ("people.size=", "people.size", "has no value; write null for none."),
+    "a blank value": ("fraud.rings= ", "fraud.rings", "has no value; write null for none."),
     "unknown key": ("people.sise=3", "people.sise", "Did you mean 'size'?"),
     "unknown section": ("poeple.size=3", "poeple", "Did you mean 'people'?"),
     "a key of a number": ("people.size.of=3", "people.size.of", "'people.size' has none"),
