@@ -292,6 +292,14 @@ def test_quiet_says_nothing_on_stderr(folder):
     assert shopsim("run", "base.yaml", "--quiet").stderr == ""
 
 
+def test_a_change_of_an_arm_that_is_not_there_is_refused_with_the_arms(folder):
+    done = shopsim("compare", "base.yaml", "teams.yaml", "--set", "team:schemes.0.discount=25%")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "--set: team:schemes.0.discount: 'team' is not an arm; arms: base, teams. Did you mean 'teams'?\n"
+    )
+
+
 def test_report_needs_a_finished_folder(folder):
     done = shopsim("report", ".")
     assert done.exit_code == 2
