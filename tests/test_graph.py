@@ -112,6 +112,13 @@ def test_weights_up_to_one_are_strengths_as_they_are():
     assert Graph.from_edges([0, 1], [1, 2], weight=[0.5, 0.25], strength="equal").strength.tolist() == [1, 1, 1, 1]
 
 
+def test_the_weakest_of_very_unequal_weights_is_still_a_tie():
+    graph = Graph.from_edges([0, 1], [1, 2], weight=[1e-30, 1e30])
+    assert graph.strength.tolist() == [np.finfo(np.float32).tiny] * 2 + [1] * 2
+    again = Graph(graph.indptr, graph.indices, [1e-60, 1e-60, 1, 1])
+    np.testing.assert_array_equal(again.strength, graph.strength)
+
+
 def test_overlap_is_the_share_of_friends_in_common():
     theirs = nx.karate_club_graph()
     for (a, b), strength in zip(zip(*KARATE.pairs(), strict=True), KARATE.strength[KARATE._first_ends()], strict=True):
