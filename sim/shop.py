@@ -75,7 +75,7 @@ class Shop(mesa.Model):
     rng : int, optional
         Seed in [0, 2**32); Mesa's keyword. Without one, a seed is taken from the operating system.
     graph : Graph or networkx.Graph or igraph.Graph, optional
-        Network to use instead of the scenario's.
+        Network to use instead of the scenario's; its persons replace ``people.size``.
     **overrides
         Scenario values by dotted path, as in ``Shop(scenario, **{"people.size": 5000})``.
 
@@ -94,8 +94,13 @@ class Shop(mesa.Model):
     keeps_utilities : bool
         Whether ``last_utilities`` is kept: what each option of the last tick was worth without shock, for checks.
 
+    Notes
+    -----
+    ``mesa.batch_run`` ends every run after ``max_steps`` ticks, 1000 by default: 90 days in hours are 2160.
+
     Examples
     --------
+    >>> mesa.batch_run(Shop, {"scenario": "scenarios/coupon.yaml"}, rng=[1, 2], max_steps=2160)  # doctest: +SKIP
     >>> shop = Shop("scenarios/group_buy.yaml", rng=1)  # doctest: +SKIP
     >>> shop.run().metrics()["new_members"]  # doctest: +SKIP
     """
