@@ -39,7 +39,7 @@ BROKEN = {
     "a bomb of aliases": (BOMB, "", "holds more than 100,000 values once aliases (*) are expanded"),
     "an alias of itself": ("people: &p\n  network: *p\n", "", "nested more than 50 deep"),
     "deep nesting": ("people: " + "[" * 60 + "]" * 60, "", "nested more than 50 deep"),
-    "absurdly deep nesting": ("people: " + "{a: " * 20_000, "", "nested more than 50 deep"),
+    "absurdly deep nesting": ("name: deep\npeople:\n " + "{a: " * 20_000, ":3: ", "nested more than 50 deep"),
     "a Python object": ("people: !!python/object/apply:os.system [ls]\n", "people", "are not allowed"),
     "a tag on a number": ("people: {size: !!binary aGk=}\n", "people.size", "are not allowed"),
     "a merge key": ("people:\n  <<: {size: 10}\n", "", "merge keys (<<) are not allowed; use extends"),
@@ -130,7 +130,7 @@ BROKEN = {
     "a rate a week": ("sharing: {word_of_mouth: 3/week}\n", "sharing.word_of_mouth", "a rate per day of 0 or more"),
     # sizes and ranges
     "nobody": ("people: {size: 0}\n", "people.size", "must be a whole number from 1"),
-    "the whole world": ("people: {size: 8000000000}\n", "people.size", "must be a whole number from 1 to 5_000_000"),
+    "the whole world": ("people: {size: 8000000000}\n", "people.size", "must be a whole number from 1 to 5,000,000"),
     "a number without end": (f"people: {{size: {'9' * 5000}}}\n", "people.size", "not a number that can be read"),
     "ties of all with all": (
         "people:\n  size: 5000000\n  network: {kind: complete}\n", ":2: people.size", "would need about",
@@ -258,7 +258,7 @@ def test_one_broken_file_does_not_hide_the_others(folder: Path) -> None:
 def test_an_error_in_only_one_branch_of_a_choice_is_told_without_the_others(folder: Path) -> None:
     Path("broken.yaml").write_text("demand: {dropout: {a: 0.5, b: many}}\n", encoding="utf-8")
     message = refused("broken.yaml")
-    assert message == 'broken.yaml:1: demand.dropout.b: must be a number above 0 and at most 1_000. Got "many".\n'
+    assert message == 'broken.yaml:1: demand.dropout.b: must be a number above 0 and at most 1,000. Got "many".\n'
 
 
 JUNK = st.sampled_from(
