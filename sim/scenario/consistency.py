@@ -170,7 +170,11 @@ def _leak(config: ScenarioConfig, tree: Node, path: KeyPath, leak: LeakedCode) -
         yield problem_at(tree, (*path, "scheme"), message, allowed, nearest(leak.scheme, for_some))
         return
     scheme = coupons[leak.scheme]
-    if leak.end <= scheme.start or (scheme.end is not None and leak.start >= scheme.end):
+    opens, closes, ends = (
+        math.inf if moment is None else first_tick(moment, config.tick)
+        for moment in (scheme.start, scheme.end, leak.end)
+    )
+    if ends <= opens or leak.first_tick(config.tick) >= closes:
         message = f"must fall into the time in which '{leak.scheme}' is open, or there is nothing to leak."
         yield problem_at(tree, (*path, "start"), message)
 

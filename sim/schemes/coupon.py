@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core import draws
+from sim.core.clock import first_tick
 from sim.core.config import FEN_PER_YUAN
 from sim.core.draws import Stream
 from sim.core.ledger import share_of
@@ -79,10 +80,11 @@ class Coupon(Scheme):
         # By name, not by number: the same coupon in another arm draws the same, whatever schemes stand beside it.
         self._address = zlib.crc32(self.name.encode())
         self._scope = in_scope(config.scope, shop.products, f"coupon {self.name!r}")
-        self._begins = int(config.valid_from // clock.tick_hours)
+        self._begins = first_tick(config.valid_from, clock.tick_hours)
         self._until = None if config.valid_until is None else clock.ticks(config.valid_until) - 1
         self._valid_ticks = clock.ticks(config.valid_for)
-        self._dates = {int(date // clock.tick_hours) for date in config.dates}
+        # Given at the end of the tick that a date falls into, so not before it; nor before the scheme opens.
+        self._dates = {max(self._first, int(date // clock.tick_hours)) for date in config.dates}
         self._limit = PLENTY if config.per_person is None else config.per_person
         self._open_modes = np.ones(max(Mode) + 1, bool)
         for kind, modes in MODES_OF.items():
