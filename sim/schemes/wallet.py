@@ -64,6 +64,7 @@ class Uses(Table):
 
     order: Column = column(np.int32)
     claim: Column = column(np.int32)
+    filled_up: Column = column(np.bool_)  # whether the order was, for the coupon
 
 
 class Wallets:
@@ -118,13 +119,20 @@ class Wallets:
         self.issued += len(rows)
         return rows
 
-    def use(self, person: Array, order: Array) -> Array:
+    @property
+    def filled_up(self) -> int:
+        """Claims used, and not given back, in an order that was filled up for the coupon."""
+        uses = self._uses
+        filled = np.flatnonzero(uses.filled_up)
+        return int((self.claims.order[uses.claim[filled]] == uses.order[filled]).sum())
+
+    def use(self, person: Array, order: Array, filled_up: Array | bool = False) -> Array:
         """Use each person's best claim, persons once each, in an order (ascending rows); return the claims."""
         claims, rows = self.claims, np.empty(len(person), np.int64)
         self.live_face -= _use(
             person, order, claims.face, claims.state, claims.order, claims.next, self.purses.best, rows
         )
-        self._uses.append(len(rows), order=order, claim=rows)
+        self._uses.append(len(rows), order=order, claim=rows, filled_up=filled_up)
         self.used += len(rows)
         return rows
 
