@@ -397,7 +397,7 @@ class OperationsConfig(Section):
     return_window: Hours = assume(
         168.0,
         source="seven days without reasons: consumer protection law of the PRC, art. 25",
-        unit="from delivery; then an order is final",
+        unit="from delivery; then an order is final (0h: at once, unless the parcel is refused at the door)",
     )
     return_rate: Share = assume(0.06, source=ASSUMED, unit="parcels returned by a satisfied customer")
     late_after: Hours = assume(96.0, source=ASSUMED, unit="from order; later parcels disappoint")
