@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.ledger import in_billionths, part_of
 from sim.core.prefetch import AHEAD, prefetch
 from sim.core.scatter import add_to_all
 from sim.core.table import Column, Table, column
@@ -341,6 +342,7 @@ def take_best(  # type: ignore[no-untyped-def]
     visits, width = product.shape
     any_better = False
     has_rivals, has_barred, is_share = rivals.size > 0, barred.size > 0, percent > 0.0
+    billionths = in_billionths(percent)
     for v in range(visits):
         prefetch(best, np.uint32(person[min(v + AHEAD, visits - 1)]))
         claim = best[np.uint32(person[v])]
@@ -356,7 +358,7 @@ def take_best(  # type: ignore[no-untyped-def]
             # Unsigned: numba then need not ask whether an index counts from the end.
             if not in_scope[np.uint32(j)] or not open_modes[np.uint8(mode[v, w])]:
                 continue
-            off = min(cap, int(price * percent + 0.5 + 1e-9)) if is_share else amount
+            off = min(cap, part_of(price, percent, billionths)) if is_share else amount
             off = min(off, price)
             if rival < off <= most:
                 pay[v, w], discount[v, w] = price - off, off
