@@ -26,17 +26,18 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Bounty:
-    """What the rules promise for one new account that another account of the same owner invites; fen.
+    """What the rules promise for one new account that another account of the same owner invites, by what its first
+    order might be; fen.
 
     Attributes
     ----------
     on_sign_up : float
         Bonuses of both sides.
-    on_order : float ndarray, shape (products,)
-        Bonuses and commissions of both sides if the new account's first order is a unit of this product.
-    discount : int64 ndarray, shape (products,)
+    on_order : float ndarray, shape (baskets,)
+        Bonuses and commissions of both sides if the new account's first order is this one.
+    discount : int64 ndarray, shape (baskets,)
         What newcomer coupons take off that order.
-    by_platform : int64 ndarray, shape (products,)
+    by_platform : int64 ndarray, shape (baskets,)
         The part of it that the product's merchant does not pay.
     """
 
@@ -56,51 +57,61 @@ def newcomer_coupons(shop: Shop) -> list[Coupon]:
     return [s for s in shop.schemes if isinstance(s, Coupon) and s.config.coupon == "newcomer" and s.room() > 0]
 
 
-def read_rules(shop: Shop) -> Bounty:
-    """Return what the schemes that run now promise for a new account."""
-    products = shop.products
-    discount, by_platform = np.zeros((2, len(products)), np.int64)
+def read_rules(shop: Shop, product: Array | None = None, units: Array | int = 1) -> Bounty:
+    """Return what the schemes that run now promise for a new account.
+
+    Parameters
+    ----------
+    shop : Shop
+    product : int ndarray, shape (baskets,), optional
+        What the account might order first. Default: each product of the catalogue.
+    units : int ndarray, shape (baskets,), or int
+        How many of it.
+    """
+    product = np.arange(len(shop.products)) if product is None else product
+    worth = shop.products.price[product] * units
+    discount, by_platform = np.zeros((2, product.size), np.int64)
     for coupon in newcomer_coupons(shop):
-        off = _taken_off(coupon, shop)
+        off = _taken_off(coupon, shop, product, worth)
         best = off > discount
         discount[best] = off[best]
         by_platform[best] = off[best] - share_of(off[best], coupon.config.merchant_share)
     on_sign_up = 0.0
-    on_order = np.zeros(len(products))
+    on_order = np.zeros(product.size)
     for scheme in referrals(shop):
         bonus, withdrawal = scheme.config.bonus, scheme.config.withdrawal
         # An inviter collects many bonuses in one wallet; a one-off account can withdraw its own only above the minimum.
         kept = bonus.inviter * (1 - withdrawal.fee)
         if bonus.invitee >= withdrawal.minimum:
             kept += max(0.0, bonus.invitee * (1 - withdrawal.fee) - withdrawal.fixed_fee)
-        pay = products.price - discount
+        pay = worth - discount
         if bonus.on == "sign_up":
             on_sign_up += kept
         else:
             on_order += kept * (pay >= bonus.min_order)
-        on_order += _commission(scheme, products.price, pay) * (1 - withdrawal.fee)
+        on_order += _commission(scheme, product, units, worth, pay) * (1 - withdrawal.fee)
     return Bounty(on_sign_up, on_order, discount, by_platform)
 
 
-def _taken_off(scheme: Coupon, shop: Shop) -> Array:
-    """Return what a coupon takes off one unit of each product."""
-    config, price = scheme.config, shop.products.price
-    if config.amount is not None:
-        amount = np.full(price.size, config.amount, np.int64)
-    else:
-        amount = share_of(price, config.percent or 0.0)
-        amount = amount if config.cap is None else np.minimum(amount, config.cap)
-    valid = in_scope(config.scope, shop.products, scheme.name) & (price >= config.threshold)
-    if config.merchant_share > 0:
-        valid &= shop.merchant_books.funds[shop.products.merchant]
-    return np.where(valid, np.minimum(amount, price), 0)
-
-
-def _commission(scheme: Referral, price: Array, pay: Array) -> Array:
-    """Return the inviter's commission on a unit of each product; of profits outsiders know nothing."""
+def _taken_off(scheme: Coupon, shop: Shop, product: Array, worth: Array) -> Array:
+    """Return what a coupon takes off baskets of a product each, worth so much."""
     config = scheme.config
-    base = {"list": price, "paid": pay, "profit": np.zeros(price.size)}[config.base]
-    commission = base * (config.rates[0] if config.rates else 0.0)
-    for product, levels in config.fixed.items():
-        commission[product] = levels[0]
+    if config.amount is not None:
+        amount = np.full(worth.size, config.amount, np.int64)
+    else:
+        amount = share_of(worth, config.percent or 0.0)
+        amount = amount if config.cap is None else np.minimum(amount, config.cap)
+    valid = in_scope(config.scope, shop.products, scheme.name)[product] & (worth >= config.threshold)
+    if config.merchant_share > 0:
+        valid &= shop.merchant_books.funds[shop.products.merchant[product]]
+    return np.where(valid, np.minimum(amount, worth), 0)
+
+
+def _commission(scheme: Referral, product: Array, units: Array | int, worth: Array, pay: Array) -> Array:
+    """Return the inviter's commission on baskets of a product each; of profits outsiders know nothing."""
+    config = scheme.config
+    base = {"list": worth, "paid": pay, "profit": np.zeros(worth.size)}[config.base]
+    commission: Array = base * (config.rates[0] if config.rates else 0.0)
+    for fixed, levels in config.fixed.items():
+        commission = np.where(product == fixed, levels[0] * units, commission)
     return commission

@@ -99,12 +99,12 @@ class SecondAccounts(mesa.Agent):  # type: ignore[misc]
 
     def _gain(self, orders: Orders) -> Array:
         """Return the fen that each order would bring more from a second account."""
-        bounty, paying = read_rules(self.shop), referrals(self.shop)
+        bounty, paying = read_rules(self.shop, orders.product, orders.quantity), referrals(self.shop)
         invites = np.full(len(orders), bool(paying))
         for scheme in paying:
             invites &= scheme.promoters.may_promote(orders.person)
-        reward = np.where(invites, bounty.on_sign_up + bounty.on_order[orders.product], 0.0)
-        gain: Array = reward + bounty.discount[orders.product] - orders.discount.sum(axis=1)
+        reward = np.where(invites, bounty.on_sign_up + bounty.on_order, 0.0)
+        gain: Array = reward + bounty.discount - orders.discount.sum(axis=1)
         return gain
 
     def _scruple(self, persons: Array) -> Array:

@@ -377,6 +377,8 @@ def _hand_over(  # type: ignore[no-untyped-def]
 def _set_terms(rows, tick, window, luck, usual, odds, will_return, due):  # type: ignore[no-untyped-def]
     """Write down which of some orders (rows) will be returned, and when they are or when they become final.
 
+    Without a return window, only those come back that were to do so before they came: they are refused at the door.
+
     Parameters
     ----------
     rows : int64 ndarray, shape (n,)
@@ -394,5 +396,5 @@ def _set_terms(rows, tick, window, luck, usual, odds, will_return, due):  # type
     for n in range(rows.size):
         row = rows[n]
         more = usual * np.float64(odds[n])
-        will_return[row] |= luck[0, n] < more / (1 - usual + more)
+        will_return[row] |= window > 0 and luck[0, n] < more / (1 - usual + more)
         due[row] = tick + (math.ceil(luck[1, n] * window) if will_return[row] else window)

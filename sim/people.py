@@ -113,7 +113,7 @@ class Fakes(Table):
 
 @dataclass(frozen=True)
 class Person:
-    """Read-only view of one row of :class:`People`: ``shop.people_view[42].trust``."""
+    """Read-only view of one row of :class:`People`: ``shop.person(42).trust``."""
 
     people: People
     row: int

@@ -92,7 +92,7 @@ KEPT: dict[type, tuple[str, ...]] = {
         "hired", "lift", "brushed", "spent", "_devices", "_book_read", "_to_come", "_organic", "_before", "_last",
     ),
     Scheme: ("spent", "used"),
-    Coupon: ("wallets", "packets", "filled_up"),
+    Coupon: ("wallets", "packets"),
     Wallets: ("claims", "purses", "issued", "used", "expired", "live_face", "_uses", "_swept"),
     RedPackets: ("packets", "opened", "filled", "_swept"),
     GroupBuy: ("book", "buyers", "orders", "promised", "_keeps_stock", "_kept"),

@@ -1,9 +1,12 @@
 """Table, clock and ledger."""
 
+import math
+from fractions import Fraction
+
 import numba
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sim.core.clock import Clock
@@ -172,3 +175,24 @@ def test_the_ledger_refuses_negative_and_fractional_amounts():
 )
 def test_shares_round_half_a_fen_up(amount, share, expected):
     assert share_of(amount, share) == expected
+
+
+@given(st.integers(0, 10**14), st.integers(0, 10**6), st.integers(1, 6))
+@example(90_275_250, 282, 3)
+@example(10**14 + 1, 5, 1)
+def test_shares_written_in_decimals_round_as_they_read_however_large_the_amount(amount, number, digits):
+    number %= 4 * 10**digits + 1
+    share = float(f"{number}e-{digits}")
+    exact = Fraction(number, 10**digits)
+    amounts = np.array([amount, amount // 3, amount // 10 * 10 + 5])
+    expected = [math.floor(part * exact + Fraction(1, 2)) for part in amounts.tolist()]
+    assert share_of(amounts, share).tolist() == expected
+    assert share_of(amounts, np.full(3, share)).tolist() == expected
+    assert share_of(amount, share) == expected[0]
+
+
+def test_a_share_that_is_no_decimal_is_taken_as_it_is():
+    assert share_of(np.array([3, 10]), 1 / 3).tolist() == [1, 3]
+    assert share_of(1000, 4.5) == 4500
+    assert share_of(10.5, 0.5) == 5
+    assert share_of(np.array([[50, 10]]), [[0.15], [0.25]]).tolist() == [[8, 2], [13, 3]]

@@ -110,6 +110,15 @@ def test_gift_goes_to_the_members_of_the_segment_on_its_dates() -> None:
     assert coupon(shop).wallets.issued == 2 * (members.size - 1)
 
 
+def test_a_gift_within_a_tick_is_given_at_its_end_and_not_before_the_scheme_opens() -> None:
+    for rules, day in (({"dates": ["49h"]}, 2), ({"dates": ["36h"], "start": "36h"}, 2), ({"dates": ["30h"]}, 1)):
+        shop = shop_with({"coupon": "gift", "amount": 10, **rules})
+        pass_days(shop, day)
+        assert coupon(shop).wallets.issued == 0
+        pass_days(shop, 1)
+        assert coupon(shop).wallets.issued == PERSONS
+
+
 def test_member_coupon_needs_enough_orders_or_enough_time() -> None:
     shop = shop_with({"coupon": "member", "amount": 10, "min_orders": 3, "member_after": "10d"} | EVERYBODY_CLAIMS)
     shop.people.orders[:3] = [2, 3, 0]
@@ -177,6 +186,12 @@ def test_claim_window_and_campaigns_limit_what_is_issued() -> None:
         issued.append(coupon(shop).wallets.issued)
         pass_days(shop, 1)
     assert issued == [0, 0, 1, 2, 2, 2]
+    shop = shop_with({"amount": 10, "start": "25h", "end": "60h", "per_person": None} | EVERYBODY_CLAIMS)
+    is_open = []
+    for _ in range(4):
+        is_open.append(coupon(shop).issues)
+        pass_days(shop, 1)
+    assert is_open == [False, False, True, False]  # day 1 begins before it opens, day 3 after it has closed
     calendar = [{"name": "sale", "start": "5d", "end": "6d", "schemes": ["coupon"]}]
     shop = shop_with({"amount": 10} | EVERYBODY_CLAIMS, calendar=calendar)
     offers_to(shop, [0])
@@ -282,6 +297,7 @@ def test_metrics_tell_issued_used_expired_live_cost_and_lag() -> None:
         ({"amount": 5, "coupon": "member"}, "needs member_after or min_orders"),
         ({"amount": 5, "coupon": "gift"}, "needs dates"),
         ({"amount": 5, "coupon": "gift", "dates": ["1d"], "start": "2d"}, "between start and end"),
+        ({"amount": 5, "coupon": "gift", "dates": ["1d", "9d"], "valid_until": "9d"}, "before valid_until"),
         ({"amount": 5, "valid_from": "1d"}, "valid_from goes with valid_until"),
         ({"amount": 5, "valid_for": "1d", "valid_until": "9d"}, "either valid_for or valid_until"),
         ({"amount": 5, "valid_from": "9d", "valid_until": "9d"}, "later than start and valid_from"),

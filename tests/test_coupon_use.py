@@ -113,6 +113,11 @@ def test_fixed_dates_hold_for_every_coupon_however_early_it_was_claimed() -> Non
         worth.append(int(off(offers_to(shop, [0])).sum()))
         pass_days(shop, 1)
     assert worth == [0, 0, 3_000, 3_000, 0, 0]
+    within = shop_with({"amount": 30, "valid_from": "36h", "valid_until": "96h"} | EVERYBODY_CLAIMS)
+    pass_days(within, 1)
+    assert off(offers_to(within, [0])).sum() == 0  # the day begins before the coupon is valid
+    pass_days(within, 1)
+    assert off(offers_to(within, [0])).sum() == 3_000
     offers_to(shop, [1])
     assert coupon(shop).wallets.issued == 1  # nothing is issued that has expired already
 

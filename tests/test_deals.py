@@ -141,6 +141,15 @@ def test_they_fill_up_as_if_the_units_cost_less_by_what_the_deal_is_worth_to_the
     assert (orders.quantity == 2).mean() == pytest.approx(1 - needed, abs=0.03)
 
 
+def test_those_who_do_not_look_at_prices_take_any_discount_that_is_deeper() -> None:
+    for strength, share in ((1.0, 1.0), (0.0, 1 / 3)):
+        people = crowd(4_000, share=1.0, strength=strength) | {"price_sensitivity": {"mean": 0.0}}
+        shop = shop_with(RULES, people=people)
+        orders = at_the_check_out(shop, 6_000)
+        fill_up(coupon(shop), orders)
+        assert (orders.quantity == 2).mean() == pytest.approx(share, abs=0.03)
+
+
 @pytest.mark.parametrize(("share", "pull"), [(0.3, 3.0), (0.3, 1.0), (0.7, 0.0)])
 def test_gifts_draw_them_as_much_more_as_the_scenario_says(share: float, pull: float) -> None:
     persons, yuan = 20_000, 20.0

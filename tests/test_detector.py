@@ -180,6 +180,25 @@ def test_a_run_without_a_detector_keeps_nothing_for_one() -> None:
     assert not shop.risk.is_active
 
 
+@pytest.mark.parametrize(
+    ("control", "freezes", "days"), [("0d", ("9d", "4d"), 3), ("6d", ("9d", "4d"), 5), ("2d", (), 1)]
+)
+def test_accounts_are_judged_the_night_before_their_first_reward_may_be_paid_out(control, freezes, days) -> None:
+    """That is by the shortest freeze of the schemes that pay, or that of risk control if it is longer."""
+    bonus = {"inviter": 9, "on": "first_order"}
+    schemes = [{"kind": "referral", "name": f"r{n}", "bonus": bonus, "freeze": freezes[n]} for n in range(len(freezes))]
+    shop = shop_of({"schemes": schemes, "risk.payout_freeze": control})
+    policy = shop.risk.policy
+    shop.risk._fit()
+    policy.fit()
+    member = np.flatnonzero(shop.people.is_member)[0]
+    policy.watched.benefit[member] = 0
+    for night in range(1, 8):
+        shop.clock.tick = night * shop.clock.ticks_a_day
+        policy.nightly(is_out=False)
+        assert policy.watched.paid_out[member] == (night >= days)
+
+
 # Knowledge.
 
 

@@ -11,7 +11,7 @@ from agents.playbooks import Course, open_schemes, playbook
 from sim import Scenario, Shop
 from sim.core.ledger import Account
 from sim.labels import Fraud
-from sim.offers import Source
+from sim.offers import NONE, Orders, Source
 from sim.orders import OrderStatus
 from sim.people import NEVER
 from sim.schemes.earnings import RewardKind
@@ -146,6 +146,33 @@ def test_bounty_is_what_the_rules_promise() -> None:
     # The invitee cannot withdraw 9 yuan of at least 10; the inviter collects many, less the fee.
     np.testing.assert_allclose(found.on_order, 0.9 * (9_00 * (price - off >= 50_00) + 0.05 * (price - off)))
     assert found.on_sign_up == 0
+
+
+def test_bounty_of_a_basket_is_what_the_rules_promise_for_all_of_it() -> None:
+    shop = shop_of(
+        {
+            **bonus(9, on="first_order", rates=["5%"], fixed={1: [3]}),
+            "bonus": {"inviter": 9, "invitee": 0, "on": "first_order", "min_order": 150},
+        },
+        coupon(threshold=150),
+    )
+    shop.products.price[:3] = 50_00
+    found = bounties.read_rules(shop, np.array([0, 0, 1]), np.array([1, 4, 4]))
+    assert found.discount.tolist() == found.by_platform.tolist() == [0, 20_00, 20_00]
+    # Four are worth 200 yuan, of which 180 are paid; product 1 has a commission of 3 yuan a unit.
+    np.testing.assert_allclose(found.on_order, [0.05 * 50_00, 9_00 + 0.05 * 180_00, 9_00 + 4 * 3_00])
+
+
+def test_second_accounts_reckon_with_the_whole_order() -> None:
+    shop = shop_of(coupon(threshold=150), fraud__second_accounts={"share": 1.0, "scruple": 1})
+    shop.products.price[:] = 50_00
+    n, none = 2, np.full(2, NONE, np.int32)
+    worth = np.array([50_00, 200_00])
+    orders = Orders(
+        np.arange(n, dtype=np.int32), np.zeros(n, np.int32), np.array([1, 4], np.int32), np.zeros(n, np.int8), none,
+        worth, worth, np.zeros((n, 1), np.int64), np.zeros(n, np.int8), none, none, none.astype(np.int64),
+    )  # fmt: skip
+    assert shop.second_accounts._gain(orders).tolist() == [0, 20_00]
 
 
 def test_closed_and_exhausted_schemes_promise_nothing() -> None:

@@ -99,6 +99,20 @@ def test_rows_and_strengths_that_do_not_fit_are_refused(indptr, strength, messag
         Graph(indptr, [1, 0], strength)
 
 
+@pytest.mark.parametrize(
+    ("indptr", "indices", "message"),
+    [
+        ([0, 1, 2], [1, 500], "indices must be persons' numbers, from 0 to 1. Got 1 to 500"),
+        ([0, 1, 2], [-3, 0], "from 0 to 1. Got -3 to 0"),
+        ([0, 1, 2], np.array([1, 2**32]), "from 0 to 1. Got 1 to 4294967296"),
+        ([0, 3, 2], [1, 0], "indptr must not fall"),
+    ],
+)
+def test_rows_that_kernels_would_read_beyond_are_refused(indptr, indices, message):
+    with pytest.raises(ValueError, match=message):
+        Graph(indptr, indices, "equal")
+
+
 def test_ties_named_again_add_up_and_ties_with_oneself_go_and_the_notes_say_so():
     graph = Graph.from_edges([0, 1, 2, 3, 1], [1, 0, 3, 3, 2], weight=[1, 3, 2, 9, 4])
     assert rows_of(graph) == [[1], [0, 2], [1, 3], [2]]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from referral_shop import PERSONS, scenario, world
+from referral_shop import PERSONS, World, scenario, world
 
 from sim import Shop
 from sim.offers import ShareKind
@@ -177,3 +180,39 @@ def test_members_apply_and_are_approved_at_the_stated_rates() -> None:
     assert abs(approved - 0.4 * PERSONS) < 4 * np.sqrt(0.24 * PERSONS)
     w.days(20)  # who was refused stays refused
     assert w.scheme.metrics()["promoters"] == approved
+
+
+BONUS = {"bonus": {"inviter": 1, "invitee": 0, "on": "sign_up"}}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"promoters": "appointed", "appointed": {"share": "50%", "by": "random"}},
+        {"promoters": "application", "apply_rate": 1.0, "approval": "100%"},
+        {"promoters": "application", "apply_rate": 100.0, "approval": "50%"},
+        {"binding": "override"},
+        {**BONUS, "daily_cap": 5},
+        {**BONUS, "budget": 5},
+    ],
+    ids=["appointment", "application", "approval", "binding", "cap", "precedence"],
+)
+def test_two_programmes_draw_for_themselves_and_the_first_as_if_it_were_alone(rules: dict[str, Any]) -> None:
+    def drawn(*names: str) -> list[Any]:
+        """Return what the draws of each programme decide."""
+        shop = Shop(scenario({}, schemes=[{"kind": "referral", "name": name, **rules} for name in names]), rng=1)
+        shop.people.status[:] = Status.MEMBER
+        found = []
+        for scheme in shop.schemes:
+            assert isinstance(scheme, Referral)
+            programme = World(shop, scheme)
+            programme.join([*range(20)], [39] * 20)
+            programme.click([*range(20), *range(20)], [*range(20, 40), *range(39, 19, -1)])
+            scheme.close()
+            columns = programme.standing.enrolled, programme.standing.bound_to, programme.rewards.origin
+            found.append([column.tolist() for column in columns])
+        return found
+
+    (alone,), (first, second) = drawn("first"), drawn("first", "second")
+    assert first == alone
+    assert second != alone

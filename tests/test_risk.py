@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from experiments.report.tables import LABELS
 from sim import Scenario, Shop
 from sim.core import draws
 from sim.core.draws import Stream
+from sim.metrics import METRICS
 from sim.offers import Orders, Signups, Source
 from sim.people import NEVER, Status
 from sim.risk import scoring, signals
@@ -377,3 +379,17 @@ def test_an_address_that_many_shared_before_the_run_is_nobodys_guilt_until_someb
     metrics = shop.metrics()
     assert metrics["honest_hit"] == 2
     assert metrics["honest_hit_share"] <= 1
+
+
+def test_who_was_refused_an_order_or_a_reward_alone_is_not_caught_and_the_figures_say_so() -> None:
+    shop = shop_of({"risk.account_age": "7d"})
+    fake = join(shop, prospects(shop, 4))
+    shop.people.fake[fake] = True
+    assert not shop.risk.screen(orders_of(fake, np.full(4, 10))).any()
+    found = shop.metrics()
+    assert found["detection_recall"] == 0
+    assert np.isnan(found["detection_precision"])
+    for name in ("detection_precision", "detection_recall"):
+        said = METRICS[name].formula + LABELS[name]
+        assert "refused or caught" not in said
+        assert said.count("refused at sign-up") == 2

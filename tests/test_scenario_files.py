@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -57,6 +58,30 @@ BROKEN = {
     "a scheme that never opens": (
         "horizon: 30d\nschemes:\n  - {kind: coupon, coupon: newcomer, amount: 5, start: 30d}\n",
         ":3: schemes.0.start", "or the scheme never opens",
+    ),
+    "a scheme that closes before the tick in which it would open": (
+        "tick: 1d\nschemes:\n  - {kind: coupon, amount: 5, start: 25h, end: 36h}\n",
+        ":3: schemes.0.start", "or the scheme never opens. Got 25h.",
+    ),
+    "a gift after the end": (
+        "horizon: 10d\nschemes:\n  - {kind: coupon, coupon: gift, amount: 5, dates: [2d, 50d]}\n",
+        ":3: schemes.0.dates.1", "up to 239h, when the last tick begins, or the coupon is never given. Got 50d.",
+    ),
+    "a coupon that is valid after the end": (
+        "horizon: 10d\nschemes:\n  - {kind: coupon, amount: 5, valid_from: 20d, valid_until: 30d}\n",
+        ":3: schemes.0.valid_from", "or the coupon is never valid",
+    ),
+    "a coupon that is valid between two ticks": (
+        "tick: 1d\nschemes:\n  - {kind: coupon, amount: 5, valid_from: 49h, valid_until: 50h}\n",
+        ":3: schemes.0.valid_from", "that a tick of 1d begins between it and 50h",
+    ),
+    "a campaign after the end": (
+        "horizon: 10d\ncalendar:\n  - {name: sale, start: 50d, end: 60d}\n",
+        ":3: calendar.0.start", "or the campaign never begins",
+    ),
+    "a campaign between two ticks": (
+        "tick: 1d\ncalendar:\n  - {name: sale, start: 2h, end: 9h}\n",
+        ":3: calendar.0.start", "that a tick of 1d begins between it and 9h",
     ),
     "a guardrail that cannot hold": (
         "guardrails:\n  - {metric: subsidy_rate, min: 5%, max: 3%}\n", ":2: guardrails.0", "can never hold",
@@ -129,6 +154,8 @@ BROKEN = {
     "less than nothing": ("people: {members_at_start: -0.1}\n", "people.members_at_start", "a share from 0% to 100%"),
     "a rate a week": ("sharing: {word_of_mouth: 3/week}\n", "sharing.word_of_mouth", "a rate per day of 0 or more"),
     # sizes and ranges
+    "nobody ever buys": ("demand:\n  conversion: 0\n", ":2: demand.conversion", "above 0% and below 100%. Got 0."),
+    "everybody buys": ("demand:\n  conversion: 1\n", ":2: demand.conversion", "above 0% and below 100%. Got 1."),
     "nobody": ("people: {size: 0}\n", "people.size", "must be a whole number from 1"),
     "the whole world": ("people: {size: 8000000000}\n", "people.size", "must be a whole number from 1 to 5,000,000"),
     "a number without end": (f"people: {{size: {'9' * 5000}}}\n", "people.size", "not a number that can be read"),
@@ -158,6 +185,14 @@ BROKEN = {
     ),
     "two schemes of one name": ("schemes: [{kind: group_buy}, {kind: group_buy}]\n", "schemes.1", "give one of them"),
     "stacking what is not": ("stacking: {order: [lottery_of_life]}\n", "stacking.order.0", "must be one of"),
+    "coupons on team prices before there are any": (
+        "stacking:\n  order: [coupon, group_buy]\nschemes: [{kind: coupon, amount: 5}, {kind: group_buy}]\n",
+        ":2: stacking.order", "must name group_buy before coupon",
+    ),
+    "coupons on team prices whose turn is not named": (
+        "stacking: {order: [coupon]}\nschemes: [{kind: coupon, amount: 5}, {kind: group_buy}]\n",
+        ":1: stacking.order", "must name group_buy before coupon",
+    ),
     "weights of nothing": (
         "recommendation: {weights: {popularity: 0, content: 0, collaborative: 0, social: 0}}\n",
         "recommendation.weights", "at least one weight",
@@ -286,6 +321,20 @@ def test_any_value_at_any_key_is_either_taken_or_refused_by_name(data: st.DataOb
 @cache
 def launch() -> Scenario:
     return Scenario.load(SHIPPED / "launch.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stacking": {"combine": []}},
+        {"schemes": [{"kind": "coupon", "amount": 5, "stacks_with": []}, {"kind": "group_buy"}]},
+        {"schemes": [{"kind": "coupon", "amount": 5}]},
+    ],
+)
+def test_coupons_may_come_first_where_they_never_fall_on_team_prices(changes: dict[str, Any]) -> None:
+    schemes = [{"kind": "coupon", "amount": 5}, {"kind": "group_buy"}]
+    stacking = {"order": ["coupon", "group_buy"], **changes.get("stacking", {})}
+    Scenario.from_dict({"schemes": schemes, **changes, "stacking": stacking})
 
 
 def test_guarded_differs_from_besieged_by_its_controls_and_nothing_else():

@@ -175,7 +175,8 @@ def test_rings_come_for_a_leaked_coupon_that_nothing_else_would_bring_them():
 
 @pytest.mark.parametrize("kind", ["newcomer", "code", "gift", "purchase"])
 def test_every_coupon_that_is_not_for_all_can_leak(kind):
-    more = {"code": {"code_known": 0}, "gift": {"dates": ["13d"]}, "purchase": {"order_at_least": 10_000}}.get(kind, {})
+    nobody = {"dates": ["3d"], "segment": "lapsed", "lapsed_after": "1000d"}
+    more = {"code": {"code_known": 0}, "gift": nobody, "purchase": {"order_at_least": 10_000}}.get(kind, {})
     coupon = {"kind": "coupon", "coupon": kind, "amount": 9, **more}
     sections = {"horizon": "4d", "sharing": {"organic": 0}}
     leak = {"kind": "leaked_code", "scheme": "coupon", "reach": 1.0, "start": "2d", "length": "1d"}

@@ -152,6 +152,20 @@ def test_money_goods_and_coupons_are_conserved_in_any_scenario(schemes, seed, st
         conserves(shop)
 
 
+def test_without_a_return_window_nothing_comes_back_but_what_is_refused_at_the_door():
+    quick = {"return_window": "0h", "return_rate": 0.5, "lead_time": "6h", "dispatch_every": "4h"}
+    shop = Shop(scenario(horizon="12d", operations=quick), rng=1)
+    while shop.clock.day < 6:
+        shop.step()
+    refused = np.flatnonzero(shop.book.status == OrderStatus.PAID)[:3]
+    shop.book.will_return[refused] = True
+    shop.run()
+    back = np.flatnonzero(shop.book.status == OrderStatus.RETURNED)
+    assert refused.size > 0
+    assert back.tolist() == refused.tolist()
+    assert (shop.book.status == OrderStatus.CONFIRMED).sum() > 50
+
+
 def test_mesa_batch_run_and_data_collector_work_on_the_shop():
     rows = mesa.batch_run(
         Shop,

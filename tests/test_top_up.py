@@ -11,6 +11,7 @@ from worlds import COUPON, run
 
 from sim import Shop
 from sim.offers import NONE, Mode, Orders, Source
+from sim.orders import OrderStatus
 from sim.schemes.top_up import fill_up
 
 RULES = {"amount": 20, "threshold": 80} | EVERYBODY_CLAIMS
@@ -102,6 +103,24 @@ def test_another_discount_that_is_not_by_the_unit_keeps_an_order_as_it_is() -> N
     orders = at_the_check_out(shop, 6_000)
     orders.discount[:, 1], orders.pay[:] = 100, 5_900
     assert fill_up(coupon(shop), orders) == 0
+
+
+def test_the_share_filled_up_counts_coupons_used_and_neither_refused_orders_nor_coupons_given_back() -> None:
+    shop = shop_with(RULES | {"given_back": "always"}, people=people(1.0))
+    orders = at_the_check_out(shop, 6_000)
+    shop.products.stock[:] = 2 * 10  # for ten of all who would take two
+    coupon(shop).check_out(orders)
+    assert (orders.quantity == 2).all()
+    accepted = shop._screen(orders)
+    shop._settle(accepted)
+    assert len(accepted) == coupon(shop).wallets.filled_up == 10
+    assert shop.metrics()["coupon_fill_up_share"] == 1.0
+    shop.refund(accepted.row[:4], OrderStatus.REFUNDED)
+    assert coupon(shop).wallets.filled_up == 6
+    assert shop.metrics()["coupon_fill_up_share"] == 1.0
+    shop.products.price[:], shop.products.stock[:] = 10_000, 100
+    buy(shop, accepted.person[:4].tolist())  # with the same coupons, in orders that reach the threshold anyhow
+    assert shop.metrics()["coupon_fill_up_share"] == 0.6
 
 
 def test_an_order_above_the_threshold_is_left_alone() -> None:

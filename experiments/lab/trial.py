@@ -41,7 +41,7 @@ from experiments.lab.terms import (
     plain,
 )
 from experiments.outcome import RunResult
-from sim.core.clock import HOURS_A_DAY
+from sim.core.clock import HOURS_A_DAY, first_tick
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -104,7 +104,7 @@ class Trial:
 
         started = time.perf_counter()
         shop = Shop(scenario, rng=seed)
-        since = int(self.start // shop.clock.tick_hours)
+        since = first_tick(self.start, shop.clock.tick_hours)
         run_until(shop, since, watch)
         before = covariates(shop)
         experiment = self._begin(shop)

@@ -47,9 +47,9 @@ WHY_NOT = {
     "reward_gini": "nobody got anything out of incentives",
     "cascade_size_mean": "nobody invited anybody",
     "detection_auc": "there were no fake or no real newcomers to tell apart",
-    "detection_precision": "nobody was refused or caught",
+    "detection_precision": "nobody was flagged, blocked or refused at sign-up",
     "detection_recall": "no fake account tried",
-    "detection_delay_days": "no fake account was caught after it got in",
+    "detection_delay_days": "no fake account was flagged, blocked or refused at sign-up",
     "false_intercept_rate": "nothing was judged",
     "roi": "open: the arm does not surely cost more than the base",
     "cost_per_extra_member": "open: the arm does not surely gain members",
@@ -61,11 +61,11 @@ WHY_NOT = {
 COSTS = ("incremental_cost", "cost_per_extra_member")
 """Above zero for whatever costs anything: that is no news."""
 MONEY = ("yuan", "yuan a person")
-JUDGED = "refused or caught at some time"
+CAUGHT = "flagged, blocked or refused at sign-up at some time; refused orders and rewards do not count"
 LOSS = "discounts and rewards, or fees of KOLs, for accounts of this kind, what was taken back taken off"
 LABELS = {
-    "detection_precision": f"detection precision: fake ones among those {JUDGED}",
-    "detection_recall": f"detection recall: fake ones that were {JUDGED}",
+    "detection_precision": f"detection precision: fake ones among those {CAUGHT}",
+    "detection_recall": f"detection recall: fake ones that were {CAUGHT}",
 }
 """What a reader who sees losses beside full recall has to know."""
 VERDICTS = {

@@ -11,6 +11,12 @@ import math
 import simpy
 
 HOURS_A_DAY = 24
+_LEAST = 1e-9  # of a tick; less than that is lost when minutes become hours
+
+
+def first_tick(moment: float, tick_hours: float) -> int:
+    """Return the first tick that does not begin before a moment, which is in hours since the start."""
+    return math.ceil(moment / tick_hours - _LEAST)
 
 
 class Clock:
@@ -80,7 +86,7 @@ class Clock:
 
     def ticks(self, hours: float) -> int:
         """Return how many ticks a duration in hours takes, rounded up and at least one."""
-        return max(1, math.ceil(hours / self.tick_hours - 1e-9))
+        return max(1, math.ceil(hours / self.tick_hours - _LEAST))
 
     def probability(self, rate_per_day: float) -> float:
         """Return the chance of at least one event of a Poisson process within a tick: 1 - exp(-rate dt)."""

@@ -71,7 +71,7 @@ class Graph:
     Raises
     ------
     ValueError
-        If the arrays do not fit together or a strength is outside (0, 1].
+        If the arrays do not fit together, an index is not that of a person, or a strength is outside (0, 1].
     """
 
     def __init__(
@@ -92,6 +92,12 @@ class Graph:
         self._communities: dict[int, npt.NDArray[np.int32]] = {}
         if self.indptr.size == 0 or self.indptr[0] != 0 or self.indptr[-1] != self.indices.size:
             raise ValueError(f"indptr must run from 0 to the {self.indices.size} tie ends.")
+        if (np.diff(self.indptr) < 0).any():
+            raise ValueError("indptr must not fall.")
+        ends = np.asarray(indices)  # before they became int32
+        if ends.size and not 0 <= ends.min() <= ends.max() < self.persons:
+            found = f"{ends.min()} to {ends.max()}"
+            raise ValueError(f"indices must be persons' numbers, from 0 to {self.persons - 1}. Got {found}.")
         self.strength: npt.NDArray[np.float32] = self._strengths(strength)
 
     def _strengths(self, strength: npt.ArrayLike | Strength) -> npt.NDArray[np.float32]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # imported for summaries only, so that scenario files are che
 
 Fen = npt.NDArray[np.int64]
 _FEN = np.dtype(np.int64).char
+_BILLION = 1_000_000_000
+_SMALL = 1_000_000  # fen; shares of less are told apart from halves by floating point, which is faster
 
 
 class Account(IntEnum):
@@ -54,32 +56,53 @@ def share_of(amount: npt.ArrayLike, share: npt.ArrayLike) -> Fen:
 
     Notes
     -----
-    The product is nudged by 1e-9 before rounding, so that a share written in decimals (0.15 of 50 fen is 7.5) rounds
-    as it reads and not as binary floating point has it.
+    A share that is written in decimals rounds as it reads and not as binary floating point has it: 0.15 of 50 fen is
+    7.5, which is 8. Products of amounts below a million are nudged by 1e-9 before rounding; those of larger ones are
+    reckoned in whole numbers, if the share is at most 4 and has at most eight digits after the point.
     """
-    if isinstance(amount, np.ndarray) and amount.dtype == np.int64 and amount.ndim == 1:
-        parts: Fen
-        if isinstance(share, float):
-            parts = _share_of_each(amount, share)
-            return parts
-        if isinstance(share, np.ndarray) and share.dtype == np.float64 and share.shape == amount.shape:
-            parts = _shares_of_each(amount, share)
-            return parts
-    return np.floor(np.asarray(amount, np.float64) * np.asarray(share, np.float64) + 0.5 + 1e-9).astype(np.int64)
+    parts: Fen
+    if isinstance(share, float) and isinstance(amount, np.ndarray) and amount.dtype == np.int64 and amount.ndim == 1:
+        parts = _share_of_each(amount, share)  # what a tick mostly asks for
+        return parts
+    amounts, shares = np.broadcast_arrays(amount, np.asarray(share, np.float64))
+    if amounts.dtype.kind not in "iu":
+        parts = np.floor(amounts * shares + 0.5 + 1e-9).astype(np.int64)
+        return parts
+    parts = _shares_of_each(amounts.reshape(-1).astype(np.int64), shares.reshape(-1))
+    whole: Fen = parts.reshape(amounts.shape)[()]
+    return whole
+
+
+@nb.njit(cache=True)
+def in_billionths(share):  # type: ignore[no-untyped-def]
+    """Return a share in billionths if it is a whole number of them, up to the last bits, and at most 4; else -1."""
+    if not 0.0 <= share <= 4.0:
+        return np.int64(-1)
+    number = np.int64(share * _BILLION + 0.5)
+    return number if abs(number / _BILLION - share) <= 4e-16 * share else np.int64(-1)
+
+
+@nb.njit(cache=True)
+def part_of(amount, share, billionths):  # type: ignore[no-untyped-def]
+    """Return :func:`share_of` of one amount, given the share in billionths too; for use inside kernels."""
+    if billionths < 0 or -_SMALL < amount < _SMALL:
+        return np.int64(np.floor(np.float64(amount) * share + 0.5 + 1e-9))
+    rest = amount % _BILLION  # so that no product exceeds an int64
+    return amount // _BILLION * billionths + (2 * rest * billionths + _BILLION) // (2 * _BILLION)
 
 
 @nb.njit(cache=True)
 def share_of_one(amount, share):  # type: ignore[no-untyped-def]
     """Return :func:`share_of` of one amount, for use inside kernels."""
-    return np.int64(np.floor(np.float64(amount) * share + 0.5 + 1e-9))
+    return part_of(np.int64(amount), share, in_billionths(share))
 
 
 @nb.njit(cache=True)
 def _share_of_each(amounts, share):  # type: ignore[no-untyped-def]
-    """Return the same share of each amount, which is what a tick mostly asks for."""
-    parts = np.empty(amounts.size, np.int64)
+    """Return the same share of each amount."""
+    parts, billionths = np.empty(amounts.size, np.int64), in_billionths(share)
     for i in range(amounts.size):
-        parts[i] = share_of_one(amounts[i], share)
+        parts[i] = part_of(amounts[i], share, billionths)
     return parts
 
 

@@ -61,8 +61,15 @@ reported(
     1,
     "chance that a random fake account has a higher risk score than a random real person who joined during the run",
 )
-reported("detection_precision", "fraud", "share", 1, "fake accounts among those refused or caught")
-reported("detection_recall", "fraud", "share", 1, "fake accounts refused or caught / fake accounts that tried")
+CAUGHT = "flagged, blocked, or refused at sign-up"  # at some time; see sim.risk.scoring
+reported(
+    "detection_precision", "fraud", "share", 1,
+    f"fake accounts among those {CAUGHT}; an order or reward refused is not enough",
+)  # fmt: skip
+reported(
+    "detection_recall", "fraud", "share", 1,
+    f"fake accounts {CAUGHT} (not for an order or reward alone) / fake accounts that tried to sign up",
+)  # fmt: skip
 reported(
     "false_intercept_rate",
     "fraud",
@@ -71,9 +78,15 @@ reported(
     "sign-ups, orders and rewards of real persons that were refused, or cancelled after review / all of theirs",
 )
 reported("false_hold_rate", "fraud", "share", -1, "orders of real persons that waited for the review desk / all theirs")
-reported("detection_delay_days", "fraud", "days", -1, "mean time from a fake account's sign-up until it is caught")
+reported(
+    "detection_delay_days", "fraud", "days", -1,
+    "mean time from a fake account's sign-up until it is flagged or blocked; 0 for those refused at sign-up",
+)  # fmt: skip
 
-reported("honest_hit", "fraud", "persons", -1, "real persons who were refused or caught at least once")
+reported(
+    "honest_hit", "fraud", "persons", -1,
+    "real persons who were refused anything (a sign-up, an order, a reward), flagged or blocked at least once",
+)  # fmt: skip
 reported("honest_hit_share", "fraud", "share", -1, "honest_hit / real persons whose doings were judged")
 reported(
     "single_feature_auc",

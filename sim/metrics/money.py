@@ -88,7 +88,13 @@ needs_base("roi", "yuan a yuan", "incremental_contribution / (incentive_cost + k
 
 
 reported("coupon_redemption_rate", "schemes", "share", 0, "coupons used / coupons issued")
-reported("coupon_fill_up_share", "schemes", "share", 0, "orders with more units to reach a threshold / coupons used")
+reported(
+    "coupon_fill_up_share",
+    "schemes",
+    "share",
+    0,
+    "of coupons used, those in orders with more units to reach the threshold",
+)
 reported("team_fill_rate", "schemes", "share", 1, "teams that filled / teams whose time is over")
 reported("teams_opened", "schemes", "teams", 0, "teams opened")
 reported("team_orders", "schemes", "orders", 0, "orders in teams, those of failed teams included")

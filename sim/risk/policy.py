@@ -86,7 +86,7 @@ class Policy:
         self._to_hold = np.zeros(0, np.int32)  # persons whose orders of this tick are to be held
         clock = shop.clock
         self._delay = clock.ticks(config.detector.label_delay) if config.detector.label_delay else 0
-        self._frozen_for = max(0, clock.ticks(config.payout_freeze) - clock.ticks_a_day)
+        self._payout_freeze = clock.ticks(config.payout_freeze)
 
     def fit(self) -> None:
         """Note everyone who is not noted yet."""
@@ -154,7 +154,7 @@ class Policy:
         watched.told[late] = True
         self.casework.come_to_light(late, self.detector.config.label_rate)
         self._train_if_due()
-        due = asked[~watched.paid_out[asked] & (watched.benefit[asked] + self._frozen_for <= tick)]
+        due = asked[~watched.paid_out[asked] & (watched.benefit[asked] + self._until_payout() <= tick)]
         if is_out:
             return
         watched.paid_out[due] = True
@@ -165,6 +165,14 @@ class Policy:
         blocked = _reaches(score, self.config.blacklist)
         self.casework.block(due[blocked])
         self.casework.freeze(due[_reaches(score, self.config.freeze) & ~blocked])
+
+    def _until_payout(self) -> int:
+        """Return the ticks from asking for a benefit until the night before a reward for it may be paid out: by the
+        shortest freeze of the schemes that pay rewards, none of which is shorter than ``payout_freeze``.
+        """
+        freezes = [getattr(getattr(scheme, "payouts", None), "freeze", None) for scheme in self.shop.schemes]
+        paying = (ticks for ticks in freezes if ticks is not None)
+        return max(0, min(paying, default=self._payout_freeze) - self.shop.clock.ticks_a_day)
 
     def _judge(self, persons: Array, moment: Moment, orders: Orders | None = None) -> Array:
         """Return the scores of accounts, and keep the judgements."""

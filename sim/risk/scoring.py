@@ -1,6 +1,8 @@
 """How right risk control was. This is the only part of it that reads the ground truth, and it decides nothing.
 
-An attempt is a sign-up, an order or a reward that was judged. A person is caught when flagged, or refused at sign-up.
+An attempt is a sign-up, an order or a reward that was judged. A person is caught when flagged (by a rule, or blocked by
+the policy or after review), or refused at sign-up; once caught, always, whatever an appeal comes to. Whoever was
+refused an order or a reward, and nothing else, is not caught.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from sim.core.clock import HOURS_A_DAY
+from sim.core.clock import HOURS_A_DAY, first_tick
 from sim.core.units import show_hours
 from sim.scenario.errors import Problem
 from sim.scenario.keys import one_of
@@ -43,6 +43,7 @@ def inconsistencies(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
         yield problem_at(tree, ("horizon",), f"must be {allowed}. Got {show_hours(config.horizon)}.", allowed)
     _check_profile(config)
     yield from _schemes(config, tree)
+    yield from _moments(config, tree)
     yield from _seeds(config, tree)
     yield from _shocks(config, tree)
     yield from _guardrails(config, tree)
@@ -63,11 +64,6 @@ def _schemes(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
         if name in names[:number]:
             message = f"'{name}' is what scheme {names.index(name)} is called too; give one of them a name."
             yield problem_at(tree, ("schemes", number, "name"), message)
-    for number, scheme in enumerate(config.schemes):
-        if scheme.start >= config.horizon:
-            allowed = f"a time before the horizon of {show_hours(config.horizon)}"
-            message = f"must be {allowed}, or the scheme never opens. Got {show_hours(scheme.start)}."
-            yield problem_at(tree, ("schemes", number, "start"), message, allowed)
     kinds = list(registry())
     stacking = config.stacking
     for number, kind in enumerate(stacking.order):
@@ -75,12 +71,58 @@ def _schemes(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     for kind, count in Counter(stacking.order).items():
         if count > 1:
             yield problem_at(tree, ("stacking", "order"), f"names {kind} {count} times.")
+    if _coupons_come_before_teams(config):
+        message = "must name group_buy before coupon, because stacking.combine pairs them: coupons fall on team prices."
+        yield problem_at(tree, ("stacking", "order"), message, "group_buy before coupon")
     for number, pair in enumerate(stacking.combine):
         for place, kind in enumerate(pair):
             yield from _one_of(tree, ("stacking", "combine", number, place), kind, kinds)
     for number, campaign in enumerate(config.calendar):
         for place, name in enumerate(campaign.schemes):
             yield from _one_of(tree, ("calendar", number, "schemes", place), name, names)
+
+
+def _coupons_come_before_teams(config: ScenarioConfig) -> bool:
+    """Whether coupons that may fall on team prices would be taken off before there are any."""
+    if ["coupon", "group_buy"] not in map(sorted, config.stacking.combine):
+        return False
+    rank = {kind: place for place, kind in enumerate(config.stacking.order)}
+    in_order = sorted(config.schemes, key=lambda scheme: rank.get(scheme.kind, len(rank)))
+    teams = [place for place, scheme in enumerate(in_order) if scheme.kind == "group_buy"]
+    return any(
+        isinstance(scheme, CouponConfig) and (scheme.stacks_with is None or "group_buy" in scheme.stacks_with)
+        for scheme in in_order[: max(teams, default=0)]
+    )
+
+
+def _moments(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
+    """Check that whatever the schemes and the calendar date comes to pass within the run."""
+    for number, scheme in enumerate(config.schemes):
+        path: KeyPath = ("schemes", number)
+        yield from _comes(config, tree, (*path, "start"), scheme.start, "the scheme never opens", scheme.end)
+        if isinstance(scheme, CouponConfig):
+            for place, date in enumerate(scheme.dates):
+                yield from _comes(config, tree, (*path, "dates", place), date, "the coupon is never given")
+            if (until := scheme.valid_until) is not None:
+                begins = (*path, "valid_from")
+                yield from _comes(config, tree, begins, scheme.valid_from, "the coupon is never valid", until)
+    for number, campaign in enumerate(config.calendar):
+        begins = ("calendar", number, "start")
+        yield from _comes(config, tree, begins, campaign.start, "the campaign never begins", campaign.end)
+
+
+def _comes(
+    config: ScenarioConfig, tree: Node, path: KeyPath, start: float, otherwise: str, end: float | None = None
+) -> Iterator[Problem]:
+    """Check that a tick begins at or after ``start``, and before ``end`` if there is one."""
+    tick, ticks = config.tick, math.ceil(config.horizon / config.tick)
+    if first_tick(start, tick) >= ticks:
+        allowed = f"a time up to {show_hours((ticks - 1) * tick)}, when the last tick begins"
+    elif end is not None and first_tick(start, tick) >= first_tick(end, tick):
+        allowed = f"a time such that a tick of {show_hours(tick)} begins between it and {show_hours(end)}"
+    else:
+        return
+    yield problem_at(tree, path, f"must be {allowed}, or {otherwise}. Got {show_hours(start)}.", allowed)
 
 
 def _one_of(tree: Node, path: KeyPath, word: str, options: Sequence[str]) -> Iterator[Problem]:
@@ -105,13 +147,9 @@ def _seeds(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
 
 def _shocks(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     """Check that every shock strikes, and finds what it is to hit."""
-    ticks = math.ceil(config.horizon / config.tick)
     for number, shock in enumerate(config.shocks):
         path: KeyPath = ("shocks", number)
-        if shock.first_tick(config.tick) >= ticks:
-            allowed = f"a time up to {show_hours((ticks - 1) * config.tick)}, when the last tick begins"
-            message = f"must be {allowed}, or the shock never strikes. Got {show_hours(shock.start)}."
-            yield problem_at(tree, (*path, "start"), message, allowed)
+        yield from _comes(config, tree, (*path, "start"), shock.start, "the shock never strikes")
         if isinstance(shock, Spell) and shock.length < config.tick:
             allowed = f"at least the tick of {show_hours(config.tick)}"
             message = f"must be {allowed}, or the shock may fall between two. Got {show_hours(shock.length)}."
@@ -135,7 +173,11 @@ def _leak(config: ScenarioConfig, tree: Node, path: KeyPath, leak: LeakedCode) -
         yield problem_at(tree, (*path, "scheme"), message, allowed, nearest(leak.scheme, for_some))
         return
     scheme = coupons[leak.scheme]
-    if leak.end <= scheme.start or (scheme.end is not None and leak.start >= scheme.end):
+    opens, closes, ends = (
+        math.inf if moment is None else first_tick(moment, config.tick)
+        for moment in (scheme.start, scheme.end, leak.end)
+    )
+    if ends <= opens or leak.first_tick(config.tick) >= closes:
         message = f"must fall into the time in which '{leak.scheme}' is open, or there is nothing to leak."
         yield problem_at(tree, (*path, "start"), message)
 

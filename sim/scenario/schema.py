@@ -157,7 +157,7 @@ class DemandConfig(Section):
     )
     units: float | None = Field(None, ge=1, le=100, description="mean units an order; default: the profile's")
     conversion: Share = assume(
-        0.04, source="assumption; web shops convert 2-4% of visits", unit="orders a visit, without schemes"
+        0.04, source="assumption; web shops convert 2-4% of visits", unit="orders a visit, without schemes", gt=0, lt=1
     )
 
 
@@ -397,7 +397,7 @@ class OperationsConfig(Section):
     return_window: Hours = assume(
         168.0,
         source="seven days without reasons: consumer protection law of the PRC, art. 25",
-        unit="from delivery; then an order is final",
+        unit="from delivery; then an order is final (0h: at once, unless the parcel is refused at the door)",
     )
     return_rate: Share = assume(0.06, source=ASSUMED, unit="parcels returned by a satisfied customer")
     late_after: Hours = assume(96.0, source=ASSUMED, unit="from order; later parcels disappoint")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sim.core.clock import first_tick
 from sim.core.config import Section, assume
 from sim.core.units import Hours, PositiveHours, Share
 
@@ -21,7 +21,7 @@ class Shock(Section):
 
     def first_tick(self, tick_hours: float) -> int:
         """Return the tick in which it strikes, the first that does not begin before ``start``."""
-        return math.ceil(self.start / tick_hours)
+        return first_tick(self.start, tick_hours)
 
 
 class Spell(Shock):

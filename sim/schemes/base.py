@@ -34,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from sim.core.clock import first_tick
 from sim.core.config import Section, assume
 from sim.core.ledger import Account, share_of
 from sim.core.units import Fen, Hours, Share
@@ -93,7 +94,7 @@ class Scheme:
         self.spent = 0
         self.used = 0
         clock = shop.clock
-        self._first = int(config.start // clock.tick_hours)
+        self._first = first_tick(config.start, clock.tick_hours)
         self._last = clock.horizon if config.end is None else clock.ticks(config.end)
 
     @property

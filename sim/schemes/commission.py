@@ -32,7 +32,7 @@ from sim.core.ledger import Account, share_of
 from sim.core.scatter import add_each
 from sim.core.units import Fen, Hours, PositiveFen, Share
 from sim.schemes.earnings import Earnings, RewardKind
-from sim.schemes.promoters import Purpose
+from sim.schemes.promoters import Purpose, purposes_of
 from sim.schemes.rewards import (
     Purses,
     Rewards,
@@ -85,6 +85,8 @@ class Payouts:
 
     Attributes
     ----------
+    freeze : int
+        Ticks between granting and release.
     rewards : Rewards
     purses : Purses
     withdrawn, fees, debts_repaid : int
@@ -96,7 +98,8 @@ class Payouts:
         self.shop = scheme.shop
         self.withdrawal = withdrawal
         hours = max(freeze, self.shop.config.risk.payout_freeze)
-        self._freeze = self.shop.clock.ticks(hours) if hours > 0 else 0
+        self.freeze = self.shop.clock.ticks(hours) if hours > 0 else 0
+        self._purposes = purposes_of(scheme)
         self._payout_days = math.ceil(withdrawal.every / HOURS_A_DAY)
         self.rewards = Rewards()
         self.purses = Purses(len(self.shop.people))
@@ -129,7 +132,7 @@ class Payouts:
         self._grow()
         rows = self.rewards.append(
             len(earned), person=person, origin=earned.origin, kind=earned.kind, level=earned.level, order=earned.order,
-            latest=latest, amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self._freeze,
+            latest=latest, amount=earned.amount, accrued=shop.clock.tick, due=shop.clock.tick + self.freeze,
         )  # fmt: skip
         if self.scheme.config.merchant_share > 0:
             merchant_part = self.rewards.merchant_part[rows[0] :]  # a view: none yet
@@ -156,6 +159,7 @@ class Payouts:
             return earned
         uid = shop.people.uid
         k = Purpose.PRECEDENCE + len(Purpose) * (earned.kind + len(RewardKind) * earned.level.astype(np.int64))
+        k += self._purposes
         turn = np.argsort(
             draws.uniform(shop.seed, Stream.REFERRAL, uid[earned.person], uid[earned.origin], shop.clock.tick, k),
             kind="stable",

@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.core import draws
+from sim.core.clock import first_tick
 from sim.core.config import FEN_PER_YUAN
 from sim.core.draws import Stream
 from sim.core.ledger import share_of
@@ -79,10 +80,11 @@ class Coupon(Scheme):
         # By name, not by number: the same coupon in another arm draws the same, whatever schemes stand beside it.
         self._address = zlib.crc32(self.name.encode())
         self._scope = in_scope(config.scope, shop.products, f"coupon {self.name!r}")
-        self._begins = int(config.valid_from // clock.tick_hours)
+        self._begins = first_tick(config.valid_from, clock.tick_hours)
         self._until = None if config.valid_until is None else clock.ticks(config.valid_until) - 1
         self._valid_ticks = clock.ticks(config.valid_for)
-        self._dates = {int(date // clock.tick_hours) for date in config.dates}
+        # Given at the end of the tick that a date falls into, so not before it; nor before the scheme opens.
+        self._dates = {max(self._first, int(date // clock.tick_hours)) for date in config.dates}
         self._limit = PLENTY if config.per_person is None else config.per_person
         self._open_modes = np.ones(max(Mode) + 1, bool)
         for kind, modes in MODES_OF.items():
@@ -95,7 +97,7 @@ class Coupon(Scheme):
         self.face = self._expected_face()
         self._usable = self._share_usable()
         self.wallets = Wallets()
-        self.filled_up = 0
+        self._filling = np.zeros(0, np.int32)  # persons who have filled up the order that they are about to place
         self.packets = None if config.fission is None else RedPackets(self, config.fission)
         self.seat()
 
@@ -341,8 +343,11 @@ class Coupon(Scheme):
 
     def check_out(self, orders: Orders) -> None:
         """Let buyers who fall short of the threshold take more units, if that pays."""
+        self._filling = self._filling[:0]
         if self.config.threshold > 0 and self.wallets.live > 0:
-            self.filled_up += fill_up(self, orders)
+            units = orders.quantity.copy()
+            if fill_up(self, orders):
+                self._filling = orders.person[orders.quantity > units]
 
     def _taken_by_others(self, discounts: dict[int, Array]) -> tuple[list[int], list[int]]:
         """Return the numbers of coupon schemes that this one competes with, and of schemes it may not fall on."""
@@ -369,7 +374,9 @@ class Coupon(Scheme):
         """Take coupons that were used out of wallets; let orders earn new ones."""
         used = orders.discount[:, self.number - 1].nonzero()[0]
         if used.size:
-            self.wallets.use(orders.person[used], orders.row[used])
+            persons = orders.person[used]
+            self.wallets.use(persons, orders.row[used], np.isin(persons, self._filling))
+            self._filling = self._filling[:0]
             self.shop.count("coupons_used", used.size)
         if self.config.coupon != "purchase" or self.room() == 0:
             return
@@ -395,6 +402,7 @@ class Coupon(Scheme):
     def close(self) -> None:
         """Give the gifts of this tick; let coupons and red packets expire whose last tick this was."""
         tick = self.shop.clock.tick
+        self._filling = self._filling[:0]
         if tick in self._dates:
             members = np.flatnonzero(self.shop.people.is_member).astype(np.int32)
             self._grant(members[self._in_segment(members)])
@@ -411,7 +419,7 @@ class Coupon(Scheme):
         lag = self.shop.book.tick[order[order >= 0]] - wallets.claims.issued[order >= 0]
         return {
             "coupon_redemption_rate": wallets.used / wallets.issued if wallets.issued else np.nan,
-            "coupon_fill_up_share": self.filled_up / wallets.used if wallets.used else np.nan,
+            "coupon_fill_up_share": wallets.filled_up / wallets.used if wallets.used else np.nan,
             "coupons_issued": float(wallets.issued),
             "coupons_used": float(wallets.used),
             "coupons_expired": float(wallets.expired),

@@ -109,6 +109,8 @@ class CouponConfig(SchemeConfig):
             raise ValueError("a gift coupon needs dates")
         if any(date < self.start or (self.end is not None and date >= self.end) for date in self.dates):
             raise ValueError("dates must lie between start and end")
+        if self.valid_until is not None and any(date >= self.valid_until for date in self.dates):
+            raise ValueError("dates must lie before valid_until")
         if self.valid_until is None:
             if self.valid_from:
                 raise ValueError("valid_from goes with valid_until")

@@ -32,7 +32,7 @@ _PROSPECT = np.int8(Status.PROSPECT)
 
 
 class Purpose(IntEnum):
-    """What a draw of the referral stream decides: the last word of its address."""
+    """What a draw of the referral stream decides: the last word of its address; see :func:`purposes_of`."""
 
     PRECEDENCE = 0
     BINDING = 1
@@ -42,7 +42,14 @@ class Purpose(IntEnum):
     APPROVAL = 5
 
 
-_REFERRAL, _BINDING = np.uint32(Stream.REFERRAL), np.uint32(Purpose.BINDING)
+_REFERRAL = np.uint32(Stream.REFERRAL)
+_PURPOSES_A_SCHEME = 1 << 16
+
+
+def purposes_of(scheme: Scheme) -> int:
+    """Return what a scheme adds to the purposes of its draws, so that no two of a kind share any: 0 for the first."""
+    before = scheme.shop.config.schemes[: scheme.number - 1]
+    return _PURPOSES_A_SCHEME * sum(section.kind == scheme.kind for section in before)
 
 
 class Appointed(Section):
@@ -115,6 +122,7 @@ class Promoters:
         self.scheme = scheme
         self.shop = shop = scheme.shop
         self.config = config
+        self._purposes = purposes_of(scheme)
         self.standing = Standing()
         if config.daily_cap is not None:
             self.standing.hold("rewarded_today")
@@ -138,6 +146,10 @@ class Promoters:
         if newcomers:
             self.standing.append(newcomers)
 
+    def _draw(self, purpose: Purpose, uid: Array, obj: Any = 0, moment: int = 0) -> Array:
+        """Return the programme's uniforms for persons."""
+        return draws.uniform(self.shop.seed, Stream.REFERRAL, uid, obj, moment, purpose + self._purposes)
+
     # Who may promote.
 
     def _appoint(self, rule: Appointed, name: str) -> Array:
@@ -150,7 +162,7 @@ class Promoters:
         count = rule.count if rule.count is not None else round((rule.share or 0.0) * len(people))
         if rule.by == "degree":
             return np.argsort(-np.diff(self.shop.graph.indptr), kind="stable")[:count]
-        return np.argsort(draws.uniform(self.shop.seed, Stream.REFERRAL, people.uid, k=Purpose.APPOINTMENT))[:count]
+        return np.argsort(self._draw(Purpose.APPOINTMENT, people.uid))[:count]
 
     def may_promote(self, persons: Array) -> Array:
         """Return a mask of the persons (-1: nobody) who earn commissions and bonuses now."""
@@ -195,8 +207,8 @@ class Promoters:
         persons = np.flatnonzero(people.is_member & ~self.standing.enrolled)
         uid = people.uid[persons]
         chance = -np.expm1(-(self.config.apply_rate or 0.0))
-        applies = draws.uniform(shop.seed, Stream.REFERRAL, uid, 0, shop.clock.day, Purpose.APPLICATION) < chance
-        approved = draws.uniform(shop.seed, Stream.REFERRAL, uid, k=Purpose.APPROVAL) < (self.config.approval or 0.0)
+        applies = self._draw(Purpose.APPLICATION, uid, 0, shop.clock.day) < chance
+        approved = self._draw(Purpose.APPROVAL, uid) < (self.config.approval or 0.0)
         self.standing.enrolled[persons[applies & approved]] = True
 
     # Who is bound to whom.
@@ -207,7 +219,10 @@ class Promoters:
             return
         shop, standing, tick = self.shop, self.standing, self.shop.clock.tick
         if persons.size > 1:
-            persons, promoters = _by_lot(np.uint32(shop.seed), np.uint32(tick), persons, promoters, shop.people.uid)
+            purpose = np.uint32(Purpose.BINDING + self._purposes)
+            persons, promoters = _by_lot(
+                np.uint32(shop.seed), np.uint32(tick), purpose, persons, promoters, shop.people.uid
+            )
         outcome, to_self, cycles = bind(
             standing.bound_to, standing.held("bound_tick"), persons, promoters, self.config.binding == "override", tick
         )
@@ -262,8 +277,8 @@ class Promoters:
         if cap is None:
             return allowed
         inviters, invitees = inviters[allowed], invitees[allowed]
-        shop, uid = self.shop, self.shop.people.uid
-        u = draws.uniform(shop.seed, Stream.REFERRAL, uid[invitees], uid[inviters], shop.clock.tick, Purpose.CAP)
+        uid = self.shop.people.uid
+        u = self._draw(Purpose.CAP, uid[invitees], uid[inviters], self.shop.clock.tick)
         order = np.lexsort((u, inviters))
         ranked = inviters[order]
         place = np.arange(ranked.size) - np.searchsorted(ranked, ranked)
@@ -276,11 +291,11 @@ class Promoters:
 
 
 @nb.njit(cache=True)
-def _by_lot(seed, tick, persons, promoters, uid):  # type: ignore[no-untyped-def]
+def _by_lot(seed, tick, purpose, persons, promoters, uid):  # type: ignore[no-untyped-def]
     """Return persons and promoters, int ndarrays of equal length, in an order drawn by who meets whom."""
     words = np.empty(persons.size, np.uint32)
     for n in range(persons.size):
-        words[n] = philox(seed, _REFERRAL, uid[persons[n]], uid[promoters[n]], tick, _BINDING)[0]
+        words[n] = philox(seed, _REFERRAL, uid[persons[n]], uid[promoters[n]], tick, purpose)[0]
     order = turns(words)
     return persons[order], promoters[order]
 

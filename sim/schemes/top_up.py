@@ -145,7 +145,8 @@ def _worth_while(  # type: ignore[no-untyped-def]
     Notes
     -----
     ``u ** ((1 - m) / m)`` with u uniform has the mean m. A discount that is deeper makes up for a price that is higher
-    by the factor ``exp(strength * deeper / price_sensitivity)``, to deal-prone buyers.
+    by the factor ``exp(strength * deeper / price_sensitivity)``, to deal-prone buyers; to those who do not look at
+    prices at all, any that is deeper makes up for everything.
     """
     takes = np.empty(u.size, np.int64)
     size = 0
@@ -154,8 +155,9 @@ def _worth_while(  # type: ignore[no-untyped-def]
             continue
         more, deeper = units[n] - quantity[n], pay[n] / worth[n] - pays[n] / is_worth[n]
         spare = more * price[product[n]] * u[n] ** ((1 - spare_worth) / spare_worth) if spare_worth > 0.0 else 0.0
-        if deal_prone[person[n]]:
-            spare += pay[n] * math.expm1(strength * deeper / nb.float64(sensitivity[person[n]]))
+        thrill, minds = strength * deeper, nb.float64(sensitivity[person[n]])
+        if deal_prone[person[n]] and thrill != 0.0:
+            spare += pay[n] * math.expm1(thrill / minds if minds > 0.0 else math.copysign(math.inf, thrill))
         if spare > pays[n] - pay[n]:
             takes[size] = n
             size += 1

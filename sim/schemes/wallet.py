@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.ledger import in_billionths, part_of
 from sim.core.prefetch import AHEAD, prefetch
 from sim.core.scatter import add_to_all
 from sim.core.table import Column, Table, column
@@ -64,6 +65,7 @@ class Uses(Table):
 
     order: Column = column(np.int32)
     claim: Column = column(np.int32)
+    filled_up: Column = column(np.bool_)  # whether the order was, for the coupon
 
 
 class Wallets:
@@ -118,13 +120,20 @@ class Wallets:
         self.issued += len(rows)
         return rows
 
-    def use(self, person: Array, order: Array) -> Array:
+    @property
+    def filled_up(self) -> int:
+        """Claims used, and not given back, in an order that was filled up for the coupon."""
+        uses = self._uses
+        filled = np.flatnonzero(uses.filled_up)
+        return int((self.claims.order[uses.claim[filled]] == uses.order[filled]).sum())
+
+    def use(self, person: Array, order: Array, filled_up: Array | bool = False) -> Array:
         """Use each person's best claim, persons once each, in an order (ascending rows); return the claims."""
         claims, rows = self.claims, np.empty(len(person), np.int64)
         self.live_face -= _use(
             person, order, claims.face, claims.state, claims.order, claims.next, self.purses.best, rows
         )
-        self._uses.append(len(rows), order=order, claim=rows)
+        self._uses.append(len(rows), order=order, claim=rows, filled_up=filled_up)
         self.used += len(rows)
         return rows
 
@@ -333,6 +342,7 @@ def take_best(  # type: ignore[no-untyped-def]
     visits, width = product.shape
     any_better = False
     has_rivals, has_barred, is_share = rivals.size > 0, barred.size > 0, percent > 0.0
+    billionths = in_billionths(percent)
     for v in range(visits):
         prefetch(best, np.uint32(person[min(v + AHEAD, visits - 1)]))
         claim = best[np.uint32(person[v])]
@@ -348,7 +358,7 @@ def take_best(  # type: ignore[no-untyped-def]
             # Unsigned: numba then need not ask whether an index counts from the end.
             if not in_scope[np.uint32(j)] or not open_modes[np.uint8(mode[v, w])]:
                 continue
-            off = min(cap, int(price * percent + 0.5 + 1e-9)) if is_share else amount
+            off = min(cap, part_of(price, percent, billionths)) if is_share else amount
             off = min(off, price)
             if rival < off <= most:
                 pay[v, w], discount[v, w] = price - off, off
