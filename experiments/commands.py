@@ -24,6 +24,8 @@ from experiments.store import Store
 from sim import law
 from sim.scenario import Problem, Scenario, ScenarioFileError, ScenarioValueError
 from sim.scenario.overrides import COMMAND_LINE
+from sim.scenario.problems import nearest
+from sim.scenario.schema import ScenarioConfig
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -169,11 +171,18 @@ def compare(files: Sequence[Path], options: Options) -> int:
 
 def _arm(file: Path, files: Sequence[Path], changes: Sequence[str]) -> Scenario:
     """Read one scenario of a comparison; ``--set ARM:path=value`` changes that of this name only."""
-    named = {one.stem for one in files}
+    named = [one.stem for one in files]
     own = []
     for change in changes:
         arm, _, rest = change.partition(":")
         if arm not in named:
+            if ":" in change.partition("=")[0] and arm.partition(".")[0] not in ScenarioConfig.model_fields:
+                message = f"'{arm}' is not an arm; arms: {', '.join(named)}."
+                raise ScenarioValueError(
+                    Problem(
+                        message, COMMAND_LINE, None, change.partition("=")[0], ", ".join(named), nearest(arm, named)
+                    )
+                )
             own.append(change)
         elif arm == file.stem:
             own.append(rest)

@@ -1,4 +1,4 @@
-"""How result files are written: JSON as specified, and every file under a temporary name until it is whole."""
+"""How result files are written, under a temporary name until they are whole, and how they are read back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from sim.scenario import Problem, ScenarioFileError
 
 
 def to_json(value: Any) -> str:
@@ -57,3 +60,38 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet file whole or not at all."""
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_json(path: Path, *keys: str) -> Any:
+    """Read a JSON file of a result folder; if keys are named, a mapping that has them.
+
+    Raises
+    ------
+    ScenarioFileError
+        If it is missing or damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise _not_whole(path) from None
+    if keys and not (isinstance(value, dict) and value.keys() >= set(keys)):
+        raise _not_whole(path)
+    return value
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file of a result folder, or some of its columns.
+
+    Raises
+    ------
+    ScenarioFileError
+        If it is missing or damaged.
+    """
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except (OSError, pa.ArrowException):
+        raise _not_whole(path) from None
+
+
+def _not_whole(path: Path) -> ScenarioFileError:
+    return ScenarioFileError(Problem("is not whole; run the scenario or plan again.", str(path)))

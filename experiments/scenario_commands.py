@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from sim.scenario.memory import persons_of
 from sim.scenario.overrides import COMMAND_LINE, parse_assignment
 from sim.scenario.starter import Starter, starter
 
+FIRST_SEED = 1
 WORTH_SAYING = 0.01  # share of visits
 
 
@@ -37,9 +37,16 @@ def load_scenario(file: Path, assignments: Sequence[str] = ()) -> Scenario:
 
 
 def check(file: Path, assignments: Sequence[str] = ()) -> Scenario | ScenarioError:
-    """Read a scenario file and return it, or what is wrong with it."""
+    """Read a scenario file and return it, or what is wrong with it.
+
+    The network is built, with the first seed that ``run`` takes: what only a network can tell would end the run too.
+    """
     try:
-        return load_scenario(file, assignments)
+        scenario = load_scenario(file, assignments)
+        from sim import world  # brings numba, which refusing a file that is wrong by itself does without
+
+        world.check(scenario, FIRST_SEED)
+        return scenario
     except ScenarioError as error:
         return error
 
@@ -56,7 +63,7 @@ def facts(checked: Scenario | ScenarioError) -> dict[str, Any]:
         "digest": checked.digest,
         "persons": persons_of(checked.config),
         "network": checked.people.network.kind,
-        "ticks": ceil(checked.horizon / checked.tick),
+        "ticks": round(checked.horizon / checked.tick),
         "tick": show_hours(checked.tick),
         "schemes": [scheme.kind for scheme in checked.schemes],
         "visits_lost": round(read_demand(checked.config).visits_lost(checked.tick), 4),
@@ -67,9 +74,10 @@ def summary(facts: Mapping[str, Any]) -> str:
     """Say the facts about a scenario in a line."""
     persons = "all persons of the file" if facts["persons"] is None else f"{facts['persons']:,} persons"
     schemes = ", ".join(facts["schemes"]) or "none"
+    ticks = f"{facts['ticks']:,} tick{'' if facts['ticks'] == 1 else 's'} of {facts['tick']}"
     lost = facts["visits_lost"]
     note = f"; nobody comes twice in a tick: {lost:.0%} of visits are lost" if lost >= WORTH_SAYING else ""
-    return f"{persons} on {facts['network']}, {facts['ticks']:,} ticks of {facts['tick']}, schemes: {schemes}{note}"
+    return f"{persons} on {facts['network']}, {ticks}, schemes: {schemes}{note}"
 
 
 def write_starter(name: str, base: Starter, folder: Path) -> Path:

@@ -196,7 +196,7 @@ def _add_effects(
             rows = [effects[arm, metric] for arm in arms if (arm, metric) in effects]
             if any(math.isfinite(row["arm_mean"]) for row in rows):
                 unit = unit_of(metric)
-                base = number(rows[0]["base_mean"], unit)
+                base = _base(rows[0]["base_mean"], unit)
                 table.add_row(f"  {label(metric)}", base, *(cell(row, unit) for row in rows))
             else:
                 silent.append(metric)
@@ -210,6 +210,11 @@ def _title(out: Console, name: str, question: str, replicates: int) -> None:
 
 def _heading(table: Table, text: str) -> None:
     table.add_row(Text(text, style="bold"))
+
+
+def _base(value: float, unit: str) -> str:
+    """Write a metric of the base; what is below 1 with three significant digits, because changes are relative to it."""
+    return f"{value:.3g}" if unit != "share" and 0 < abs(value) < 0.9995 else number(value, unit)
 
 
 def _change(row: Mapping[Hashable, Any], unit: str, marks: Mapping[str, str]) -> Text:

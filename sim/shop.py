@@ -75,7 +75,7 @@ class Shop(mesa.Model):
     rng : int, optional
         Seed in [0, 2**32); Mesa's keyword. Without one, a seed is taken from the operating system.
     graph : Graph or networkx.Graph or igraph.Graph, optional
-        Network to use instead of the scenario's.
+        Network to use instead of the scenario's; its persons replace ``people.size``.
     **overrides
         Scenario values by dotted path, as in ``Shop(scenario, **{"people.size": 5000})``.
 
@@ -94,8 +94,13 @@ class Shop(mesa.Model):
     keeps_utilities : bool
         Whether ``last_utilities`` is kept: what each option of the last tick was worth without shock, for checks.
 
+    Notes
+    -----
+    ``mesa.batch_run`` ends every run after ``max_steps`` ticks, 1000 by default: 90 days in hours are 2160.
+
     Examples
     --------
+    >>> mesa.batch_run(Shop, {"scenario": "scenarios/coupon.yaml"}, rng=[1, 2], max_steps=2160)  # doctest: +SKIP
     >>> shop = Shop("scenarios/group_buy.yaml", rng=1)  # doctest: +SKIP
     >>> shop.run().metrics()["new_members"]  # doctest: +SKIP
     """
@@ -118,7 +123,7 @@ class Shop(mesa.Model):
         self.ledger = Ledger(["shop", *names], self.clock.days, config.record.journal)
         demand = world.read_demand(config)
         self.demand = demand
-        self.graph = self._network() if graph is None else Graph.of(graph)
+        self.graph = world.build_graph(self.scenario, seed) if graph is None else Graph.of(graph)
         self.products = world.build_catalog(self, demand, self._generator(2))
         self.people, self.fakes = world.build_people(self, demand), Fakes()
         self.book = OrderBook(discount=max(1, len(names)))
@@ -140,12 +145,6 @@ class Shop(mesa.Model):
         self.figures: dict[str, float] = {}  # of a day, while the shop collects them: worked out once for all reporters
         self.wound_down: dict[str, int] = {}  # schemes that a fork left out, and since which tick
         self._begin(demand)
-
-    def _network(self) -> Graph:
-        try:
-            return world.build_graph(self.config, self._generator(1))
-        except ValueError as problem:
-            raise self.scenario.error("people.network", str(problem)) from None
 
     def _scheme(self, config: SchemeConfig, index: int) -> Scheme:
         try:
@@ -170,10 +169,7 @@ class Shop(mesa.Model):
         self.brushers = brushers.create(self)
         self.second_accounts = second_accounts.create(self)
         if config.people.seeds is not None:
-            try:
-                seeds = world.chosen_seeds(config.people.seeds, self)
-            except ValueError as problem:
-                raise self.scenario.error("people.seeds.persons", str(problem)) from None
+            seeds = world.chosen_seeds(config.people.seeds, self)
             seeds = seeds[people.status[seeds] == Status.PROSPECT]
             self.queue_signups(seeds, np.full(seeds.size, NONE), Source.OWN)
         self.datacollector = mesa.DataCollector(model_reporters=metrics.reporters())
@@ -226,7 +222,8 @@ class Shop(mesa.Model):
 
     def _refuse_if_over(self) -> None:
         if self.clock.is_over:
-            raise RuntimeError(f"the horizon of {self.clock.horizon} ticks is over")
+            ticks = self.clock.horizon
+            raise RuntimeError(f"the horizon of {ticks:,} tick{'' if ticks == 1 else 's'} is over")
 
     def run(self) -> Shop:
         """Simulate to the horizon and return the shop itself."""

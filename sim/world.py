@@ -19,13 +19,14 @@ from sim.core import draws
 from sim.core.clock import HOURS_A_DAY
 from sim.core.draws import Stream
 from sim.core.graph import Graph
-from sim.core.homophily import OutOfReachError
+from sim.core.homophily import OutOfReachError, correlate
 from sim.core.networks import build
 from sim.demand import Demand, Profile, profile_path
 from sim.feed import TALK_CAP
 from sim.people import RECENT, People, Status, list_price_chances, populate
 
 if TYPE_CHECKING:
+    from sim.scenario import Scenario
     from sim.scenario.schema import ScenarioConfig, Seeds
     from sim.shop import Shop
 
@@ -39,12 +40,37 @@ def read_demand(config: ScenarioConfig) -> Demand:
     return Demand.resolve(config.demand, profile)
 
 
-def build_graph(config: ScenarioConfig, rng: np.random.Generator) -> Graph:
+def build_graph(scenario: Scenario, seed: int) -> Graph:
     """Return the scenario's network at the scenario's size.
 
     A network file at another size than its own becomes a generated network like it; the graph's notes say how like.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such network, or its file is not right.
     """
-    return build(config.people.network, config.people.size, rng)
+    people = scenario.config.people
+    try:
+        return build(people.network, people.size, np.random.default_rng([seed, 1]))
+    except (OSError, ValueError) as problem:
+        raise scenario.error("people.network", str(problem)) from None
+
+
+def check(scenario: Scenario, seed: int) -> None:
+    """Refuse a scenario of which only its network tells that no world can be built, as a run with this seed would.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such network, homophily is beyond its reach, or a person to invite is not in it.
+    """
+    graph = build_graph(scenario, seed)
+    try:
+        correlate(graph, np.empty((graph.persons, 0)), scenario.config.people.homophily)
+    except OutOfReachError as problem:
+        raise scenario.error("people.homophily", str(problem)) from None
+    _check_seeds(scenario, graph.persons)
 
 
 def build_people(shop: Shop, demand: Demand) -> People:
@@ -98,16 +124,26 @@ def live_through_history(shop: Shop, demand: Demand) -> tuple[Array, Array]:
     return person, product
 
 
+def _check_seeds(scenario: Scenario, persons: int) -> None:
+    """Refuse to invite persons who do not exist."""
+    seeds = scenario.config.people.seeds
+    if seeds is None:
+        return
+    if seeds.count is not None and seeds.count > persons:
+        message = f"must be at most {persons:,}, the number of persons. Got {seeds.count:,}."
+        raise scenario.error("people.seeds.count", message)
+    for number, person in enumerate(seeds.persons or ()):
+        if person >= persons:
+            message = f"must be a number below {persons:,}, the number of persons. Got {person:,}."
+            raise scenario.error(f"people.seeds.persons.{number}", message)
+
+
 def chosen_seeds(seeds: Seeds, shop: Shop) -> Array:
     """Return the persons whom the shop itself invites in the first tick, int32."""
     graph, n = shop.graph, shop.graph.persons
+    _check_seeds(shop.scenario, n)
     if seeds.persons is not None:
-        chosen = np.array(sorted(set(seeds.persons)), np.int32)
-        if chosen.size and chosen[-1] >= n:
-            raise ValueError(
-                f"people.seeds.persons must be numbers below {n}, the number of persons. Got {chosen[-1]}."
-            )
-        return chosen
+        return np.array(sorted(set(seeds.persons)), np.int32)
     if seeds.by == "degree":
         score = graph.degree.astype(np.float64)
     elif seeds.by == "betweenness":

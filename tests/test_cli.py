@@ -49,6 +49,36 @@ def shopsim(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
+IMPOSSIBLE = {
+    "homophily": ("people.homophily=0.9", "people.homophily: must be at most 0."),
+    "degree": ("people={size: 10, network: {kind: watts_strogatz, mean_degree: 50}}", "mean_degree must be at most 9"),
+    "header": ("people={network: {kind: edge_list, file: header.csv}}", "header.csv:1: the first line must be source"),
+    "no ties": ("people={network: {kind: edge_list, file: empty.csv}}", "empty.csv: the file has no ties"),
+    "not gzip": ("people={network: {kind: edge_list, file: plain.csv.gz}}", "plain.csv.gz: Not a gzipped file"),
+    "weight": ("people={network: {kind: edge_list, file: weight.csv}}", "weight.csv:2: weight must be a positive"),
+    "seeds": ("people={network: {kind: edge_list, file: good.csv}, seeds: {persons: [1, 2]}}", "seeds.persons.1: must"),
+    "too many seeds": ("people={network: {kind: edge_list, file: good.csv}, seeds: {count: 3}}", "must be at most 2"),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_validate_refuses_what_run_refuses(case, folder):
+    files = {
+        "header.csv": "from,to\n1,2\n", "empty.csv": "source,target\n", "plain.csv.gz": "source,target\n1,2\n",
+        "weight.csv": "source,target,weight\n1,2,heavy\n", "good.csv": "source,target\n1,2\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    change, message = IMPOSSIBLE[case]
+    said = []
+    for command in (["validate"], ["run", "--workers", 1, "--quiet"]):
+        done = shopsim(*command, "base.yaml", "--set", change)
+        assert done.exit_code == 2
+        assert message in done.stderr
+        said.append(done.stderr)
+    assert said[0] == said[1]
+
+
 def the_run_folder(root):
     (found,) = (path for path in root.glob("results/runs/*") if path.name != "replicates")
     return found
@@ -262,10 +292,39 @@ def test_quiet_says_nothing_on_stderr(folder):
     assert shopsim("run", "base.yaml", "--quiet").stderr == ""
 
 
+def test_a_change_of_an_arm_that_is_not_there_is_refused_with_the_arms(folder):
+    done = shopsim("compare", "base.yaml", "teams.yaml", "--set", "team:schemes.0.discount=25%")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "--set: team:schemes.0.discount: 'team' is not an arm; arms: base, teams. Did you mean 'teams'?\n"
+    )
+
+
 def test_report_needs_a_finished_folder(folder):
     done = shopsim("report", ".")
     assert done.exit_code == 2
     assert "has no manifest.json" in done.stderr
+
+
+def test_a_report_of_a_damaged_folder_is_refused_with_the_file_to_blame(folder):
+    shopsim("compare", "base.yaml", "teams.yaml", "--replicates", 1, "--workers", 1, "--out", "out")
+    run = Path("out/arms/teams")
+    files = {
+        Path("out"): ["manifest.json", "comparison.json"],
+        run: ["manifest.json", "summary.json", "facts.json", "parameters.json", "metrics.parquet", "people.parquet"],
+    }
+    for file in (place / name for place, names in files.items() for name in names):
+        whole = file.read_bytes()
+        for damage in (whole[: len(whole) // 2], b"", None) if file.suffix == ".parquet" else (whole[:-9], b"{}", None):
+            file.write_bytes(damage) if damage is not None else file.unlink()
+            done = shopsim("report", "out" if file.parent != run or file.name != "summary.json" else run)
+            if damage == b"{}" and file.name in ("facts.json", "parameters.json"):
+                continue  # a scenario may have none
+            assert done.exit_code == 2
+            if file != Path("out/manifest.json") or damage is not None:
+                assert done.stderr == f"{file}: is not whole; run the scenario or plan again.\n"
+        file.write_bytes(whole)
+    assert shopsim("report", "out").exit_code == 0
 
 
 def test_help_imports_nothing_heavy():

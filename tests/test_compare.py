@@ -496,3 +496,10 @@ def test_plain_data_of_a_comparison_is_json_with_the_contracts_keys(study):
     row = next(row for row in plain["effects"] if row["metric"] == "gmv")
     assert row["arm"] == "group_buy"
     assert row["variance_reduction"] > 5
+
+
+def test_what_a_change_is_relative_to_has_three_significant_digits(capsys):
+    base = arm("baseline", [run(i, k_factor=0.01784) for i in range(3)])
+    teams = arm("group_buy", [run(i, k_factor=0.0512 + i / 1e5) for i in range(3)], [TEAMS])
+    (line,) = [line for line in printed(Comparison(base, [teams]), 140, capsys).splitlines() if "k factor" in line]
+    assert line.split()[:4] == ["k", "factor", "0.0178", "+187%"]

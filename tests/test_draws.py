@@ -67,6 +67,20 @@ def test_integers_are_uniform_below_their_bound():
     assert values.max() == 6
 
 
+@pytest.mark.parametrize("high", [0, -3, 2**32, [5, 0], np.array([2**40, 2])], ids=str)
+def test_integers_below_no_bound_are_refused(high):
+    with pytest.raises(ValueError, match=r"high must be from 1 to 2\*\*32 - 1. Got "):
+        draws.integers(1, 2, np.arange(2), high)
+
+
+@pytest.mark.parametrize("draw", [draws.words, draws.uniform, draws.normal, draws.exponential, draws.gumbel])
+@pytest.mark.parametrize(("seed", "stream", "name"), [(2**32, 1, "seed"), (-1, 1, "seed"), (1, 2**32, "stream")])
+@pytest.mark.parametrize("subject", [3, SUBJECTS], ids=["one", "many"])
+def test_a_key_of_more_than_32_bits_is_refused(draw, seed, stream, name, subject):
+    with pytest.raises(ValueError, match=rf"{name} must be from 0 to 2\*\*32 - 1. Got "):
+        draw(seed, stream, subject)
+
+
 def test_streams_keep_their_numbers():
     assert len({int(s) for s in draws.Stream}) == len(list(draws.Stream))
     assert draws.Stream.VISIT == 10

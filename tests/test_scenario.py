@@ -216,7 +216,7 @@ def test_every_shipped_scenario_resolves_and_loads_again(base, folder):
 @settings(max_examples=10)
 @given(
     size=st.integers(1, 10**6),
-    horizon=st.floats(1, 3650 * 24),
+    horizon=st.integers(1, 3650 * 24),
     share=st.floats(0, 1),
     fee=st.integers(0, 10**9),
     homophily=st.floats(0, 0.9),
@@ -225,7 +225,7 @@ def test_any_scenario_resolves_and_loads_again_to_the_same_digest(
     tmp_path_factory, size, horizon, share, fee, homophily
 ):
     people = {"size": size, "homophily": homophily, "members_at_start": share}
-    scenario = Scenario.from_dict({"horizon": f"{horizon:f}h", "people": people, "kols": {"fee": fee / 100}})
+    scenario = Scenario.from_dict({"horizon": f"{horizon}h", "people": people, "kols": {"fee": fee / 100}})
     file = tmp_path_factory.mktemp("resolved") / "scenario.yaml"
     file.write_text(scenario.to_yaml(), encoding="utf-8")
     again = Scenario.load(file)
@@ -262,11 +262,18 @@ def test_every_value_of_the_resolved_file_is_a_parameter(folder):
 
 
 def test_validate_says_a_few_facts_as_json(folder):
-    result = CliRunner().invoke(app, ["validate", "base/base.yaml", "--set", "people.size=500", "--json"])
+    network = "people={size: 500, network: {kind: erdos_renyi}}"
+    result = CliRunner().invoke(app, ["validate", "base/base.yaml", "--set", network, "--json"])
     assert result.exit_code == 0
     answer = json.loads(result.stdout)
     facts = answer["files"][0]
     assert answer["ok"] and (facts["persons"], facts["ticks"], facts["schemes"]) == (500, 720, ["group_buy"])
+
+
+def test_validate_says_one_tick_and_two_ticks(folder):
+    for days, said in ((1, "100 persons on erdos_renyi, 1 tick of 1d, "), (2, ", 2 ticks of 1d, ")):
+        text = f"horizon: {days}d\ntick: 1d\npeople: {{size: 100, network: {{kind: erdos_renyi}}}}\n"
+        assert said in CliRunner().invoke(app, ["validate", write("short.yaml", text)]).stdout
 
 
 def test_schema_is_json_schema_and_refers_only_to_itself():

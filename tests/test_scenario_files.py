@@ -40,7 +40,7 @@ BROKEN = {
     "a bomb of aliases": (BOMB, "", "holds more than 100,000 values once aliases (*) are expanded"),
     "an alias of itself": ("people: &p\n  network: *p\n", "", "nested more than 50 deep"),
     "deep nesting": ("people: " + "[" * 60 + "]" * 60, "", "nested more than 50 deep"),
-    "absurdly deep nesting": ("people: " + "{a: " * 20_000, "", "nested more than 50 deep"),
+    "absurdly deep nesting": ("name: deep\npeople:\n " + "{a: " * 20_000, ":3: ", "nested more than 50 deep"),
     "a Python object": ("people: !!python/object/apply:os.system [ls]\n", "people", "are not allowed"),
     "a tag on a number": ("people: {size: !!binary aGk=}\n", "people.size", "are not allowed"),
     "a merge key": ("people:\n  <<: {size: 10}\n", "", "merge keys (<<) are not allowed; use extends"),
@@ -82,6 +82,44 @@ BROKEN = {
     "a campaign between two ticks": (
         "tick: 1d\ncalendar:\n  - {name: sale, start: 2h, end: 9h}\n",
         ":3: calendar.0.start", "that a tick of 1d begins between it and 9h",
+    ),
+    "a campaign in which nothing happens": (
+        "calendar:\n  - {name: sale, start: 2d, end: 5d}\n", ":2: calendar.0", "needs schemes, demand or both",
+    ),
+    "a scheme that begins after its only campaign": (
+        "calendar: [{name: sale, start: 2d, end: 5d, schemes: [coupon]}]\n"
+        "schemes:\n  - {kind: coupon, amount: 5, start: 5d}\n",
+        ":3: schemes.0.start", "before the end of a campaign that lists the scheme",
+    ),
+    "a scheme that ends before its campaigns": (
+        "calendar: [{name: a, start: 9d, end: 12d, schemes: [duo]}, {name: b, start: 5d, end: 6d, schemes: [duo]}]\n"
+        "schemes: [{kind: group_buy, name: duo, end: 5d}]\n",
+        ":2: schemes.0.start", "or the scheme never opens. Got 0d.",
+    ),
+    "the same gift twice": (
+        "schemes:\n  - {kind: coupon, coupon: gift, amount: 5, dates: [2d, 3d, 48h]}\n",
+        ":2: schemes.0.dates.2", "must fall into another tick of 1h than dates.0; a tick has one gift. Got 2d.",
+    ),
+    "two gifts in one tick": (
+        "tick: 1d\nschemes: [{kind: coupon, coupon: gift, amount: 5, dates: [25h, 30h]}]\n",
+        ":2: schemes.0.dates.1", "another tick of 1d than dates.0",
+    ),
+    "reorders of what is never short": (
+        "catalog:\n  stock:\n    cover: 10d\n    lead_time: 72h\n", ":3: catalog.stock.cover",
+        "has no effect without catalog.stock.initial",
+    ),
+    "a lead time of what is never short": (
+        "catalog: {stock: {lead_time: 4d}}\n", ":1: catalog.stock.lead_time", "without catalog.stock.initial",
+    ),
+    "a stock set aside of what is never short": (
+        "schemes:\n  - {kind: group_buy, set_aside: 40%}\n", ":2: schemes.0.set_aside", "without catalog.stock.initial",
+    ),
+    "units set aside of what is never short": (
+        "schemes:\n  - {kind: group_buy, set_aside_units: 4}\n", ":2: schemes.0.set_aside_units: has no effect", "",
+    ),
+    "withdrawals smaller than the smallest": (
+        "schemes:\n  - kind: referral\n    withdrawal: {minimum: 10, maximum: 1}\n", ":3: schemes.0.withdrawal",
+        "maximum must be at least minimum",
     ),
     "a guardrail that cannot hold": (
         "guardrails:\n  - {metric: subsidy_rate, min: 5%, max: 3%}\n", ":2: guardrails.0", "can never hold",
@@ -141,6 +179,11 @@ BROKEN = {
     "an unknown unit": ("horizon: 3 months\n", "horizon", "a duration above 0 with a unit, such as 30min, 24h or 90d"),
     "a negative duration": ("operations: {lead_time: -2d}\n", "operations.lead_time", "a duration with a unit"),
     "a horizon of nothing": ("horizon: 0d\n", "horizon", "a duration above 0"),
+    "a horizon shorter than a tick": (
+        "tick: 4h\nhorizon: 1h\n", ":2: horizon: must be a whole number of ticks of 4h", "Got 1h.",
+    ),
+    "a horizon between two ticks": ("horizon: 30h\ntick: 1d\n", ":1: horizon", "whole number of ticks of 1d. Got 30h."),
+    "a horizon in half ticks": ("horizon: 90min\n", "horizon", "whole number of ticks of 1h. Got 90min"),
     "an endless horizon": ("horizon: 20000w\n", "horizon", "of at most 3650d"),
     "a tick that divides no day": ("tick: 5h\n", "tick", "must be one of 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h"),
     "a tick of minutes": ("tick: 30min\n", "tick", "must be one of 1h"),
@@ -152,7 +195,7 @@ BROKEN = {
     "nobody ever buys": ("demand:\n  conversion: 0\n", ":2: demand.conversion", "from 0.0001% to 99.9999%, or null. Got 0."),
     "everybody buys": ("demand:\n  conversion: 1\n", ":2: demand.conversion", "from 0.0001% to 99.9999%, or null. Got 1."),
     "nobody": ("people: {size: 0}\n", "people.size", "must be a whole number from 1"),
-    "the whole world": ("people: {size: 8000000000}\n", "people.size", "must be a whole number from 1 to 5_000_000"),
+    "the whole world": ("people: {size: 8000000000}\n", "people.size", "must be a whole number from 1 to 5,000,000"),
     "a number without end": (f"people: {{size: {'9' * 5000}}}\n", "people.size", "not a number that can be read"),
     "ties of all with all": (
         "people:\n  size: 5000000\n  network: {kind: complete}\n", ":2: people.size", "would need about",
@@ -207,6 +250,8 @@ BROKEN = {
 BROKEN_CHANGES = {
     "no value": ("people.size", "", "must be path=value"),
     "no path": ("=3", "", "must be path=value"),
+    "an empty value": ("people.size=", "people.size", "has no value; write null for none."),
+    "a blank value": ("fraud.rings= ", "fraud.rings", "has no value; write null for none."),
     "unknown key": ("people.sise=3", "people.sise", "Did you mean 'size'?"),
     "unknown section": ("poeple.size=3", "poeple", "Did you mean 'people'?"),
     "a key of a number": ("people.size.of=3", "people.size.of", "'people.size' has none"),
@@ -286,7 +331,7 @@ def test_one_broken_file_does_not_hide_the_others(folder: Path) -> None:
 def test_an_error_in_only_one_branch_of_a_choice_is_told_without_the_others(folder: Path) -> None:
     Path("broken.yaml").write_text("demand: {dropout: {a: 0.5, b: many}}\n", encoding="utf-8")
     message = refused("broken.yaml")
-    assert message == 'broken.yaml:1: demand.dropout.b: must be a number above 0 and at most 1_000. Got "many".\n'
+    assert message == 'broken.yaml:1: demand.dropout.b: must be a number above 0 and at most 1,000. Got "many".\n'
 
 
 JUNK = st.sampled_from(
@@ -314,6 +359,23 @@ def test_any_value_at_any_key_is_either_taken_or_refused_by_name(data: st.DataOb
 @cache
 def launch() -> Scenario:
     return Scenario.load(SHIPPED / "launch.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "calendar: [{name: sale, start: 2d, end: 5d, demand: 1}]",  # the first point of a sweep
+        "calendar: [{name: a, start: 2d, end: 5d, schemes: [gift]}, {name: b, start: 9d, end: 12d, schemes: [gift]}]\n"
+        "schemes: [{kind: coupon, name: gift, amount: 5, start: 5d}]",
+        "tick: 1d\nschemes: [{kind: coupon, coupon: gift, amount: 5, dates: [1d, 2d]}]",
+        "catalog: {stock: {initial: 5, cover: 10d}}\nschemes: [{kind: group_buy, set_aside: 40%}]",
+        "schemes: [{kind: referral, withdrawal: {minimum: 10, maximum: 10}}]",
+    ],
+)
+def test_what_has_an_effect_is_taken_even_when_written_out(text: str, folder: Path) -> None:
+    Path("busy.yaml").write_text(text, encoding="utf-8")
+    Path("resolved.yaml").write_text(scenario := Scenario.load("busy.yaml").to_yaml(), encoding="utf-8")
+    assert Scenario.load("resolved.yaml").to_yaml() == scenario
 
 
 @pytest.mark.parametrize(

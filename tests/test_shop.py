@@ -243,6 +243,20 @@ def test_visits_ascend_and_who_was_sent_comes_as_sent_and_a_click_goes_before_on
     assert quantity.tolist() == [1, 1, 4, 1, 1]
 
 
+def test_batch_run_stops_before_the_horizon_unless_it_is_given_the_ticks():
+    def days(**limit):
+        asked = {"scenario": scenario(horizon="45d", tick="1h"), "people.size": 60}
+        rows = mesa.batch_run(Shop, asked, rng=[1], data_collection_period=-1, display_progress=False, **limit)
+        return rows[-1]["day"] + 1
+
+    assert days() == 41  # 1000 ticks, as the docstring of Shop says
+    assert days(max_steps=45 * 24) == 45
+
+
+def test_the_persons_of_a_graph_replace_those_of_the_scenario():
+    assert len(Shop(scenario(horizon="1d"), rng=1, graph=nx.path_graph(70)).people) == 70
+
+
 def test_after_the_horizon_no_tick_is_simulated():
     shop = run(horizon="2d", tick="1d")
     before = everything(shop)

@@ -16,7 +16,6 @@ Every file is whole or absent; ``summary.json`` is written last, so a folder tha
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
-from experiments.files import to_json, write_table, write_text
+from experiments.files import read_json, read_table, to_json, write_table, write_text
 from experiments.plans.evaluate import COLUMNS
 from experiments.plans.parameters import Parameter, Point, column
 from experiments.plans.plan import Plan
@@ -101,25 +99,15 @@ class Study:
             raise ScenarioFileError(Problem(message, str(folder)))
         return study
 
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads((self.folder / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            raise self._damaged(name) from None
-
-    def _damaged(self, name: str) -> ScenarioFileError:
-        message = f"is damaged: {name} is missing or cut short. Carry out the plan again; finished runs are kept."
-        return ScenarioFileError(Problem(message, str(self.folder)))
-
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """``manifest.json``."""
-        return self._json(MANIFEST)
+        return dict(read_json(self.folder / MANIFEST, "kind"))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """``summary.json``; a number that is missing or not finite is None."""
-        return self._json(SUMMARY)
+        return dict(read_json(self.folder / SUMMARY, "verdict"))
 
     @property
     def kind(self) -> str:
@@ -144,11 +132,7 @@ class Study:
         ScenarioFileError
             If it is missing or damaged.
         """
-        file = self.folder / f"{name}.parquet"
-        try:
-            return pd.read_parquet(file)
-        except (OSError, pa.ArrowException):
-            raise self._damaged(file.name) from None
+        return read_table(self.folder / f"{name}.parquet")
 
     @property
     def tables(self) -> list[str]:

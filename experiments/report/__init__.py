@@ -10,13 +10,11 @@ the same bytes.
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from experiments.files import write_text
-from sim.scenario import Problem, ScenarioFileError
+from experiments.files import read_json, write_text
 
 
 def render(folder: Path) -> Path:
@@ -35,14 +33,11 @@ def render(folder: Path) -> Path:
     Raises
     ------
     ScenarioFileError
-        If the folder is damaged.
+        If a file of it is missing or damaged.
     """
     from experiments.plans.plan import KINDS
 
-    try:
-        kind = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["kind"]
-    except (ValueError, TypeError, KeyError):
-        raise ScenarioFileError(Problem("is damaged: manifest.json is cut short.", str(folder))) from None
+    kind = read_json(folder / "manifest.json", "kind")["kind"]
     if kind in KINDS:
         from experiments.plans.study import Study
         from experiments.report.studies import study_contents

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from experiments.files import read_json, read_table
 from experiments.runs import FINAL
 
 WEEK = 7
@@ -46,31 +46,28 @@ class Run:
     name: str
     folder: Path
 
-    def _json(self, name: str) -> Any:
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
-
     def _table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / f"{name}.parquet", columns=None if columns is None else list(columns))
+        return read_table(self.folder / f"{name}.parquet", columns)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """``manifest.json``."""
-        return dict(self._json("manifest.json"))
+        return dict(read_json(self.folder / "manifest.json", "question", "digest", "horizon_days", "seeds", "engine"))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """``summary.json``."""
-        return dict(self._json("summary.json"))
+        return dict(read_json(self.folder / "summary.json", "metrics"))
 
     @cached_property
     def facts(self) -> dict[str, dict[str, Any]]:
         """``facts.json``: by seed, by scheme."""
-        return dict(self._json("facts.json"))
+        return dict(read_json(self.folder / "facts.json"))
 
     @cached_property
     def parameters(self) -> list[dict[str, Any]]:
         """``parameters.json``: every value of the scenario."""
-        return list(self._json("parameters.json"))
+        return list(read_json(self.folder / "parameters.json"))
 
     @property
     def question(self) -> str:
@@ -208,7 +205,7 @@ class Study:
         """``comparison.json``; empty for a single run."""
         if not self.is_comparison:
             return {}
-        return dict(json.loads((self.folder / "comparison.json").read_text(encoding="utf-8")))
+        return dict(read_json(self.folder / "comparison.json", "guardrails", "effects", "increments"))
 
     @cached_property
     def checks(self) -> list[dict[str, Any]]:
@@ -252,11 +249,12 @@ def read(folder: Path) -> Study:
     Returns
     -------
     Study
-        Its tables are read when they are asked for.
+        Its tables are read when they are asked for; ScenarioFileError if one is missing or damaged.
     """
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    if manifest["kind"] == "run":
-        return Study(folder, Run(str(manifest["scenario"]), folder), [])
+    file = folder / "manifest.json"
+    if read_json(file, "kind")["kind"] == "run":
+        return Study(folder, Run(str(read_json(file, "scenario")["scenario"]), folder), [])
+    manifest = read_json(file, "base", "arms")
     names = [manifest["base"], *manifest["arms"]]
     base, *arms = [Run(str(name), folder / "arms" / name) for name in names]
     return Study(folder, base, arms)

@@ -171,13 +171,25 @@ def words(
     -------
     ndarray of uint32, shape (..., 4)
         Four independent words for each address.
+
+    Raises
+    ------
+    ValueError
+        If the seed or the stream is outside its bounds; all array functions do so.
     """
+    _check_key(seed, stream)
     parts = np.broadcast_arrays(*(_counter(x) for x in (subject, obj, tick, k)))
     shape = parts[0].shape
     flat = [np.ascontiguousarray(p).reshape(-1) for p in parts]
     out = np.empty((flat[0].size, 4), np.uint32)
     _words(np.uint32(seed), np.uint32(stream), *flat, out)
     return out.reshape(*shape, 4)
+
+
+def _check_key(seed: int, stream: int) -> None:
+    for name, word in (("seed", seed), ("stream", stream)):
+        if not 0 <= word <= _WORD:
+            raise ValueError(f"{name} must be from 0 to 2**32 - 1. Got {word}.")
 
 
 def _counter(x: npt.ArrayLike) -> npt.NDArray[np.uint32]:
@@ -235,6 +247,7 @@ def uniform(seed: int, stream: int, subject: Any, obj: Any = 0, tick: Any = 0, k
     Most that a tick asks for is of a list of subjects, or of subjects and objects, at one moment. That is done by
     kernels of their own, in less than half of the time that the general one takes.
     """
+    _check_key(seed, stream)
     result: npt.NDArray[np.float64]
     if _is_list(subject) and isinstance(tick, int) and isinstance(k, int):
         tick, k = tick & _WORD, k & _WORD
@@ -256,6 +269,7 @@ def _is_list(x: Any) -> bool:
 
 def normal(seed: int, stream: int, subject: Any, obj: Any = 0, tick: Any = 0, k: Any = 0) -> npt.NDArray[np.float64]:
     """Return standard normals, one for each address (Box & Muller 1958; see :func:`words` and :func:`uniform`)."""
+    _check_key(seed, stream)
     result: npt.NDArray[np.float64]
     if _is_list(subject) and isinstance(obj, int) and isinstance(tick, int) and isinstance(k, int):
         subjects = np.ascontiguousarray(_counter(subject))
@@ -289,11 +303,19 @@ def integers(
     high : array_like of int
         Exclusive upper bounds in [1, 2**32), broadcast with the address.
 
+    Raises
+    ------
+    ValueError
+        If a bound is not one.
+
     Notes
     -----
     A scaled 32-bit uniform: the bias is below ``high / 2**32``.
     """
+    bound = np.asarray(high)
+    if bound.size and not 1 <= bound.min() <= bound.max() <= _WORD:
+        raise ValueError(f"high must be from 1 to 2**32 - 1. Got {bound.min()} to {bound.max()}.")
     # A uniform is (word + 1/2) / 2**32, so the product below the bound is exact enough for every 32-bit bound.
-    scaled = uniform(seed, stream, subject, obj, tick, k) * np.asarray(high)
+    scaled = uniform(seed, stream, subject, obj, tick, k) * bound
     result: npt.NDArray[np.int64] = np.floor(scaled).astype(np.int64)
     return result

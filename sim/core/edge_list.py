@@ -1,13 +1,14 @@
 """Edge list files, a line for each tie, and lists of degrees.
 
 The first line of an edge list is ``source,target`` or ``source,target,weight``; each further line names two persons, by
-whole numbers or by any other text, and says how strong their tie is. Empty lines are skipped. Files ending in ``.gz``
-are unpacked.
+whole numbers or by any other text, and says how strong their tie is. Where all are numbers, 3.0 is 3. Empty lines are
+skipped. Files ending in ``.gz`` are unpacked.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # imported when a file is read, so that scenario files are ch
 
 HEADERS = (["source", "target"], ["source", "target", "weight"])
 _WHOLE_NUMBER = r"-?(?:0|[1-9][0-9]{0,17})"
+_NUMBER = rf"{_WHOLE_NUMBER}(?:\.[0-9]*)?"
+_FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # as pandas says it
+_OPEN_QUOTE = re.compile(r"EOF inside string starting at row (\d+)")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ def read_edge_list(path: str | Path) -> EdgeList:
         weight = pd.to_numeric(lines["weight"], errors="coerce").to_numpy(np.float64)
         _refuse(path, lines["weight"], ~(np.isfinite(weight) & (weight > 0)), "weight must be a positive number")
     ends = pd.concat([lines["source"], lines["target"]])
+    if ends.str.fullmatch(_NUMBER).all():
+        ends = ends.str.replace(r"\.0*$", "", regex=True)
     if ends.str.fullmatch(_WHOLE_NUMBER).all():
         labels, number = np.unique(ends.to_numpy(object).astype(np.int64), return_inverse=True)
     else:
@@ -112,10 +118,35 @@ def _lines(path: str | Path) -> pd.DataFrame:
         )  # fmt: skip
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path}:1: the file is empty.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as problem:
+    except pd.errors.ParserError as problem:
+        raise ValueError(_explained(path, str(problem))) from None
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{path}:{_line_that_is_not_text(path)}: is not UTF-8 text ({problem.reason}).") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise ValueError(f"{path}: {problem}") from None
     stripped: pd.DataFrame = frame.fillna("").apply(lambda field: field.str.strip())
     return stripped
+
+
+def _explained(path: str | Path, problem: str) -> str:
+    """Say in the words of other errors what pandas could not read."""
+    if match := _FIELDS.search(problem):
+        expected, line, fields = match.groups()
+        return f"{path}:{line}: must have {expected} fields, as the first line has. Got {fields}."
+    if match := _OPEN_QUOTE.search(problem):
+        return f"{path}:{int(match[1]) + 1}: a quote is opened and never closed."
+    return f"{path}: {problem}"
+
+
+def _line_that_is_not_text(path: str | Path) -> int:
+    content = Path(path).read_bytes()
+    if str(path).endswith(".gz"):
+        content = gzip.decompress(content)
+    try:
+        content.decode()
+    except UnicodeDecodeError as problem:
+        return content.count(b"\n", 0, problem.start) + 1
+    return 1
 
 
 def _refuse(path: str | Path, field: pd.Series, wrong: Any, message: str) -> None:

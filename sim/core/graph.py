@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Strength = Literal["overlap", "equal"]
 Labels = npt.NDArray[Any]
 
+_WEAKEST = np.finfo(np.float32).tiny  # what is weaker would be no tie in float32
+
 
 class Graph:
     """A social network in compressed rows.
@@ -108,9 +110,10 @@ class Graph:
         values = np.ascontiguousarray(strength, np.float32)
         if values.shape != self.indices.shape:
             raise ValueError(f"strength must have shape {self.indices.shape}. Got {values.shape}.")
-        if not ((values > 0) & (values <= 1)).all():
+        given = np.asarray(strength)
+        if not ((given > 0) & (given <= 1)).all():
             raise ValueError("strength must be above 0 and at most 1.")
-        return values
+        return values if values.min(initial=1) >= _WEAKEST else np.maximum(values, _WEAKEST)
 
     def _overlap(self) -> npt.NDArray[np.float32]:
         around = self if not self.directed else Graph.from_edges(*self.pairs(), self.persons, strength="equal")

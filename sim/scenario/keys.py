@@ -202,7 +202,7 @@ def _count(form: Form) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}".replace(",", "_") if isinstance(value, int) else f"{value:g}"
+    return f"{int(value):,}" if value == round(value) and abs(value) < 1e12 else f"{value:g}"
 
 
 def _range(form: Form, show: Any) -> str:

@@ -28,12 +28,14 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     Raises
     ------
     ScenarioSyntaxError
-        If there is no ``=``, no path, or the value is not YAML.
+        If there is no ``=``, no path or no value, or the value is not YAML.
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         allowed = "path=value, such as people.size=20000"
         raise ScenarioSyntaxError(Problem(f"must be {allowed}. Got {shown(text)}.", COMMAND_LINE, None, "", allowed))
+    if not value.strip():  # a shell variable that is not set, more likely than not
+        raise ScenarioSyntaxError(Problem("has no value; write null for none.", COMMAND_LINE, None, path.strip()))
     try:
         return path.strip(), parse_value(value, COMMAND_LINE, Path()).plain()
     except ScenarioSyntaxError as error:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 from ruamel.yaml.nodes import Node as YamlNode
 from ruamel.yaml.reader import ReaderError
@@ -140,12 +141,23 @@ def parse_value(text: str, file: str, folder: Path) -> Node:
         mark = problem.problem_mark or problem.context_mark
         raise ScenarioSyntaxError(Problem(_explain(problem), file, mark.line + 1 if mark else None)) from None
     except RecursionError:
-        raise ScenarioSyntaxError(Problem(f"is nested more than {MAX_DEPTH} deep", file)) from None
+        raise ScenarioSyntaxError(
+            Problem(f"is nested more than {MAX_DEPTH} deep", file, _line_too_deep(text))
+        ) from None
     except (YAMLError, ValueError, AttributeError) as problem:  # the parser's own slips on malformed directives
         raise ScenarioSyntaxError(Problem(f"is not YAML ({problem})", file)) from None
     if composed is None:
         return Node(None, Place(file, 1, folder))
     return _Builder(file, folder).build(composed, Place(file, composed.start_mark.line + 1, folder), ())
+
+
+def _line_too_deep(text: str) -> int | None:
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):  # unlike composing, without recursion
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return int(event.start_mark.line) + 1
+    return None
 
 
 def _explain(problem: MarkedYAMLError) -> str:

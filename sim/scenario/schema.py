@@ -462,7 +462,9 @@ class ScenarioConfig(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$", description="what reports call the scenario")
     question: str = Field("", description="what the scenario is to find out, for the report")
-    horizon: PositiveHours = Field(90 * 24.0, le=10 * 365 * 24.0, description="length of the run")
+    horizon: PositiveHours = Field(
+        90 * 24.0, le=10 * 365 * 24.0, description="length of the run, a whole number of ticks"
+    )
     tick: PositiveHours = Field(1.0, le=24.0, description="one step of the clock: 1h, 2h, 3h, 4h, 6h, 8h, 12h or 1d")
     people: PeopleConfig = PeopleConfig()
     demand: DemandConfig = DemandConfig()
