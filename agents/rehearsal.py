@@ -248,6 +248,9 @@ def _always_open(section: dict[str, Any]) -> dict[str, Any]:
     for limit in ("total", "orders_in_all"):
         if limit in section:
             section[limit] = None
+    for part in ("set_aside", "set_aside_units"):  # of a stock that is never short here
+        if part in section:
+            section[part] = 0
     if section.get("valid_until") is not None:
         section |= {"valid_from": "0d", "valid_until": None}
     if section.get("dates"):

@@ -32,7 +32,8 @@ def quiet_shop(*schemes: dict, rng: int = 1, size: int = 40, **changes) -> Shop:
         "record": {"journal": True},
     }
     strangers = Graph.from_edges([], [], persons=size)
-    shop = Shop(Scenario.from_dict(values).override(changes), rng=rng, graph=strangers)
+    schemes = values.pop("schemes")  # with the changes, which they may need
+    shop = Shop(Scenario.from_dict(values).override({**changes, "schemes": schemes}), rng=rng, graph=strangers)
     shop.people.visit_rate[:] = shop.people.talk_rate[:] = 0
     return shop
 

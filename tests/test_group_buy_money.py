@@ -131,6 +131,12 @@ def test_stock_set_aside_is_for_teams_and_teams_get_no_other():
     assert len(shop._screen(everyone)) == 4
 
 
+def test_a_report_says_how_many_team_prices_are_above_the_list_price():
+    assert "team_prices_above_list_price" not in quiet_shop({"prices": {0: 0.1}}).schemes[0].facts()
+    shop = quiet_shop({"prices": {0: 0.1, 1: 999_999, 2: 999_999}})
+    assert shop.schemes[0].facts()["team_prices_above_list_price"] == 2
+
+
 def test_units_set_aside_are_at_most_the_stock():
     shop = quiet_shop({"set_aside_units": 7, "scope": {"products": [0, 1]}}, **{"catalog.stock.initial": 5})
     offers_for(shop, 0)

@@ -82,6 +82,16 @@ def test_putting_steps_in_order_changes_no_stage(inviters: list[int]) -> None:
         assert ordered.in_order() == ordered
 
 
+def test_a_stock_set_aside_for_teams_is_rehearsed_as_one_that_is_never_short() -> None:
+    teams = {"kind": "group_buy", "team_size": 2, "discount": "30%"}
+    steps = [*opened([NOBODY, 0]), Step(Deed.OPEN_TEAM, 0, NOBODY, CHEAP), Step(Deed.JOIN_TEAM, 1, 0, CHEAP)]
+    plain = played(rehearsal(teams), steps)
+    for part in ({"set_aside": "40%"}, {"set_aside_units": 3}):
+        stage = rehearsal({**teams, **part}, catalog__stock__initial=10)
+        np.testing.assert_array_equal(played(stage, steps).discount, plain.discount)
+    assert plain.discount.any()
+
+
 def test_goods_are_the_cheapest_of_their_price_and_kind_in_stock() -> None:
     products = rehearsal().products
     row = Goods(8000).pick(products)

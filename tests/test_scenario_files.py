@@ -83,6 +83,44 @@ BROKEN = {
         "tick: 1d\ncalendar:\n  - {name: sale, start: 2h, end: 9h}\n",
         ":3: calendar.0.start", "that a tick of 1d begins between it and 9h",
     ),
+    "a campaign in which nothing happens": (
+        "calendar:\n  - {name: sale, start: 2d, end: 5d}\n", ":2: calendar.0", "needs schemes, demand or both",
+    ),
+    "a scheme that begins after its only campaign": (
+        "calendar: [{name: sale, start: 2d, end: 5d, schemes: [coupon]}]\n"
+        "schemes:\n  - {kind: coupon, amount: 5, start: 5d}\n",
+        ":3: schemes.0.start", "before the end of a campaign that lists the scheme",
+    ),
+    "a scheme that ends before its campaigns": (
+        "calendar: [{name: a, start: 9d, end: 12d, schemes: [duo]}, {name: b, start: 5d, end: 6d, schemes: [duo]}]\n"
+        "schemes: [{kind: group_buy, name: duo, end: 5d}]\n",
+        ":2: schemes.0.start", "or the scheme never opens. Got 0d.",
+    ),
+    "the same gift twice": (
+        "schemes:\n  - {kind: coupon, coupon: gift, amount: 5, dates: [2d, 3d, 48h]}\n",
+        ":2: schemes.0.dates.2", "must fall into another tick of 1h than dates.0; a tick has one gift. Got 2d.",
+    ),
+    "two gifts in one tick": (
+        "tick: 1d\nschemes: [{kind: coupon, coupon: gift, amount: 5, dates: [25h, 30h]}]\n",
+        ":2: schemes.0.dates.1", "another tick of 1d than dates.0",
+    ),
+    "reorders of what is never short": (
+        "catalog:\n  stock:\n    cover: 10d\n    lead_time: 72h\n", ":3: catalog.stock.cover",
+        "has no effect without catalog.stock.initial",
+    ),
+    "a lead time of what is never short": (
+        "catalog: {stock: {lead_time: 4d}}\n", ":1: catalog.stock.lead_time", "without catalog.stock.initial",
+    ),
+    "a stock set aside of what is never short": (
+        "schemes:\n  - {kind: group_buy, set_aside: 40%}\n", ":2: schemes.0.set_aside", "without catalog.stock.initial",
+    ),
+    "units set aside of what is never short": (
+        "schemes:\n  - {kind: group_buy, set_aside_units: 4}\n", ":2: schemes.0.set_aside_units: has no effect", "",
+    ),
+    "withdrawals smaller than the smallest": (
+        "schemes:\n  - kind: referral\n    withdrawal: {minimum: 10, maximum: 1}\n", ":3: schemes.0.withdrawal",
+        "maximum must be at least minimum",
+    ),
     "a guardrail that cannot hold": (
         "guardrails:\n  - {metric: subsidy_rate, min: 5%, max: 3%}\n", ":2: guardrails.0", "can never hold",
     ),
@@ -321,6 +359,23 @@ def test_any_value_at_any_key_is_either_taken_or_refused_by_name(data: st.DataOb
 @cache
 def launch() -> Scenario:
     return Scenario.load(SHIPPED / "launch.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "calendar: [{name: sale, start: 2d, end: 5d, demand: 1}]",  # the first point of a sweep
+        "calendar: [{name: a, start: 2d, end: 5d, schemes: [gift]}, {name: b, start: 9d, end: 12d, schemes: [gift]}]\n"
+        "schemes: [{kind: coupon, name: gift, amount: 5, start: 5d}]",
+        "tick: 1d\nschemes: [{kind: coupon, coupon: gift, amount: 5, dates: [1d, 2d]}]",
+        "catalog: {stock: {initial: 5, cover: 10d}}\nschemes: [{kind: group_buy, set_aside: 40%}]",
+        "schemes: [{kind: referral, withdrawal: {minimum: 10, maximum: 10}}]",
+    ],
+)
+def test_what_has_an_effect_is_taken_even_when_written_out(text: str, folder: Path) -> None:
+    Path("busy.yaml").write_text(text, encoding="utf-8")
+    Path("resolved.yaml").write_text(scenario := Scenario.load("busy.yaml").to_yaml(), encoding="utf-8")
+    assert Scenario.load("resolved.yaml").to_yaml() == scenario
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ from sim.scenario.memory import persons_of
 from sim.scenario.problems import nearest, problem_at, shown, validated
 from sim.scenario.reading import read
 from sim.scenario.risk import RiskConfig
-from sim.scenario.schema import ScenarioConfig
+from sim.scenario.schema import ScenarioConfig, StockConfig
 from sim.scenario.shocks import DetectorOutage, KolScandal, LeakedCode, Spell
 from sim.scenario.tree import KeyPath, Node
-from sim.schemes import registry
+from sim.schemes import SchemeConfig, registry
 from sim.schemes.coupon_terms import CouponConfig
+from sim.schemes.team_terms import GroupBuyConfig
 
 SHIPPED_PROFILES = ("media", "grocery")
 
@@ -44,6 +45,7 @@ def inconsistencies(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     _check_profile(config)
     yield from _schemes(config, tree)
     yield from _moments(config, tree)
+    yield from _stock(config, tree)
     yield from _seeds(config, tree)
     yield from _shocks(config, tree)
     yield from _guardrails(config, tree)
@@ -99,16 +101,63 @@ def _moments(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
     """Check that whatever the schemes and the calendar date comes to pass within the run."""
     for number, scheme in enumerate(config.schemes):
         path: KeyPath = ("schemes", number)
-        yield from _comes(config, tree, (*path, "start"), scheme.start, "the scheme never opens", scheme.end)
+        late = list(_comes(config, tree, (*path, "start"), scheme.start, "the scheme never opens", scheme.end))
+        yield from late
+        if not late and _misses_its_campaigns(config, scheme):
+            allowed = "a time before the end of a campaign that lists the scheme"
+            message = f"must be {allowed}, and end later than its start, or the scheme never opens."
+            yield problem_at(tree, (*path, "start"), f"{message} Got {show_hours(scheme.start)}.", allowed)
         if isinstance(scheme, CouponConfig):
             for place, date in enumerate(scheme.dates):
                 yield from _comes(config, tree, (*path, "dates", place), date, "the coupon is never given")
+            yield from _one_gift_a_tick(config, tree, path, scheme)
             if (until := scheme.valid_until) is not None:
                 begins = (*path, "valid_from")
                 yield from _comes(config, tree, begins, scheme.valid_from, "the coupon is never valid", until)
     for number, campaign in enumerate(config.calendar):
         begins = ("calendar", number, "start")
         yield from _comes(config, tree, begins, campaign.start, "the campaign never begins", campaign.end)
+        if not campaign.schemes and tree.at(("calendar", number, "demand")) is None:
+            allowed = "schemes, demand or both"
+            yield problem_at(tree, ("calendar", number), f"needs {allowed}, or nothing happens in it.", allowed)
+
+
+def _misses_its_campaigns(config: ScenarioConfig, scheme: SchemeConfig) -> bool:
+    """Whether a scheme that runs only within campaigns is over before, or begins after, all of them."""
+    name = scheme.name or scheme.kind
+    runs = [(scheme.start, scheme.end), *((c.start, c.end) for c in config.calendar if name in c.schemes)]
+    end = config.horizon
+    (opens, closes), *campaigns = [
+        (first_tick(start, config.tick), first_tick(min(until or end, end), config.tick)) for start, until in runs
+    ]
+    return bool(campaigns) and all(max(opens, begins) >= min(closes, ends) for begins, ends in campaigns)
+
+
+def _one_gift_a_tick(config: ScenarioConfig, tree: Node, path: KeyPath, coupon: CouponConfig) -> Iterator[Problem]:
+    """Check that no two dates of a gift fall into one tick, in which it is given once."""
+    ticks = [max(first_tick(coupon.start, config.tick), int(date // config.tick)) for date in coupon.dates]
+    for place, tick in enumerate(ticks):
+        if (first := ticks.index(tick)) < place:
+            message = (
+                f"must fall into another tick of {show_hours(config.tick)} than dates.{first}; a tick has one gift."
+            )
+            got = f"Got {show_hours(coupon.dates[place])}."
+            yield problem_at(tree, (*path, "dates", place), f"{message} {got}", "another date")
+
+
+def _stock(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
+    """Check that nothing is said of a stock that is never short."""
+    stock = config.catalog.stock
+    if stock.initial is not None:
+        return
+    message = "has no effect without catalog.stock.initial, because nothing is ever short."
+    for key in ("cover", "lead_time"):
+        if getattr(stock, key) != getattr(StockConfig(), key):
+            yield problem_at(tree, ("catalog", "stock", key), message)
+    for number, scheme in enumerate(config.schemes):
+        for key in ("set_aside", "set_aside_units"):
+            if isinstance(scheme, GroupBuyConfig) and getattr(scheme, key):
+                yield problem_at(tree, ("schemes", number, key), message)
 
 
 def _comes(

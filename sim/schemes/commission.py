@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import model_validator
 
 from sim.core import draws
 from sim.core.clock import HOURS_A_DAY
@@ -63,6 +64,12 @@ class Withdrawal(Section):
     maximum: PositiveFen | None = assume(None, source="no limit unless the scenario says so", unit="largest withdrawal")
     fee: Share = assume(0.0, source="no fee unless the scenario says so", unit="of what is withdrawn")
     fixed_fee: Fen = assume(0, source="no fee unless the scenario says so", unit="a withdrawal, beside the share")
+
+    @model_validator(mode="after")
+    def _lets_something_out(self) -> Withdrawal:
+        if self.maximum is not None and self.maximum < self.minimum:
+            raise ValueError("maximum must be at least minimum, the smallest withdrawal")
+        return self
 
 
 def payouts_of(schemes: Iterable[Scheme]) -> Iterator[tuple[Scheme, Payouts]]:

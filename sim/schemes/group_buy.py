@@ -424,9 +424,13 @@ class GroupBuy(Scheme):
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader should know of the teams."""
+        prices = self.config.prices
+        list_price = self.shop.products.start_price[list(prices)]
+        above = int(np.count_nonzero(np.array(list(prices.values())) > list_price))
         return {
             **super().facts(),
             **self.metrics(),
+            **({"team_prices_above_list_price": above} if above else {}),
             "teams_running": int(np.count_nonzero(self.teams.state == TeamState.OPEN)),
             "opener_rebates_yuan": int(self.teams.rebated.sum()) / FEN_PER_YUAN,
             "opener_rebates_promised_yuan": self.promised / FEN_PER_YUAN,
