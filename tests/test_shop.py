@@ -140,7 +140,7 @@ def test_money_goods_and_coupons_are_conserved_in_any_scenario(schemes, seed, st
             horizon="8d",
             tick=tick,
             people={"size": 150},
-            catalog={"stock": {"initial": stock, "lead_time": "24h"}},
+            catalog={"stock": {} if stock is None else {"initial": stock, "lead_time": "24h"}},
             operations={"return_rate": returns, "return_window": "24h", "capacity": capacity, "lead_time": "24h"},
             fraud={"rings": rings, "enter": "0h", "capacity": 12},
             kols={"count": 2, "market": 1000},
