@@ -25,13 +25,13 @@ import numpy as np
 
 from sim.core.draws import Stream, gumbel_of, philox, u01, unit
 from sim.core.prefetch import AHEAD, prefetch
+from sim.offers import CHEAPEST
 
 _CHOICE = np.uint32(Stream.CHOICE)
 _HISTORY = np.uint32(Stream.HISTORY)
 _DROPOUT = np.uint32(Stream.DROPOUT)
 _OUTSIDE = np.uint32(0xFFFFFFFF)  # the address of buying nothing
 _SURELY = 1.0 + 1e-6  # above one by more than rounding
-_CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
 _LANES = 8  # single-precision numbers that a processor multiplies at once
 _ROUGHLY = 1e-3  # taste matches that are told to single precision are off by far less
 
@@ -232,7 +232,7 @@ def choose(  # type: ignore[no-untyped-def]
         for w in range(slate, width):
             left[w] *= 1.0 - unit(words[w]) if mode[v, w] != 0 and way_noise > 0.0 else 1.0
         for w in range(width):
-            ratio = max(_CHEAPEST, pay[v, w] / worth[v, w])
+            ratio = max(CHEAPEST, pay[v, w] / worth[v, w])
             ratios[w] = ratio if (pay[v, w] < worth[v, w]) & (product[v, w] >= 0) else 1.0
         for w in range(width):
             worth_at_most = at_most[w] + appeal[v, w] + sensitivity * (1.0 / ratios[w] - 1.0)

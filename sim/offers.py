@@ -19,6 +19,7 @@ from sim.core import lanes
 Array = npt.NDArray[Any]
 NONE = -1
 WORTH_A_THREAD = 4096  # visitors to whom something is offered
+CHEAPEST = 0.02  # free goods count as 2% of their price, so that the logarithm stays finite
 A_TEAM_OF_ITS_OWN = -2  # in the place of a team: what an account is sent to open
 
 

@@ -1,8 +1,8 @@
 """Directions that an expert expects: change a number, and the answer moves the right way.
 
-Each test runs the same seeds in both arms, so that differences are paired, and asks for a mean difference of at least two
-standard errors (a false alarm in about one of forty runs if there were no effect at all; the seeds are fixed, so a test
-that passes keeps passing until the model changes).
+Each test runs the same seeds in both arms, so that differences are paired, and asks for a mean difference of at least
+two standard errors (a false alarm in about one of forty runs if there were no effect at all; the seeds are fixed, so a
+test that passes keeps passing until the model changes).
 """
 
 from __future__ import annotations

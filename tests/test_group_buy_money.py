@@ -244,3 +244,28 @@ def test_what_the_budget_does_not_cover_is_not_offered():
     assert option(offers_for(rich, 0), Mode.OPEN_TEAM) is not None
     assert option(offers_for(poor, 0), Mode.OPEN_TEAM) is None
     assert option(offers_for(poor, 0), Mode.SOLO) is not None
+
+
+@pytest.mark.parametrize(
+    ("leader", "rate", "part"), [("none", 0, 0.0), ("discount", 0.4, 0.0), ("rebate", 0.4, 0.4), ("free", 0, 1.0)]
+)
+def test_what_openers_are_promised_draws_them_as_much_as_they_expect_of_it(leader, rate, part):
+    """Half of it, as half of the teams are expected to fill; by how closely each looks at prices."""
+    plain, promising = (
+        option(offers_for(quiet_shop({"leader": kind, "leader_rate": share}), 3), Mode.OPEN_TEAM).appeal
+        for kind, share in (("none", 0), (leader, rate))
+    )
+    sensitivity = quiet_shop({}).people.price_sensitivity[3]
+    assert promising - plain == pytest.approx(-sensitivity * np.log(1 - part / 2), abs=1e-5)
+
+
+def test_a_free_order_for_the_opener_opens_more_teams():
+    def opened(leader: str) -> int:
+        values = {
+            "horizon": "10d", "tick": "4h", "people": {"size": 1500, "members_at_start": "100%"},
+            "demand": {"rate": {"shape": 1, "mean": 1}, "conversion": 0.2},
+            "schemes": [{"kind": "group_buy", "leader": leader, "lobby": 0}],
+        }  # fmt: skip
+        return len(Shop(Scenario.from_dict(values), rng=1).run().schemes[0].teams)
+
+    assert opened("free") > 1.5 * opened("none")

@@ -192,8 +192,8 @@ BROKEN = {
     "less than nothing": ("people: {members_at_start: -0.1}\n", "people.members_at_start", "a share from 0% to 100%"),
     "a rate a week": ("sharing: {word_of_mouth: 3/week}\n", "sharing.word_of_mouth", "a rate per day of 0 or more"),
     # sizes and ranges
-    "nobody ever buys": ("demand:\n  conversion: 0\n", ":2: demand.conversion", "from 0.0001% to 99.9999%, or null. Got 0."),
-    "everybody buys": ("demand:\n  conversion: 1\n", ":2: demand.conversion", "from 0.0001% to 99.9999%, or null. Got 1."),
+    "nobody ever buys": ("demand:\n  conversion: 0\n", ":2: demand.conversion", "to 99.9999%, or null. Got 0."),
+    "everybody buys": ("demand:\n  conversion: 1\n", ":2: demand.conversion", "to 99.9999%, or null. Got 1."),
     "nobody": ("people: {size: 0}\n", "people.size", "must be a whole number from 1"),
     "the whole world": ("people: {size: 8000000000}\n", "people.size", "must be a whole number from 1 to 5,000,000"),
     "a number without end": (f"people: {{size: {'9' * 5000}}}\n", "people.size", "not a number that can be read"),

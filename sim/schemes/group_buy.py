@@ -24,7 +24,7 @@ from sim.core import lanes
 from sim.core.config import FEN_PER_YUAN
 from sim.core.ledger import Account, share_of
 from sim.core.scatter import add_each
-from sim.offers import A_TEAM_OF_ITS_OWN, NONE, Mode, Offers, Orders, ShareKind
+from sim.offers import A_TEAM_OF_ITS_OWN, CHEAPEST, NONE, Mode, Offers, Orders, ShareKind
 from sim.orders import OrderStatus
 from sim.schemes.base import Scheme, SchemeConfig
 from sim.schemes.team_orders import (
@@ -111,14 +111,15 @@ class GroupBuy(Scheme):
         discount = offers.discount(self.number)
         rows, may_buy = self._rows(visits.team), self._may_buy(who, visits.quantity)
         may_join = self._may_join(who) & (visits.team != A_TEAM_OF_ITS_OWN)
-        eagerness, may_open = self._eagerness(), self.terms.in_scope & self.opens_teams
+        eagerness, promised = self._eagerness()
+        may_open = self.terms.in_scope & self.opens_teams
         open_teams = self.book.open_by_product(tick)
 
         def fill_in(part: slice) -> None:
             lay_out(
                 np.uint32(shop.seed), np.uint32(tick), self.config.lobby, np.uint32(self.rank), self._base,
                 offers.slate, who[part], rows[part], visits.quantity[part], may_buy[part], may_join[part],
-                shop.people.uid, shop.people.hassle, eagerness, may_open,
+                shop.people.uid, shop.people.hassle, shop.people.price_sensitivity, eagerness, promised, may_open,
                 shop.products.price, self.terms.saving, self.terms.opener_saving,
                 *open_teams, teams.product, teams.filled, teams.size, teams.state, teams.latest,
                 self.places.previous, self.places.person, self.config.nearly_full_appeal, self.config.friend_appeal,
@@ -154,11 +155,14 @@ class GroupBuy(Scheme):
         new: Array = (hours <= self.config.new_member_within) & (people.orders[persons] == 0)
         return new
 
-    def _eagerness(self) -> np.float32:
-        """Return the logits that the risk that a team fails adds to anybody's utility; at most zero."""
+    def _eagerness(self) -> tuple[np.float32, np.float32]:
+        """Return the logits that the risk that a team fails adds to anybody's utility, at most zero, and those that
+        what openers get back if it fills adds for each unit of price sensitivity: what they expect is off the price.
+        """
         closed, full = self.book.closed, self.book.full
         chance = (full + EXPECTED_WEIGHT * self.config.expected_fill) / (closed + EXPECTED_WEIGHT)
-        return np.float32(self.config.wariness * math.log(chance))
+        expected = max(CHEAPEST, 1 - self.terms.promised_share * chance)
+        return np.float32(self.config.wariness * math.log(chance)), np.float32(-math.log(expected))
 
     def _make_room(self) -> None:
         """Follow the growth of the people (fake accounts)."""

@@ -141,5 +141,9 @@ class Terms:
 
     def promise(self, pay: Array) -> Array:
         """Return what openers who pay so much (fen) will get back if their team fills, in fen."""
-        share = {"free": 1.0, "rebate": self.config.leader_rate}.get(self.config.leader, 0.0)
-        return share_of(pay, share)
+        return share_of(pay, self.promised_share)
+
+    @property
+    def promised_share(self) -> float:
+        """Part of what openers pay that they get back if their team fills."""
+        return {"free": 1.0, "rebate": self.config.leader_rate}.get(self.config.leader, 0.0)

@@ -345,7 +345,7 @@ def _by_product(oldest, state, product, products):  # type: ignore[no-untyped-de
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def lay_out(  # type: ignore[no-untyped-def]
     seed, tick, lobby, rank, base,
-    slate, person, clicked, units, may_buy, may_join, uid, hassle, eagerness,
+    slate, person, clicked, units, may_buy, may_join, uid, hassle, price_sensitivity, eagerness, promised,
     may_open, price, saving, opener_saving,
     start, open_rows, team_product, filled, size, state, latest, previous, holder, nearly_full, called,
     first, product, mode, ref, worth, pay, discount, appeal,
@@ -366,10 +366,11 @@ def lay_out(  # type: ignore[no-untyped-def]
     person, clicked, units, may_buy, may_join : ndarray, shape (V,)
         The visitors: row, row of the team clicked on (-1: none), units they would buy, whether the scheme sells to them
         at all, and whether they may join others' teams.
-    uid, hassle : ndarray, shape (persons,)
+    uid, hassle, price_sensitivity : ndarray, shape (persons,)
         Columns of :class:`sim.people.People`.
-    eagerness : float32
-        Appeal of waiting for a team, in logits, but for the hassle.
+    eagerness, promised : float32
+        Appeal of waiting for a team, in logits, but for the hassle; and that of what openers are promised, for each
+        unit of price sensitivity.
     may_open : bool ndarray, shape (products,)
     price, saving, opener_saving : int64 ndarray, shape (products,)
         List price of a unit, and what is taken off for who joins and for who opens a team; fen.
@@ -401,10 +402,11 @@ def lay_out(  # type: ignore[no-untyped-def]
     for v in range(visits):
         later = np.uint32(person[min(v + AHEAD, visits - 1)])
         prefetch(uid, later)
-        prefetch(hassle, later)
+        prefetch(hassle, later)  # and what is kept beside it
         if not may_buy[v]:
             continue
         who, patience = uid[np.uint32(person[v])], eagerness - hassle[np.uint32(person[v])]
+        of_opening = patience + promised * price_sensitivity[np.uint32(person[v])]
         # Unsigned indices: numba then need not ask whether they count from the end.
         for k in range(slate):
             seen[k] = product[v, k]
@@ -417,7 +419,7 @@ def lay_out(  # type: ignore[no-untyped-def]
             discount[v, w] = min(units[v] * opener_saving[p], worth[v, w])
             pay[v, w] = worth[v, w] - discount[v, w]
             ref[v, w] = -1 - nb.int32(rank)
-            appeal[v, w] = patience
+            appeal[v, w] = of_opening
         teams[:] = -1
         if may_join[v] and lobby > 0.0:
             for k in range(slate):
