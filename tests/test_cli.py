@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 import sim
 from experiments import replication
+from experiments.__main__ import main
 from experiments.cli import app
 from sim import Scenario
 
@@ -402,3 +404,16 @@ def _alive_in(group):
         if int(fields[2]) == group and fields[0] != "Z":
             alive.append(entry.parent.name)
     return alive
+
+
+def test_who_interrupts_while_the_command_is_loaded_sees_no_traceback(monkeypatch, capsys):
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    module = types.ModuleType("experiments.cli")
+    module.__getattr__ = interrupted
+    monkeypatch.setitem(sys.modules, "experiments.cli", module)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"

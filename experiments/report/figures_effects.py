@@ -206,8 +206,9 @@ def twins(study: Study) -> Picture:
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
     caption = (
         f"Every person lives twice, once under {study.base.name} and once under the arm, with the same tastes and "
-        "moods. Blue bought only under the arm, grey bought under both, orange bought only without it. Those whom "
-        "nothing moved are in the table below."
+        "moods. Blue bought only under the arm, grey bought under both, orange bought only without it. Blue and orange "
+        "hold people as well whom the scheme never reached, but who bought or did not because others did: blue less "
+        "orange is what the arm adds. Those whom nothing moved are in the table below."
     )
     parts = [", ".join(f"{short(count)} {TWINS[kind][0]}" for kind, count in counts[name].items()) for name in names]
     text = "; ".join(f"{name}: {part}" for name, part in zip(names, parts, strict=True))

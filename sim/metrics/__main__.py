@@ -11,7 +11,8 @@ def document() -> str:
         "# Metrics",
         "",
         "Generated from `sim/metrics` by `python -m sim.metrics`; do not edit. Real people only, unless a formula "
-        "says otherwise.",
+        "says otherwise; what schemes report of themselves counts fake accounts too: teams that rings fill, coupons "
+        "that they use.",
         "Money is in yuan. A metric without enough data is reported as n/a.",
     ]
     arrows = {1: "more is better", -1: "less is better", 0: "neither"}
