@@ -330,6 +330,7 @@ class Comparison:
             contribution=self.increment(arm, "incremental_contribution"),
             fraud_share=stats.mean_estimate(runs.values("fraud_loss_share", list(runs.runs))),
             fraud_share_before=stats.mean_estimate(self.base.values("fraud_loss_share", list(self.base.runs))),
+            fake_orders=stats.mean_estimate(runs.values("fraud_order_share", list(runs.runs))),
             refused=stats.mean_estimate(runs.values("false_intercept_rate", list(runs.runs))),
             broken=self._guarded(arm, "fail"),
             undecided=self._guarded(arm, "undecided"),

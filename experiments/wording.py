@@ -21,6 +21,7 @@ MONEY_SPENT = {
 TOO_WIDE = 10.0  # an interval of a relative change, beyond which it says less than the change itself
 SMALL = 0.05  # an interval of a relative change within which arms do about the same
 MOST_NAMED = 3  # arms that a sentence names before it counts them
+WORTH_SAYING = 0.1  # share of orders that farms place
 
 
 def in_words(number: int) -> str:
@@ -164,6 +165,8 @@ class Finding:
         Yuan more than in the base arm.
     fraud_share, fraud_share_before : Estimate
         Share of the subsidy that went to fake accounts, in the arm and in the base.
+    fake_orders : Estimate
+        Share of the orders in the arm that fake accounts placed.
     refused : Estimate
         Share of what honest people try that controls refuse or cancel.
     broken, undecided : list of str
@@ -180,6 +183,7 @@ class Finding:
     contribution: Estimate
     fraud_share: Estimate
     fraud_share_before: Estimate
+    fake_orders: Estimate
     refused: Estimate
     broken: Sequence[str]
     undecided: Sequence[str]
@@ -240,19 +244,22 @@ def sentence(finding: Finding) -> str:
         text += f"; the guardrail on {listed(finding.broken)} is broken"
     if finding.undecided:
         text += f"; whether the guardrail on {listed(finding.undecided)} holds is open"
-    return f"{text}.{_earnings(finding.contribution)}"
+    return f"{text}.{_earnings(finding.contribution, finding.fake_orders.mean)}"
 
 
-def _earnings(contribution: Estimate) -> str:
-    """Say in a sentence of its own what an arm does to contribution; nothing if there is no interval."""
+def _earnings(contribution: Estimate, fake_orders: float) -> str:
+    """Say in a sentence of its own what an arm does to contribution, and how much of what is sold farms buy; nothing if
+    there is no interval.
+    """
     low, high = contribution.low, contribution.high
     if not (math.isfinite(low) and math.isfinite(high)) or low == high:
         return ""
     interval = f"95% CI {number(low, 'yuan', signed=True)} to {number(high, 'yuan', signed=True)} yuan"
+    sold = f"; {percent(fake_orders)} of the orders in it are farms'" if fake_orders >= WORTH_SAYING else ""
     if low <= 0 <= high:
-        return f" Whether contribution gains or suffers is open ({interval})."
+        return f" Whether contribution gains or suffers is open ({interval}){sold}."
     change = "rises" if low > 0 else "falls"
-    return f" Contribution {change} by {yuan(abs(contribution.mean))} ({interval})."
+    return f" Contribution {change} by {yuan(abs(contribution.mean))} ({interval}){sold}."
 
 
 def _growth(finding: Finding) -> str:

@@ -311,6 +311,17 @@ def test_verdict_says_growth_cost_and_fraud_in_one_sentence():
     )
 
 
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.34, " yuan); 34% of the orders in it are farms'."), (0.02, " yuan).")], ids=["many", "few"]
+)
+def test_verdict_says_whose_orders_earn_the_contribution(share, said):
+    base = arm("baseline", [run(i, new_members=100.0 + i, contribution=500.0 + i) for i in range(5)])
+    runs = [run(i, new_members=131.0 + i, contribution=900.0 + 2 * i, fraud_order_share=share) for i in range(5)]
+    sentence = Comparison(base, [arm("group_buy", runs, [TEAMS])]).verdict()
+    assert "Contribution rises by" in sentence
+    assert sentence.endswith(said)
+
+
 def test_verdict_names_the_best_arm_that_breaks_no_guardrail():
     base = arm("baseline", [run(i, new_members=100.0 + i) for i in range(5)])
 

@@ -1,7 +1,8 @@
 """Every metric, defined once: name, group, unit, direction, formula, and how it is computed from a run.
 
 ``docs/metrics.md`` is generated from :data:`METRICS` (``python -m sim.metrics``). Real people only, unless a metric
-says otherwise: fake accounts are counted in the fraud group, and by schemes in what they report of themselves. Money is in yuan. A metric without enough data is NaN.
+says otherwise: fake accounts are counted in the fraud group, and by schemes in what they report of themselves. Money is
+in yuan. A metric without enough data is NaN.
 """
 
 # Each defines its own; in this order they stand in all tables.
