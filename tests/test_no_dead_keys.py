@@ -42,6 +42,7 @@ THRIVING = {  # where rings grow until they are full
     "catalog": {"stock": {"initial": 500}},
 }
 HUNTED = {"people": {"deal_proneness": {"share": 0.4}}}
+HIDDEN = {"fraud": {"effort": 1.0}}  # where rings hide at once as well as they can
 SOFT = {"fraud": {"second_accounts": {"share": 0.4, "scruple": 3}}}
 BRUSHED = {
     "fraud": {"brushing": {"merchants": 1.0, "every": "2d", "orders": 4, "fee": 0, "account_cost": 1, "hope": 3.0}}
@@ -183,13 +184,13 @@ CHANGES: dict[str, Any] = {
     "fraud.decide_every": "48h",
     "fraud.account_cost": 6,
     "fraud.action_cost": 3,
-    "fraud.skill": 0.9,
-    "fraud.hiding_cost": 1,
+    "fraud.skill": (0.9, HIDDEN),
+    "fraud.hiding_cost": (1, HIDDEN),
     "fraud.hiding_time": ("12h", {"fraud": {"effort": 1.0}}),
     "fraud.devices": 10,
     "fraud.device_cost": (9, merged(THRIVING, {"risk": {"accounts_per_device": 2}})),
     "fraud.resale": 0.5,
-    "fraud.identity_cost": 5,
+    "fraud.identity_cost": (5, HIDDEN),
     "fraud.effort": 1.0,
     "fraud.suspicion": 0.6,
     "fraud.learning": 0.9,
@@ -245,9 +246,9 @@ CHANGES: dict[str, Any] = {
     "risk.freeze_check": (
         False,
         {
-            "risk": {"accounts_per_device": 8, "accounts_per_address": None, "invites_per_day": None},
-            "fraud": {"skill": 0.3},
-            "people": {"shared_devices": 0.5},
+            "risk": {"accounts_per_device": 5, "accounts_per_address": None, "invites_per_day": None},
+            "fraud": {"skill": 0.3, "devices": 1},
+            "people": {"shared_devices": 0.3},
         },
     ),
 }

@@ -64,8 +64,7 @@ def team_fill(
     products = min(100_000, max(200, math.ceil(teams / _LIVES * math.exp(an_hour))))
     persons = max(2000, math.ceil(products * an_hour / _VISIT_CHANCE))
     runs = math.ceil(teams * math.exp(an_hour) / _LIVES / products)
-    # Rates at which people come in a tick with the chance that is asked for: a Gamma mixture of exponentials, inverted.
-    visits_a_tick = _SHAPE * ((1 - products * an_hour / persons) ** (-1 / _SHAPE) - 1)
+    visits_a_tick = products * an_hour / persons  # a chance far below one, which visits are as many as
     scenario = worlds.plain_shop(
         horizon=f"{horizon}h",
         people={

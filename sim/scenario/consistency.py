@@ -109,7 +109,8 @@ def _moments(config: ScenarioConfig, tree: Node) -> Iterator[Problem]:
             yield problem_at(tree, (*path, "start"), f"{message} Got {show_hours(scheme.start)}.", allowed)
         if isinstance(scheme, CouponConfig):
             for place, date in enumerate(scheme.dates):
-                yield from _comes(config, tree, (*path, "dates", place), date, "the coupon is never given")
+                if date >= config.horizon:  # else it is given in the tick that the date falls into
+                    yield from _comes(config, tree, (*path, "dates", place), date, "the coupon is never given")
             yield from _one_gift_a_tick(config, tree, path, scheme)
             if (until := scheme.valid_until) is not None:
                 begins = (*path, "valid_from")
