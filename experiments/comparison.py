@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from experiments import fork, guardrails, stats, wording
+from experiments import fork, guardrails, stats
 from experiments.outcome import RunResult
 from experiments.replication import Execution, Progress, RunFailure, Task, Work, execute
 from experiments.store import Store
 from experiments.twins import Twins, compare_twins
+from experiments.verdicts import RIVALRY, Verdicts
 from sim.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -250,9 +250,7 @@ class Comparison:
 
     def verdict(self, arm: str | None = None) -> str:
         """Return the finding in a sentence: of one arm, or by default of the whole comparison."""
-        if arm is not None:
-            return wording.sentence(self._findings[arm])
-        return wording.verdict(list(self._findings.values()), self._choice, self._rivals)
+        return self._verdicts.of(arm) if arm is not None else self._verdicts.of_all()
 
     def rivals(self) -> pd.DataFrame:
         """Return how the arm that the verdict chooses does beside each arm that it was chosen over, in new members.
@@ -267,88 +265,11 @@ class Comparison:
             data`` for fewer than two pairs); ``replicates_needed`` to settle what is undecided, at least. Empty if no
             arm is chosen, or if there is only one.
         """
-        columns = [
-            "arm", "rival", "pairs", "mean_difference", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict",
-            "replicates_needed",
-        ]  # fmt: skip
-        return pd.DataFrame(self._rivals, columns=columns).astype({"replicates_needed": "Int64"})
+        return pd.DataFrame(self._verdicts.rivals, columns=RIVALRY).astype({"replicates_needed": "Int64"})
 
     @cached_property
-    def _choice(self) -> wording.Choice | None:
-        return wording.Choice.of(list(self._findings.values())) if len(self.arms) > 1 else None
-
-    @cached_property
-    def _rivals(self) -> list[dict[str, Any]]:
-        if self._choice is None:
-            return []
-        best, pool = self._choice.best.arm, [finding.arm for finding in self._choice.pool]
-        others = [arm for arm in pool if arm != best]
-        pairs = [(best, other) for other in others] + list(combinations(others, 2))
-        differences = [self._between(*pair) for pair in pairs]
-        p_values = np.array([stats.p_value(difference) for difference in differences])
-        adjusted = stats.holm(np.nan_to_num(p_values, nan=1.0))
-        sure = 1 - (1 - stats.CONFIDENCE) / max(len(pairs), 1)
-        return [
-            _rivalry(best, other, differences[i], float(p_values[i]), float(adjusted[i]), sure)
-            for i, other in enumerate(others)
-        ]
-
-    def _between(self, arm: str, other: str) -> stats.Values:
-        """Return by how many new members one arm is above another, with each seed that both have."""
-        seeds = [seed for seed in self.arms[arm].runs if seed in self.arms[other].runs]
-        own, others = (self.arms[name].values("new_members", seeds) for name in (arm, other))
-        difference: stats.Values = own - others
-        return difference
-
-    @cached_property
-    def _findings(self) -> dict[str, wording.Finding]:
-        changes = {name: self._gained(name) for name in self.arms}
-        p_values = np.array([stats.p_value(change) for change in changes.values()])
-        adjusted = stats.holm(np.nan_to_num(p_values, nan=1.0))
-        return {name: self._finding(name, float(p)) for name, p in zip(changes, adjusted, strict=True)}
-
-    def _gained(self, arm: str) -> stats.Values:
-        """Return by how many new members an arm is above the base, with each seed that both have."""
-        seeds = self.seeds(arm)
-        before, after = (one.values("new_members", seeds) for one in (self.base, self.arms[arm]))
-        change: stats.Values = after - before
-        return change
-
-    def _finding(self, arm: str, p_gain: float) -> wording.Finding:
-        rows = self._effects[(self._effects["arm"] == arm) & (self._effects["metric"] == "new_members")]
-        row = {str(name): value for name, value in rows.to_dict("records")[0].items()}
-        needed = row["replicates_needed"]
-        runs = self.arms[arm]
-        return wording.Finding(
-            arm=arm,
-            scenario=runs.scenario,
-            base=self.base.scenario,
-            members={**row, "replicates_needed": None if pd.isna(needed) else int(needed)},
-            p_gain=p_gain,
-            cost=self.increment(arm, "incremental_cost"),
-            cost_per_member=self.increment(arm, "cost_per_extra_member"),
-            contribution=self.increment(arm, "incremental_contribution"),
-            fraud_share=stats.mean_estimate(runs.values("fraud_loss_share", list(runs.runs))),
-            fraud_share_before=stats.mean_estimate(self.base.values("fraud_loss_share", list(self.base.runs))),
-            fake_orders=stats.mean_estimate(runs.values("fraud_order_share", list(runs.runs))),
-            refused=stats.mean_estimate(runs.values("false_intercept_rate", list(runs.runs))),
-            broken=self._guarded(arm, "fail"),
-            undecided=self._guarded(arm, "undecided"),
-        )
-
-    def _guarded(self, arm: str, state: str) -> list[str]:
-        """Return the metrics of an arm's guardrails that are in some state, each once."""
-        return list(dict.fromkeys(c.metric for c in self.checks if c.scenario == arm and c.state == state))
-
-    def _chosen(self) -> dict[str, Any]:
-        """Return the arm that the verdict is about, what it was chosen from, and how sure both choices are."""
-        choice = self._choice
-        return {
-            "arm": None if choice is None else choice.best.arm,
-            "among": [] if choice is None else [finding.arm for finding in choice.pool],
-            "p_gain": {arm: finding.p_gain for arm, finding in self._findings.items()},
-            "rivals": plain_records(self.rivals()),
-        }
+    def _verdicts(self) -> Verdicts:
+        return Verdicts(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, as ``--json`` prints it; without ``elapsed_s``."""
@@ -370,31 +291,9 @@ class Comparison:
             "guardrails": plain_records(self.guardrails()),
             "verdict": self.verdict(),
             "verdicts": {arm: self.verdict(arm) for arm in self.arms},
-            "choice": self._chosen(),
+            "choice": {**self._verdicts.chosen, "rivals": plain_records(self.rivals())},
             "failures": [{"scenario": f.scenario, "seed": f.seed, "reason": f.reason} for f in self.failures],
         }
-
-
-def _rivalry(
-    arm: str, rival: str, differences: stats.Values, p_value: float, p_adjusted: float, sure: float
-) -> dict[str, Any]:
-    """Return how an arm does beside another, `sure` being the confidence that settles a pair among all others."""
-    found = stats.mean_estimate(differences)
-    verdict = stats.verdict(found, 1)
-    if verdict in ("better", "worse", "undecided"):
-        verdict = "better" if found.mean > 0 and p_adjusted <= 1 - stats.CONFIDENCE else "undecided"
-    return {
-        "arm": arm,
-        "rival": rival,
-        "pairs": found.replicates,
-        "mean_difference": found.mean,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "p_value": p_value,
-        "p_adjusted": p_adjusted,
-        "verdict": verdict,
-        "replicates_needed": stats.replicates_needed(differences, sure) if verdict == "undecided" else None,
-    }
 
 
 def summarise(runs: Sequence[RunResult]) -> dict[str, dict[str, Any]]:
