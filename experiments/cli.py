@@ -210,18 +210,22 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check scenario files without running them."""
-    from experiments.scenario_commands import check, facts, summary
+    from experiments.scenario_commands import check, problems, summary
 
     checks = {str(file): check(file, changes or []) for file in files}
     errors = {file: error for file, error in checks.items() if isinstance(error, ScenarioError)}
     for error in errors.values():
         typer.echo(str(error), err=True)
     if as_json:
-        found = [{"file": file, **facts(result)} for file, result in checks.items()]
+        found = [
+            {"file": file, **(problems(result) if isinstance(result, ScenarioError) else result)}
+            for file, result in checks.items()
+        ]
         typer.echo(json.dumps({"ok": not errors, "files": found}, ensure_ascii=False))
     else:
-        for file in (file for file in checks if file not in errors):
-            typer.echo(f"{file}: ok: {summary(facts(checks[file]))}")
+        for file, result in checks.items():
+            if not isinstance(result, ScenarioError):
+                typer.echo(f"{file}: ok: {summary(result)}")
     if errors:
         raise typer.Exit(BAD_INPUT)
 

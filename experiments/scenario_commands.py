@@ -9,7 +9,6 @@ from typing import Any
 
 from sim.core.units import show_hours
 from sim.scenario import Problem, Scenario, ScenarioError, ScenarioFileError, ScenarioValueError
-from sim.scenario.memory import persons_of
 from sim.scenario.overrides import COMMAND_LINE, parse_assignment
 from sim.scenario.starter import Starter, starter
 
@@ -36,8 +35,8 @@ def load_scenario(file: Path, assignments: Sequence[str] = ()) -> Scenario:
     return scenario.override(dict(map(parse_assignment, assignments)), origin=COMMAND_LINE) if assignments else scenario
 
 
-def check(file: Path, assignments: Sequence[str] = ()) -> Scenario | ScenarioError:
-    """Read a scenario file and return it, or what is wrong with it.
+def check(file: Path, assignments: Sequence[str] = ()) -> dict[str, Any] | ScenarioError:
+    """Read a scenario file and return a few facts about it, ready for JSON, or what is wrong with it.
 
     The network is built, with the first seed that ``run`` takes: what only a network can tell would end the run too.
     """
@@ -45,39 +44,37 @@ def check(file: Path, assignments: Sequence[str] = ()) -> Scenario | ScenarioErr
         scenario = load_scenario(file, assignments)
         from sim import world  # brings numba, which refusing a file that is wrong by itself does without
 
-        world.check(scenario, FIRST_SEED)
-        return scenario
+        graph = world.check(scenario, FIRST_SEED)
     except ScenarioError as error:
         return error
-
-
-def facts(checked: Scenario | ScenarioError) -> dict[str, Any]:
-    """Return a few facts about a scenario, or all that is wrong with it, ready for JSON."""
-    if isinstance(checked, ScenarioError):
-        return {"ok": False, "errors": [{**vars(problem), "text": str(problem)} for problem in checked.problems]}
-    from sim.world import read_demand
-
     return {
         "ok": True,
-        "name": checked.name,
-        "digest": checked.digest,
-        "persons": persons_of(checked.config),
-        "network": checked.people.network.kind,
-        "ticks": round(checked.horizon / checked.tick),
-        "tick": show_hours(checked.tick),
-        "schemes": [scheme.kind for scheme in checked.schemes],
-        "visits_lost": round(read_demand(checked.config).visits_lost(checked.tick), 4),
+        "name": scenario.name,
+        "digest": scenario.digest,
+        "persons": graph.persons,
+        "network": scenario.people.network.kind,
+        "network_notes": list(graph.notes),
+        "ticks": round(scenario.horizon / scenario.tick),
+        "tick": show_hours(scenario.tick),
+        "schemes": [scheme.kind for scheme in scenario.schemes],
+        "visits_lost": round(world.read_demand(scenario.config).visits_lost(scenario.tick), 4),
     }
 
 
+def problems(error: ScenarioError) -> dict[str, Any]:
+    """Return all that is wrong with a scenario, ready for JSON."""
+    return {"ok": False, "errors": [{**vars(problem), "text": str(problem)} for problem in error.problems]}
+
+
 def summary(facts: Mapping[str, Any]) -> str:
-    """Say the facts about a scenario in a line."""
-    persons = "all persons of the file" if facts["persons"] is None else f"{facts['persons']:,} persons"
+    """Say the facts about a scenario in a line, and more that is worth knowing in lines of their own."""
     schemes = ", ".join(facts["schemes"]) or "none"
     ticks = f"{facts['ticks']:,} tick{'' if facts['ticks'] == 1 else 's'} of {facts['tick']}"
-    lost = facts["visits_lost"]
-    note = f"; nobody comes twice in a tick: {lost:.0%} of visits are lost" if lost >= WORTH_SAYING else ""
-    return f"{persons} on {facts['network']}, {ticks}, schemes: {schemes}{note}"
+    lines = [f"{facts['persons']:,} persons on {facts['network']}, {ticks}, schemes: {schemes}"]
+    lines += [f"network: {note}" for note in facts["network_notes"]]
+    if facts["visits_lost"] >= WORTH_SAYING:
+        lines.append(f"nobody comes twice in a tick: {facts['visits_lost']:.0%} of visits are lost")
+    return "\n  ".join(lines)
 
 
 def write_starter(name: str, base: Starter, folder: Path) -> Path:

@@ -57,8 +57,8 @@ def build_graph(scenario: Scenario, seed: int) -> Graph:
         raise scenario.error("people.network", str(problem)) from None
 
 
-def check(scenario: Scenario, seed: int) -> None:
-    """Refuse a scenario of which only its network tells that no world can be built, as a run with this seed would.
+def check(scenario: Scenario, seed: int) -> Graph:
+    """Return the network of a run with this seed, or refuse a scenario of which only that tells that it cannot run.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def check(scenario: Scenario, seed: int) -> None:
     except OutOfReachError as problem:
         raise scenario.error("people.homophily", str(problem)) from None
     _check_seeds(scenario, graph.persons)
+    return graph
 
 
 def build_people(shop: Shop, demand: Demand) -> People:

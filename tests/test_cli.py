@@ -20,6 +20,7 @@ from experiments.__main__ import main
 from experiments.cli import app
 from sim import Scenario
 
+BASELINE = Path(sim.__file__).parents[1] / "scenarios" / "baseline.yaml"
 SHOPSIM = [sys.executable, "-c", "from experiments.cli import app; app()"]
 BASE = """
 question: What if we do nothing?
@@ -417,3 +418,12 @@ def test_who_interrupts_while_the_command_is_loaded_sees_no_traceback(monkeypatc
         main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_validate_says_what_a_long_tick_loses_and_how_near_an_imitated_network_comes():
+    plain = shopsim("validate", BASELINE)
+    assert plain.stdout == f"{BASELINE}: ok: 7,624 persons on edge_list, 540 ticks of 4h, schemes: none\n"
+    changed = shopsim("validate", BASELINE, "--set", "tick=1d", "--set", "people.size=500")
+    assert "500 persons on edge_list" in changed.stdout
+    assert "network: generated like a network of 7624 persons" in changed.stdout
+    assert "nobody comes twice in a tick: 15% of visits are lost" in changed.stdout
