@@ -237,10 +237,12 @@ def test_weeks_that_the_run_cuts_short_are_not_in_the_cohorts(study_folder):
 def test_forest_draws_an_interval_wherever_there_are_pairs_though_the_base_may_be_zero():
     row = {
         "base_mean": 2.0, "arm_mean": 3.0, "mean_difference": 1.0, "ci_low": 0.5, "ci_high": 1.5, "verdict": "better",
-        "relative_low": np.nan, "relative_high": np.nan,
+        "relative_difference": 0.5, "relative_low": np.nan, "relative_high": np.nan, "pairs": 6,
     }  # fmt: skip
     found = _change(row, "new_members")
     assert found[:4] == (0.5, 0.25, 0.75, True)
+    told = {**row, "relative_low": 0.2, "relative_high": 0.9}
+    assert _change(told, "new_members")[:4] == (0.5, 0.2, 0.9, True)  # as the tables have it
     share = _change({**row, "base_mean": 0.1, "arm_mean": 0.2, "mean_difference": 0.1, "ci_high": 7.0}, "repeat_rate")
     assert (share.mean, share.high) == (0.1, 1.0)
     assert share.text.startswith("+10.0 pt")

@@ -28,7 +28,7 @@ from experiments.report.drawing import (
 from experiments.report.folder import Run, Study
 from experiments.report.tables import change, changes
 from experiments.tables import short, unit_of
-from experiments.wording import TOO_WIDE, listed, percent, possible_change
+from experiments.wording import TOO_WIDE, listed, percent, possible_change, tells_relative
 
 FOREST = {
     "growth": ("new_members", "gmv", "buyers", "orders", "k_factor"),
@@ -93,11 +93,11 @@ def forest(study: Study) -> Picture:
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.22, right=0.83, top=1 - 0.34 / height, bottom=0.45 / height)
     caption = (
-        f"Dots are mean changes in percent of the mean of {study.base.name}, which is held fixed here; of shares, in "
-        "points. Bars are their 95% intervals over paired replicates, written out on the right; in the tables, "
-        "intervals of percentages also count how little the base is known. Full dots are settled: the interval leaves "
-        "zero out, or nothing changes. Hollow dots are not settled yet. An arrow means that something lies beyond the "
-        "edge."
+        f"Dots are mean changes in percent of the mean of {study.base.name}; of shares, in points. Bars are their 95% "
+        "intervals over paired replicates, written out on the right: those of the tables, which also count how little "
+        "the base is known; where that leaves too little to say, the base is held fixed. Full dots are settled: the "
+        "interval leaves zero out, or nothing changes. Hollow dots are not settled yet. An arrow means that something "
+        "lies beyond the edge."
     )
     if left_out:
         names_left_out = listed([metric.replace("_", " ") for metric in left_out])
@@ -109,7 +109,7 @@ def forest(study: Study) -> Picture:
 
 
 class Change(NamedTuple):
-    """What an arm changes, in parts of what the base has, which is held fixed; shares: in points of 1."""
+    """What an arm changes, in parts of what the base has; shares: in points of 1."""
 
     mean: float
     low: float
@@ -124,10 +124,13 @@ def _change(row: Mapping[str, Any], metric: str) -> Change | None:
     whole = 1.0 if unit == "share" else row["base_mean"]
     if not (math.isfinite(row["mean_difference"]) and whole > 0):
         return None
-    low, high = (possible_change(row[key], row, unit, metric) / whole for key in ("ci_low", "ci_high"))
+    if tells_relative(row, unit):  # as the tables tell it
+        mean, low, high = (row[f"relative_{key}"] for key in ("difference", "low", "high"))
+    else:
+        mean = row["mean_difference"] / whole
+        low, high = (possible_change(row[key], row, unit, metric) / whole for key in ("ci_low", "ci_high"))
     if high - low >= TOO_WIDE:
         return None
-    mean = row["mean_difference"] / whole
     settled = row["verdict"] in ("better", "worse", "higher", "lower")
     if row["verdict"] == "same":
         return Change(mean, low, high, True, "as in the base")
