@@ -297,3 +297,13 @@ def test_two_group_buys_keep_their_teams_apart():
     wait(shop, 26)
     assert (pairs.teams.state.tolist(), fours.teams.state.tolist()) == ([TeamState.FILLED], [TeamState.REFUNDED])
     assert_books_agree(shop)
+
+
+def test_who_wants_more_than_there_is_takes_no_place_from_others():
+    for rng in range(1, 9):
+        shop = quiet_shop({"team_size": 2}, rng=rng)
+        team = open_team(shop, 0)
+        shop.products.stock[0] = 3
+        orders = wish(offers_for(shop, [1, 2], NONE, team, [1, 4]), Mode.JOIN_TEAM)
+        assert place(shop, orders).person.tolist() == [1]
+        assert shop.products.short[0] == 1

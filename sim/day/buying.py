@@ -205,7 +205,7 @@ def _pick(shop: Shop, offers: Offers) -> Array:
 
 def screen(shop: Shop, orders: Orders) -> Orders:
     """Drop what cannot be honoured. Rivals for the last unit, place or yuan go in the order of an addressed
-    draw.
+    draw. Who wants more than there is goes first, and takes no place or yuan from others.
     """
     if len(orders) == 0:
         return orders
@@ -215,6 +215,11 @@ def screen(shop: Shop, orders: Orders) -> Orders:
     seed, tick = np.uint32(shop.seed), np.uint32(shop.clock.tick)
     orders = orders.take(_by_lot(seed, tick, orders.person, orders.product, shop.people.uid))
     orders = orders.keep(shop.risk.screen(orders))
+    stock = shop.products.stock.copy()
+    shop.shocks.withhold(stock)
+    orders = _refuse(
+        shop, orders, _there_is(orders.product, orders.quantity, orders.mode, shop.products.set_aside, stock)
+    )
     for scheme in shop.schemes:
         mask = scheme.screen(orders)
         if mask is not None:
@@ -223,14 +228,19 @@ def screen(shop: Shop, orders: Orders) -> Orders:
         if scheme.config.budget is not None:
             discount = orders.discount[:, scheme.number - 1]
             orders = orders.keep((discount == 0) | scheme.within_budget(discount))
-    stock = shop.products.stock.copy()
-    shop.shocks.withhold(stock)
-    fits = _ration(orders.product, orders.quantity, orders.mode, shop.products.set_aside, stock)
-    if not fits.all():
-        add_to_all(shop.products.short, orders.product[~fits], 1)
-        orders = orders.take(fits)
+    orders = _refuse(
+        shop, orders, _ration(orders.product, orders.quantity, orders.mode, shop.products.set_aside, stock)
+    )
     shop.count("refused_orders", proposed - len(orders))
     return orders
+
+
+def _refuse(shop: Shop, orders: Orders, fits: Array) -> Orders:
+    """Return the orders that the stock covers; note of which products there was too little for the others."""
+    if fits.all():
+        return orders
+    add_to_all(shop.products.short, orders.product[~fits], 1)
+    return orders.take(fits)
 
 
 @nb.njit(cache=True)
@@ -281,6 +291,16 @@ def paid_by_merchants(shop: Shop, discount: Array) -> Array:
         if scheme.config.merchant_share > 0:
             part += scheme.by_merchants(discount[:, scheme.number - 1])
     return part
+
+
+@nb.njit(cache=True)
+def _there_is(product, quantity, mode, set_aside, stock):  # type: ignore[no-untyped-def]
+    """Return which orders the stock would cover if each were the only one; what is set aside is not for solo buyers."""
+    fits = np.empty(product.size, np.bool_)
+    for i in range(product.size):
+        kept = set_aside[product[i]] if mode[i] == _SOLO else 0
+        fits[i] = stock[product[i]] - kept >= quantity[i]
+    return fits
 
 
 @nb.njit(cache=True)
