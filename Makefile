@@ -6,10 +6,10 @@ ARMS := scenarios/coupon.yaml scenarios/group_buy.yaml scenarios/referral.yaml s
 REPLICATES ?= 6
 WORKERS ?= 2
 
-.PHONY: help run baselines check test test-fast lint docs bench clean
+.PHONY: help run baselines check test test-fast lint docs bench forget-kernels clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 # The interpreter: $PYTHON if given, else what .python-version selects, else the first of the usual names that is new enough.
 $(VENV)/.made:
@@ -61,5 +61,8 @@ docs: $(VENV)/.docs-installed  ## the documentation site, into site/
 	$(PY) -m sim.scenario.document > docs/parameters.md
 	$(VENV)/bin/mkdocs build --strict --quiet
 
-clean:  ## forget the environment and all results
+forget-kernels:  ## compile all kernels anew: numba does not notice a change in what a kernel calls from another file
+	find sim agents experiments -name '*.nb[ic]' -delete
+
+clean: forget-kernels  ## forget the environment and all results
 	rm -rf $(VENV) results/runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis
