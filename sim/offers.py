@@ -372,3 +372,9 @@ def _take_orders(  # type: ignore[no-untyped-def]
         for scheme in range(discount.shape[1]):
             discount_[n, scheme] = discount[at, scheme]
         source_[n], sharer_[n], kol_[n], row_[n] = source[at], sharer[at], kol[at], row[at]
+
+
+@nb.njit(cache=True)
+def for_sale(product, mode, stock, set_aside):  # type: ignore[no-untyped-def]
+    """Return how many units of a product may be sold in some way: what is set aside is not for solo buyers."""
+    return stock[product] - (set_aside[product] if mode == _SOLO else 0)

@@ -25,6 +25,7 @@ from sim.offers import (
     Orders,
     Source,
     Visits,
+    for_sale,
 )
 from sim.schemes import Scheme
 
@@ -295,21 +296,19 @@ def paid_by_merchants(shop: Shop, discount: Array) -> Array:
 
 @nb.njit(cache=True)
 def _there_is(product, quantity, mode, set_aside, stock):  # type: ignore[no-untyped-def]
-    """Return which orders the stock would cover if each were the only one; what is set aside is not for solo buyers."""
+    """Return which orders the stock would cover if each were the only one."""
     fits = np.empty(product.size, np.bool_)
     for i in range(product.size):
-        kept = set_aside[product[i]] if mode[i] == _SOLO else 0
-        fits[i] = stock[product[i]] - kept >= quantity[i]
+        fits[i] = for_sale(product[i], mode[i], stock, set_aside) >= quantity[i]
     return fits
 
 
 @nb.njit(cache=True)
 def _ration(product, quantity, mode, set_aside, stock):  # type: ignore[no-untyped-def]
-    """Return which orders the stock covers, in order of precedence; what is set aside is not for solo buyers."""
+    """Return which orders the stock covers, in order of precedence; ``stock`` is changed in place."""
     fits = np.zeros(product.size, np.bool_)
     for i in range(product.size):
-        kept = set_aside[product[i]] if mode[i] == _SOLO else 0
-        if stock[product[i]] - kept >= quantity[i]:
+        if for_sale(product[i], mode[i], stock, set_aside) >= quantity[i]:
             stock[product[i]] -= quantity[i]
             fits[i] = True
     return fits

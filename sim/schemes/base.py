@@ -97,6 +97,10 @@ class Scheme:
         self._first = first_tick(config.start, clock.tick_hours)
         self._last = clock.horizon if config.end is None else clock.ticks(config.end)
 
+    def rank_among(self, family: type[SchemeConfig]) -> int:
+        """Return how many schemes of a family of kinds stand before this one in the scenario."""
+        return sum(isinstance(section, family) for section in self.shop.config.schemes[: self.number - 1])
+
     @property
     def is_open(self) -> bool:
         """Whether the scheme runs in this tick: its own dates, the campaign calendar, and an experiment's schedule."""

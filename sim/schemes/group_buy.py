@@ -65,7 +65,7 @@ class GroupBuy(Scheme):
 
     def __init__(self, shop: Shop, config: GroupBuyConfig, number: int) -> None:
         super().__init__(shop, config, number)
-        self.rank = sum(isinstance(section, GroupBuyConfig) for section in shop.config.schemes[: number - 1])
+        self.rank = self.rank_among(GroupBuyConfig)
         self._base = self.rank * TEAMS_A_SCHEME
         self._is_alone = sum(isinstance(section, GroupBuyConfig) for section in shop.config.schemes) == 1
         self.terms = Terms(config, shop.products)

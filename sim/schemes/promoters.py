@@ -48,8 +48,7 @@ _PURPOSES_A_SCHEME = 1 << 16
 
 def purposes_of(scheme: Scheme) -> int:
     """Return what a scheme adds to the purposes of its draws, so that no two of a kind share any: 0 for the first."""
-    before = scheme.shop.config.schemes[: scheme.number - 1]
-    return _PURPOSES_A_SCHEME * sum(section.kind == scheme.kind for section in before)
+    return _PURPOSES_A_SCHEME * scheme.rank_among(type(scheme.config))
 
 
 class Appointed(Section):

@@ -16,13 +16,13 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.offers import Mode, Orders, Source
+from sim.offers import Orders, Source, for_sale
 
 if TYPE_CHECKING:
     from sim.schemes.coupon import Coupon
 
 Array = npt.NDArray[Any]
-_SOLO, _RING = np.int8(Mode.SOLO), np.int8(Source.RING)
+_RING = np.int8(Source.RING)
 
 
 def fill_up(coupon: Coupon, orders: Orders) -> int:
@@ -85,8 +85,7 @@ def _fall_short(person, product, quantity, mode, pay, source, best, stock, set_a
         if best[person[n]] < 0 or not 0 < pay[n] < threshold or source[n] == _RING:
             continue
         needed = -(-threshold * quantity[n] // pay[n])
-        kept = set_aside[product[n]] if mode[n] == _SOLO else 0
-        if needed <= stock[product[n]] - kept:
+        if needed <= for_sale(product[n], mode[n], stock, set_aside):
             short[size], units[size] = n, needed
             size += 1
     return short[:size].copy(), units[:size].copy()
