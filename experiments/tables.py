@@ -14,10 +14,9 @@ from rich.text import Text
 from experiments.comparison import DIFFERENCES, INCREMENTS, RATIOS, Comparison
 from experiments.guardrails import Check, side
 from experiments.wording import (
-    PICKED,
     UNKNOWN,
-    each_alone,
     listed,
+    luck,
     noun,
     number,
     percent,
@@ -126,7 +125,7 @@ def print_comparison(out: Console, study: Comparison) -> None:
     meaning = f"{better} better, {worse} worse than {base}; {undecided} cannot be told yet"
     out.print(f"Changes with 95% intervals. {meaning}.", style="dim")
     if len(study.base.runs) > 1:
-        out.print(each_alone(better, worse) + (f" {PICKED}" if study.rivals().size else ""), style="dim")
+        out.print(luck(bool(study.rivals().size), better, worse), style="dim")
     if silent:
         out.print(f"Not enough data: {listed(silent)}.", style="dim")
     _print_checks(out, study.checks)

@@ -6,6 +6,7 @@ Holm's correction for all pairs; and each arm's own gain is adjusted for the num
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -63,8 +64,7 @@ class Verdicts:
         pairs = [(best, other) for other in others] + list(combinations(others, 2))
         arms = self._study.arms
         differences = [_gained(arms[one], arms[other]) for one, other in pairs]
-        p_values = np.array([stats.p_value(difference) for difference in differences])
-        adjusted = stats.holm(np.nan_to_num(p_values, nan=1.0))
+        p_values, adjusted = _tested(differences)
         sure = 1 - (1 - stats.CONFIDENCE) / max(len(pairs), 1)
         return [
             _rivalry(best, other, differences[i], float(p_values[i]), float(adjusted[i]), sure)
@@ -77,10 +77,9 @@ class Verdicts:
 
     @cached_property
     def _findings(self) -> dict[str, wording.Finding]:
-        changes = {name: _gained(arm, self._study.base) for name, arm in self._study.arms.items()}
-        p_values = np.array([stats.p_value(change) for change in changes.values()])
-        adjusted = stats.holm(np.nan_to_num(p_values, nan=1.0))
-        return {name: self._finding(name, float(p)) for name, p in zip(changes, adjusted, strict=True)}
+        arms, base = self._study.arms, self._study.base
+        _, adjusted = _tested([_gained(arm, base) for arm in arms.values()])
+        return {name: self._finding(name, float(p)) for name, p in zip(arms, adjusted, strict=True)}
 
     def _finding(self, arm: str, p_gain: float) -> wording.Finding:
         study, effects = self._study, self._study.effects()
@@ -115,6 +114,12 @@ def _gained(arm: Arm, other: Arm) -> stats.Values:
     seeds = [seed for seed in arm.runs if seed in other.runs]
     difference: stats.Values = arm.values("new_members", seeds) - other.values("new_members", seeds)
     return difference
+
+
+def _tested(differences: Sequence[stats.Values]) -> tuple[stats.Values, stats.Values]:
+    """Return the p-value of each paired difference, and these adjusted for their number: 1 for fewer than two pairs."""
+    p_values = np.array([stats.p_value(difference) for difference in differences])
+    return p_values, stats.holm(np.nan_to_num(p_values, nan=1.0))
 
 
 def _rivalry(

@@ -136,12 +136,13 @@ def described(scenario: Any) -> str:
     return listed(phrases) + (" together" if len(phrases) > 1 else "") if phrases else "doing nothing"
 
 
-def each_alone(better: str = "✓", worse: str = "✗") -> str:
-    """Say what many intervals side by side do not promise, given the marks that they carry."""
-    return f"Each interval is for itself: of 100 changes by luck alone, about 5 are marked {better} or {worse}."
-
-
-PICKED = "The arm that the verdict names was picked for its gain: fresh seeds (--seed) may show a smaller one."
+def luck(one_was_picked: bool, better: str = "✓", worse: str = "✗") -> str:
+    """Say what many intervals side by side do not promise, given the marks that they carry, and whether a verdict picks
+    one of several arms.
+    """
+    alone = f"Each interval is for itself: of 100 changes by luck alone, about 5 are marked {better} or {worse}."
+    picked = "The arm that the verdict names was picked for its gain: fresh seeds (--seed) may show a smaller one."
+    return f"{alone} {picked}" if one_was_picked else alone
 
 
 # Findings.
@@ -158,7 +159,7 @@ class Finding:
     members : mapping
         The row of the arm's effect on ``new_members``.
     p_gain : float
-        P-value of that effect, adjusted for the number of arms; NaN for fewer than two pairs.
+        P-value of that effect, adjusted for the number of arms; 1 for fewer than two pairs.
     cost, cost_per_member : Estimate
         Yuan more than in the base arm, in all and for each member gained.
     contribution : Estimate

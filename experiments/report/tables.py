@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from experiments import wording
 from experiments.comparison import INCREMENTS, direction_of
 from experiments.guardrails import side
 from experiments.report.folder import Run, Study, finite
 from experiments.tables import SHOWN, interval, unit_of
 from experiments.wording import (
-    PICKED,
-    each_alone,
     listed,
     noun,
     number,
@@ -164,8 +163,7 @@ def luck(study: Study) -> str:
     """Say what luck alone may show in a comparison; empty for a single run, or without intervals."""
     if not study.is_comparison or len(study.base.seeds) < 2:
         return ""
-    chosen = study.comparison.get("choice", {}).get("rivals")
-    return each_alone() + (f" {PICKED}" if chosen else "")
+    return wording.luck(bool(study.comparison.get("choice", {}).get("rivals")))
 
 
 def checks(study: Study) -> list[dict[str, str]]:
